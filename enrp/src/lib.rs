@@ -1,0 +1,4 @@
+//! ENRP messages (RFC 5353 §2).
+
+mod message;
+pub use message::*;

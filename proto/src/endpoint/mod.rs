@@ -1,0 +1,1 @@
+//! The ASAP endpoint machine.

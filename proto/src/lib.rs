@@ -1,0 +1,13 @@
+//! The RSerPool state machines, without I/O, clock or runtime.
+//!
+//! [`registrar::Registrar`] is a registrar (ENRP server, RFC 5353, and the server side of ASAP, RFC 5352);
+//! [`endpoint::AsapEndpoint`] is everything a pool element and a pool user do (RFC 5352). Both are a [`Node`].
+
+pub mod endpoint;
+mod node;
+pub mod profile;
+pub mod registrar;
+mod time;
+
+pub use node::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Transmit};
+pub use time::Time;

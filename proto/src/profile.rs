@@ -1,0 +1,156 @@
+//! Timing profiles (design decision D7): every timer and threshold by its RFC name.
+
+use std::time::Duration;
+
+/// A set of timers and thresholds that fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Sub-second detection in one site (default).
+    Lan,
+    /// The numbers of the RFCs.
+    Rfc,
+    /// Long links.
+    Wan,
+    /// What rsplib expects of its peers.
+    Rsplib,
+}
+
+/// Timers and thresholds of a registrar (RFC 5353 §4, RFC 5352 §7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrarTimers {
+    /// PEER-HEARTBEAT-CYCLE: presence to every peer.
+    pub peer_heartbeat_cycle: Duration,
+    /// MAX-TIME-LAST-HEARD: silence after which a peer is asked.
+    pub max_time_last_heard: Duration,
+    /// MAX-TIME-NO-RESPONSE: how long an answer of a peer may take.
+    pub max_time_no_response: Duration,
+    /// Time between keep-alives of one element while nothing is heard of it.
+    pub keep_alive_interval: Duration,
+    /// How long a keep-alive's ACK may take; one repetition follows.
+    pub keep_alive_timeout: Duration,
+    /// MAX-BAD-PE-REPORT (ambiguity A-41).
+    pub max_bad_pe_report: u32,
+    /// How long to look for a mentor at start before going on alone.
+    pub mentor_discovery_timeout: Duration,
+}
+
+/// Timers and thresholds of a pool element or pool user (RFC 5352 §7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointTimers {
+    /// T1-ENRPrequest: handle resolution.
+    pub t1_request: Duration,
+    /// T2-registration.
+    pub t2_registration: Duration,
+    /// T3-deregistration.
+    pub t3_deregistration: Duration,
+    /// T5-Serverhunt; doubles up to `retran_max`.
+    pub t5_server_hunt: Duration,
+    /// RETRAN-MAX.
+    pub retran_max: Duration,
+    /// MAX-REG-ATTEMPT.
+    pub max_reg_attempt: u32,
+    /// MAX-REQUEST-RETRANSMIT.
+    pub max_request_retransmit: u32,
+    /// How long a session may take to connect to one element before the next one is tried.
+    pub connect_timeout: Duration,
+    /// How long an accepted session waits for a cookie before `accept` returns without one.
+    pub cookie_wait: Duration,
+}
+
+impl Profile {
+    /// The registrar's numbers.
+    pub fn registrar(self) -> RegistrarTimers {
+        let ms = Duration::from_millis;
+        let s = Duration::from_secs;
+        match self {
+            Self::Lan => RegistrarTimers {
+                peer_heartbeat_cycle: ms(250),
+                max_time_last_heard: ms(750),
+                max_time_no_response: ms(250),
+                keep_alive_interval: ms(250),
+                keep_alive_timeout: ms(250),
+                max_bad_pe_report: 3,
+                mentor_discovery_timeout: ms(500),
+            },
+            Self::Wan => RegistrarTimers {
+                peer_heartbeat_cycle: s(3),
+                max_time_last_heard: s(9),
+                max_time_no_response: s(3),
+                keep_alive_interval: s(3),
+                keep_alive_timeout: s(3),
+                max_bad_pe_report: 3,
+                mentor_discovery_timeout: s(5),
+            },
+            Self::Rsplib => RegistrarTimers {
+                peer_heartbeat_cycle: ms(2444),
+                max_time_last_heard: s(5),
+                max_time_no_response: s(5),
+                keep_alive_interval: s(5),
+                keep_alive_timeout: s(5),
+                max_bad_pe_report: 3,
+                mentor_discovery_timeout: s(5),
+            },
+            Self::Rfc => RegistrarTimers {
+                peer_heartbeat_cycle: s(30),
+                max_time_last_heard: s(61),
+                max_time_no_response: s(5),
+                keep_alive_interval: s(5),
+                keep_alive_timeout: s(5),
+                max_bad_pe_report: 3,
+                mentor_discovery_timeout: s(5),
+            },
+        }
+    }
+
+    /// The numbers of pool elements and pool users.
+    pub fn endpoint(self) -> EndpointTimers {
+        let ms = Duration::from_millis;
+        let s = Duration::from_secs;
+        match self {
+            Self::Lan => EndpointTimers {
+                t1_request: ms(250),
+                t2_registration: ms(500),
+                t3_deregistration: ms(500),
+                t5_server_hunt: ms(250),
+                retran_max: s(2),
+                max_reg_attempt: 2,
+                max_request_retransmit: 2,
+                connect_timeout: ms(350),
+                cookie_wait: ms(200),
+            },
+            Self::Wan => EndpointTimers {
+                t1_request: s(3),
+                t2_registration: s(5),
+                t3_deregistration: s(5),
+                t5_server_hunt: s(3),
+                retran_max: s(30),
+                max_reg_attempt: 2,
+                max_request_retransmit: 2,
+                connect_timeout: s(3),
+                cookie_wait: ms(1000),
+            },
+            Self::Rsplib => EndpointTimers {
+                t1_request: s(3),
+                t2_registration: s(3),
+                t3_deregistration: s(3),
+                t5_server_hunt: ms(7500),
+                retran_max: s(60),
+                max_reg_attempt: 2,
+                max_request_retransmit: 2,
+                connect_timeout: s(5),
+                cookie_wait: ms(200),
+            },
+            Self::Rfc => EndpointTimers {
+                t1_request: s(15),
+                t2_registration: s(30),
+                t3_deregistration: s(30),
+                t5_server_hunt: s(10),
+                retran_max: s(60),
+                max_reg_attempt: 2,
+                max_request_retransmit: 2,
+                connect_timeout: s(5),
+                cookie_wait: ms(200),
+            },
+        }
+    }
+}
