@@ -1,0 +1,1 @@
+//! A simulated datagram network in virtual time.

@@ -1,0 +1,145 @@
+//! What can be set at an embedded endpoint.
+
+use std::time::Duration;
+
+/// How an embedded endpoint behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SctpConfig {
+    /// Timers and retransmissions.
+    pub timing: SctpTiming,
+    /// Bounds of memory and work.
+    pub limits: SctpLimits,
+    /// The largest user message, both ways, in bytes. The receive window is 1.25 times as large, at least
+    /// 128 KiB. A larger message to send comes back; a larger one that arrives ends its association.
+    pub max_message_size: usize,
+    /// Streams to offer in both directions.
+    pub streams: u16,
+    /// Largest SCTP packet in bytes (the UDP payload).
+    pub mtu: usize,
+    /// Whether peers may start associations with this endpoint.
+    pub listening: bool,
+}
+
+impl SctpConfig {
+    /// Offers for ASAP and ENRP: messages of 64 KiB, as the 16-bit Message Length needs (RFC 5354 §4).
+    pub const CONTROL_MESSAGE_SIZE: usize = 65_536;
+    /// Offers for endpoints that carry sessions.
+    pub const SESSION_MESSAGE_SIZE: usize = 1 << 20;
+
+    /// For registrars, and for elements and users without sessions.
+    pub fn control() -> Self {
+        Self {
+            timing: SctpTiming::lan(),
+            limits: SctpLimits::default(),
+            max_message_size: Self::CONTROL_MESSAGE_SIZE,
+            streams: 16,
+            mtu: 1200,
+            listening: true,
+        }
+    }
+
+    /// For endpoints that carry sessions: messages of 1 MiB.
+    pub fn sessions() -> Self {
+        Self { max_message_size: Self::SESSION_MESSAGE_SIZE, ..Self::control() }
+    }
+}
+
+/// Timers of an association by their RFC 9260 §16 names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SctpTiming {
+    /// RTO.Initial.
+    pub rto_initial: Duration,
+    /// RTO.Min.
+    pub rto_min: Duration,
+    /// RTO.Max.
+    pub rto_max: Duration,
+    /// Lower bound of the measured variance of the round-trip time.
+    pub min_rtt_variance: Duration,
+    /// SACK delay.
+    pub sack_delay: Duration,
+    /// T1-init and T1-cookie; they double with each repetition.
+    pub t1: Duration,
+    /// T2-shutdown.
+    pub t2: Duration,
+    /// Max.Init.Retransmits.
+    pub max_init_retransmits: u32,
+    /// HB.interval.
+    pub heartbeat_interval: Duration,
+    /// Whether the round-trip time is added to the heartbeat interval.
+    pub heartbeat_add_rtt: bool,
+    /// Association.Max.Retrans.
+    pub max_retransmissions: u32,
+    /// Valid.Cookie.Life.
+    pub cookie_life: Duration,
+}
+
+impl SctpTiming {
+    /// Sub-second detection in one site (default).
+    pub fn lan() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            rto_initial: ms(100),
+            rto_min: ms(50),
+            rto_max: ms(250),
+            min_rtt_variance: ms(40),
+            sack_delay: ms(10),
+            t1: ms(100),
+            t2: ms(100),
+            max_init_retransmits: 2,
+            heartbeat_interval: ms(200),
+            heartbeat_add_rtt: false,
+            max_retransmissions: 2,
+            cookie_life: ms(10_000),
+        }
+    }
+
+    /// The values of RFC 9260 §16.
+    pub fn rfc() -> Self {
+        let ms = Duration::from_millis;
+        let s = Duration::from_secs;
+        Self {
+            rto_initial: s(1),
+            rto_min: s(1),
+            rto_max: s(60),
+            min_rtt_variance: ms(220),
+            sack_delay: ms(200),
+            t1: s(1),
+            t2: s(1),
+            max_init_retransmits: 8,
+            heartbeat_interval: s(30),
+            heartbeat_add_rtt: true,
+            max_retransmissions: 10,
+            cookie_life: s(60),
+        }
+    }
+}
+
+/// Bounds of an endpoint (design decision D11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SctpLimits {
+    /// Associations at once, connecting ones included.
+    pub associations: usize,
+    /// INITs answered per second.
+    pub handshakes_per_second: u32,
+    /// Answers to packets of no association per second (RFC 9260 §8.4).
+    pub out_of_the_blue_per_second: u32,
+    /// Bytes queued to be sent per association; above it [`proto::Input::Full`].
+    pub send_queue: usize,
+    /// Received messages per association that nobody has read yet.
+    pub unread_messages: usize,
+    /// Bytes that all associations together may hold back for reassembly or reading.
+    pub receive_budget: usize,
+}
+
+impl Default for SctpLimits {
+    fn default() -> Self {
+        Self {
+            associations: 20_000,
+            handshakes_per_second: 5_000,
+            out_of_the_blue_per_second: 500,
+            send_queue: 256 * 1024,
+            unread_messages: 1024,
+            receive_budget: 64 << 20,
+        }
+    }
+}
