@@ -1,0 +1,151 @@
+//! What an operator decides about a registrar, and the limits that keep it standing (design D3, D4, D8, D11).
+
+use crate::profile::{Profile, RegistrarTimers};
+use params::RegistrarId;
+use std::net::{IpAddr, SocketAddr};
+
+/// Everything a registrar is told once, at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its identifier. `None`, the normal case: a random one, never zero (RFC 5353 §3.2.1).
+    pub id: Option<RegistrarId>,
+    /// The SCTP port on which it listens for ENRP; announced to the peers.
+    pub enrp_port: u16,
+    /// The addresses under which peers reach it. Empty: those that the association itself uses.
+    pub advertise: Vec<IpAddr>,
+    /// ENRP endpoints of registrars known beforehand, one entry a registrar, all its addresses with its SCTP
+    /// port. An entry that turns out to be this registrar itself does no harm.
+    pub peers: Vec<Vec<SocketAddr>>,
+    /// Timers and thresholds (RFC 5353 §4, RFC 5352 §7).
+    pub timers: RegistrarTimers,
+    /// Who wins when several registrars want to take over the same one.
+    pub arbitration: Arbitration,
+    /// What becomes of registered addresses that are not addresses of the registering association.
+    pub foreign_addresses: ForeignAddresses,
+    /// The scope's unit of Registration Life (ambiguity A-08).
+    pub life_unit: LifeUnit,
+    /// The scope contains rsplib: PE Identifier in keep-alives, no warnings, nothing unsolicited (design D8).
+    pub rsplib: bool,
+    /// What it takes at most.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The defaults with the timers of `profile`; ENRP on its well-known port, no peers.
+    pub fn new(profile: Profile) -> Self {
+        let rsplib = profile == Profile::Rsplib;
+        Self {
+            id: None,
+            enrp_port: 9901,
+            advertise: Vec::new(),
+            peers: Vec::new(),
+            timers: profile.registrar(),
+            arbitration: Arbitration::LowestId,
+            foreign_addresses: ForeignAddresses::Trim,
+            life_unit: if rsplib { LifeUnit::Milliseconds } else { LifeUnit::Seconds },
+            rsplib,
+            limits: if rsplib { Limits::rsplib() } else { Limits::default() },
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new(Profile::Lan)
+    }
+}
+
+/// The rule that decides between registrars that initiate a takeover of the same target (ambiguity A-64).
+/// All registrars of a scope must agree on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arbitration {
+    /// The lowest identifier wins: the rule of this project and of rsplib.
+    LowestId,
+    /// The largest identifier wins (RFC 5353 §3.5.1).
+    Rfc5353,
+}
+
+impl Arbitration {
+    /// Whether `a` wins over `b`.
+    pub fn wins(self, a: RegistrarId, b: RegistrarId) -> bool {
+        match self {
+            Self::LowestId => a < b,
+            Self::Rfc5353 => a > b,
+        }
+    }
+}
+
+/// What to do with user transport addresses that the registering association does not use (ambiguity A-26).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignAddresses {
+    /// Drop them with a warning; reject if none is left.
+    Trim,
+    /// Reject the registration.
+    Reject,
+    /// Take whatever the element says: networks with address translation.
+    Accept,
+}
+
+/// The unit of the Registration Life field, the same in a whole scope (ambiguity A-08).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifeUnit {
+    /// RFC 5354 §3.10.
+    Seconds,
+    /// rsplib.
+    Milliseconds,
+}
+
+/// What a registrar takes at most (design D11). Full means a refusal, never a crash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Pools in the handlespace.
+    pub pools: usize,
+    /// Pool elements in the handlespace.
+    pub elements: usize,
+    /// Registrars known at a time.
+    pub peers: usize,
+    /// Associations at a time.
+    pub associations: usize,
+    /// Bytes that wait for an association that is not writable; beyond that it is aborted.
+    pub queued_bytes: usize,
+    /// Keep-alives a second of this registrar; intervals stretch to stay below it (design D7).
+    pub probes_per_second: u32,
+    /// Elements for which reports of unreachability are remembered.
+    pub reported_elements: usize,
+    /// Bytes of one ENRP_HANDLE_TABLE_RESPONSE.
+    pub table_response_bytes: usize,
+    /// Table downloads served at a time.
+    pub table_sessions: usize,
+    /// Bytes of one ASAP_HANDLE_RESOLUTION_RESPONSE.
+    pub resolution_bytes: usize,
+    /// Elements in one answer of a policy that lists all (ambiguity A-49), and whatever a client asks for.
+    pub resolution_items: usize,
+    /// Elements in one answer of a weighted policy (ambiguity A-75).
+    pub weighted_items: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pools: 100_000,
+            elements: 1_000_000,
+            peers: 64,
+            associations: 100_000,
+            queued_bytes: 4 << 20,
+            probes_per_second: 2_000,
+            reported_elements: 10_000,
+            table_response_bytes: 32 << 10,
+            table_sessions: 64,
+            resolution_bytes: 32 << 10,
+            resolution_items: 128,
+            weighted_items: 3,
+        }
+    }
+}
+
+impl Limits {
+    /// With rsplib in the scope: pages of its size.
+    pub fn rsplib() -> Self {
+        Self { table_response_bytes: 1400, ..Self::default() }
+    }
+}

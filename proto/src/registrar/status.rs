@@ -1,0 +1,149 @@
+//! The view for the admin API: plain values, made on request and one pool at a time.
+
+use params::{PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, Transport};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The registrar at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its identifier.
+    pub id: RegistrarId,
+    /// Where it is in its life.
+    pub state: State,
+    /// Time since its start.
+    pub uptime: Duration,
+    /// Pools in the handlespace.
+    pub pools: usize,
+    /// Elements in the handlespace.
+    pub elements: usize,
+    /// Elements whose home this registrar is.
+    pub owned_elements: usize,
+    /// Peers considered alive.
+    pub peers: usize,
+    /// Associations.
+    pub associations: usize,
+    /// The checksum over its own elements, as announced (RFC 5353 §3.6.2).
+    pub checksum: u16,
+    /// What was counted since the start.
+    pub counters: Counters,
+}
+
+/// The phases of a registrar's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Looking for a mentor, or loading the handlespace from it (RFC 5353 §3.2). ASAP is served already.
+    Starting,
+    /// In service.
+    Running,
+    /// Ending its associations in order.
+    Stopping,
+    /// All associations are gone.
+    Stopped,
+}
+
+/// One registrar of the scope as this one sees it (RFC 5353 §3.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Its identifier.
+    pub id: RegistrarId,
+    /// Where its ENRP endpoint is.
+    pub addresses: Vec<SocketAddr>,
+    /// Whether it lives.
+    pub state: PeerState,
+    /// Whether an association exists.
+    pub connected: bool,
+    /// Time since the last message of any type (ambiguity A-87).
+    pub last_heard: Duration,
+    /// Time since its last PRESENCE; `None` before the first.
+    pub last_presence: Option<Duration>,
+    /// The checksum it announced last.
+    pub announced_checksum: Option<u16>,
+    /// The checksum over its elements as we know them.
+    pub expected_checksum: u16,
+    /// How many elements it owns in our handlespace.
+    pub elements: usize,
+}
+
+/// Whether a peer lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// Heard of lately.
+    Active,
+    /// Silent or disconnected; asked for a sign of life.
+    Probed,
+    /// Being taken over, by us or by another registrar: not monitored (RFC 5353 §3.5.1).
+    NotActive,
+}
+
+/// A pool without its elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSummary {
+    /// Its name.
+    pub handle: PoolHandle,
+    /// Its policy: the type decides, the values are those of its first element.
+    pub policy: Policy,
+    /// How many elements it has.
+    pub elements: usize,
+}
+
+/// One element of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElementStatus {
+    /// Who.
+    pub id: PeIdentifier,
+    /// Its home registrar.
+    pub home: RegistrarId,
+    /// Where its service is.
+    pub user_transport: Transport,
+    /// Where its ASAP endpoint is.
+    pub asap_transport: Option<SctpTransport>,
+    /// Its policy values.
+    pub policy: Policy,
+    /// Its registration life; `None` = for ever.
+    pub life: Option<Duration>,
+    /// What is left of it; known at its home only.
+    pub expires_in: Option<Duration>,
+    /// Whether it is listed last because of reports.
+    pub suspect: bool,
+    /// Distinct clients that reported it unreachable lately.
+    pub reports: usize,
+}
+
+/// What a registrar counts. All only grow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // The names say it; each is one kind of message or incident.
+pub struct Counters {
+    pub registrations: u64,
+    pub reregistrations: u64,
+    pub registrations_rejected: u64,
+    pub deregistrations: u64,
+    pub deregistrations_rejected: u64,
+    pub resolutions: u64,
+    pub resolutions_unknown: u64,
+    pub reports: u64,
+    pub reports_ignored: u64,
+    pub keep_alives_sent: u64,
+    pub keep_alive_acks: u64,
+    pub keep_alive_acks_ignored: u64,
+    pub asap_errors_received: u64,
+    pub enrp_errors_received: u64,
+    pub updates_sent: u64,
+    pub updates_received: u64,
+    pub updates_ignored: u64,
+    pub presences_received: u64,
+    pub table_requests: u64,
+    pub table_requests_rejected: u64,
+    pub table_responses_ignored: u64,
+    pub checksum_mismatches: u64,
+    pub resynchronizations: u64,
+    pub takeovers_won: u64,
+    pub malformed_messages: u64,
+    pub unexpected_messages: u64,
+    pub wrong_protocol: u64,
+    pub wrong_receiver: u64,
+    pub own_identifier: u64,
+    pub limits_reached: u64,
+    pub send_failures: u64,
+    pub associations_aborted: u64,
+}
