@@ -1,0 +1,157 @@
+//! What the owner of an endpoint tells it: configuration, limits, and the arguments of its commands.
+
+use crate::profile::{EndpointTimers, Profile};
+use bytes::Bytes;
+use params::{PeIdentifier, Policy, PoolHandle, Transport};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// The configuration of an [`AsapEndpoint`](super::AsapEndpoint).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The registrars to hunt among (RFC 5352 §3.6): for each its addresses with the ASAP port, the preferred
+    /// one first. The order among registrars does not matter.
+    pub registrars: Vec<Vec<SocketAddr>>,
+    /// Our listening SCTP port: where sessions and registrars reach this process (RFC 5352 §3.4).
+    pub port: u16,
+    /// Addresses to register instead of those of the registrar association; empty: those of the association.
+    pub advertise: Vec<IpAddr>,
+    /// Timers and thresholds.
+    pub timers: EndpointTimers,
+    /// Bounds.
+    pub limits: Limits,
+    /// stale.cache.value (RFC 5352 §7.2): how long a resolution is answered from the cache without asking.
+    pub stale_cache_value: Duration,
+    /// Registration Life is sent in milliseconds, as rsplib does, instead of seconds (ambiguity A-08).
+    pub life_in_milliseconds: bool,
+    /// Seed of everything random here: identifiers, jitter, choices. Unpredictable in production (RFC 4086).
+    pub seed: [u8; 32],
+}
+
+impl Config {
+    /// A configuration with the default profile, for registrars with one address each.
+    pub fn new(registrars: impl IntoIterator<Item = SocketAddr>, port: u16, seed: [u8; 32]) -> Self {
+        Self {
+            registrars: registrars.into_iter().map(|address| vec![address]).collect(),
+            port,
+            advertise: Vec::new(),
+            timers: Profile::Lan.endpoint(),
+            limits: Limits::default(),
+            stale_cache_value: Duration::from_secs(30),
+            life_in_milliseconds: false,
+            seed,
+        }
+    }
+}
+
+/// Bounds of an endpoint: what is over them is refused with an error or counted, never kept.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Elements of this process.
+    pub elements: usize,
+    /// Resolutions that wait for an answer.
+    pub resolutions: usize,
+    /// Pools in the cache; the one that was not used for the longest time goes.
+    pub cached_pools: usize,
+    /// Sessions, started and accepted together.
+    pub sessions: usize,
+    /// Accepted associations of which it is not known yet what they are.
+    pub pending_associations: usize,
+    /// Bytes queued for sending in one session.
+    pub session_queue: usize,
+    /// Bytes of one message.
+    pub message: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            elements: 1024,
+            resolutions: 4096,
+            cached_pools: 1024,
+            sessions: 65_536,
+            pending_associations: 1024,
+            session_queue: 256 * 1024,
+            message: 128 * 1024,
+        }
+    }
+}
+
+/// Names a pool element of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ElementId(pub u64);
+
+/// Names a resolution of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names a session of this process, started or accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// What a pool element registers (RFC 5352 §3.1).
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The pool to join; it comes into being with its first element. Must not be empty (ambiguity A-05).
+    pub handle: PoolHandle,
+    /// The policy with this element's values.
+    pub policy: Policy,
+    /// How long the registration outlives us; `None`: for ever. Whole seconds, at least one.
+    pub life: Option<Duration>,
+    /// A fixed identifier; `None`: random, and another random one if a registrar says that it is taken.
+    pub id: Option<PeIdentifier>,
+    /// Where the service is.
+    pub transport: ElementTransport,
+}
+
+/// Where the service of an element is.
+#[derive(Clone, Debug)]
+pub enum ElementTransport {
+    /// At this endpoint, with data and control channel: sessions arrive as
+    /// [`Event::SessionAccepted`](super::Event::SessionAccepted).
+    Sessions,
+    /// At a transport that the application serves by itself. Its addresses must be this host's (RFC 5352 §2.2.1).
+    Other(Transport),
+}
+
+/// How to resolve a pool handle (RFC 5352 §3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResolveOptions {
+    /// Ask the registrar for this many elements (private parameter 0x803f, ambiguity A-49); `None`: its default.
+    pub items: Option<u32>,
+    /// Ask the registrar even if the cache knows.
+    pub uncached: bool,
+}
+
+/// How a session behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// How long to look for an element, at first and at each failover, before the session is closed.
+    pub patience: Duration,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { patience: Duration::from_secs(30) }
+    }
+}
+
+/// A user message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Stream number. A cookie covers what follows it in order on stream 0.
+    pub stream: u16,
+    /// Payload protocol identifier, host order; anything but 11, which is the control channel's (RFC 5352 §5).
+    pub ppid: u32,
+    /// Whether it may overtake others.
+    pub unordered: bool,
+    /// The message; not empty, SCTP cannot carry that.
+    pub bytes: Bytes,
+}
+
+impl Message {
+    /// An ordered message on stream 0 without a payload protocol.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self { stream: 0, ppid: 0, unordered: false, bytes: bytes.into() }
+    }
+}
