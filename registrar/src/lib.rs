@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The RSerPool registrar.
+pub mod admin;
+pub mod config;
+pub use config::Config;

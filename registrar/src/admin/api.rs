@@ -1,0 +1,147 @@
+//! What the admin API says, as JSON: these types are the contract between the registrar and its tools.
+//!
+//! All of it is `GET`, read-only, and answers `application/json`. An answer other than 200 is an [`ErrorBody`].
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/v1/status` | [`Status`] |
+//! | `/v1/pools?after=CURSOR&limit=N` | [`PoolPage`] |
+//! | `/v1/pools/{handle}?after=CURSOR&limit=N` | [`PoolDetail`] |
+//! | `/v1/pools/{handle}/elements/{id}` | [`Element`] |
+//! | `/v1/registrars` | [`RegistrarList`] |
+//!
+//! **Handles** are bytes. In a path they are percent-encoded (`/v1/pools/a%2Fb`), or, with `?hex`, written as hex
+//! digits (`/v1/pools/612f62?hex`). In JSON each handle comes twice: `handle` is text with `\xNN` escapes, for
+//! people, and `handle_hex` is exact. **Identifiers** are text, `0x0000002a`. **Times** are seconds, as fractions:
+//! ages and time to live, never dates.
+//!
+//! **Pages**: at most `limit` entries ([`DEFAULT_LIMIT`], at most [`MAX_LIMIT`]) in ascending order. `next` is the
+//! `after` of the next page, and absent on the last one. A page is one consistent slice; between two pages the
+//! handlespace goes on living.
+
+use serde::{Deserialize, Serialize};
+
+/// Entries of a page when `limit` does not say otherwise.
+pub const DEFAULT_LIMIT: usize = 1000;
+/// Most entries of a page: bounds how long one request holds the registrar's thread.
+pub const MAX_LIMIT: usize = 2000;
+
+/// The registrar itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its identifier.
+    pub id: String,
+    /// Version of the program.
+    pub version: String,
+    /// Where it serves pool elements and pool users.
+    pub asap_address: String,
+    /// Where it talks to other registrars.
+    pub enrp_address: String,
+    /// Since its start.
+    pub uptime_seconds: f64,
+    /// Whether it has the handlespace and serves: false while it still joins the scope.
+    pub serving: bool,
+    /// Pools in the handlespace.
+    pub pools: usize,
+    /// Pool elements in the handlespace, whoever owns them.
+    pub elements: usize,
+    /// Pool elements of which this registrar is the home.
+    pub owned_elements: usize,
+    /// Other registrars of the scope that it knows.
+    pub peers: usize,
+}
+
+/// Some pools, ascending by the bytes of their handles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolPage {
+    /// The pools.
+    pub pools: Vec<Pool>,
+    /// The `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its handle as text with `\xNN` escapes.
+    pub handle: String,
+    /// The bytes of its handle in hex.
+    pub handle_hex: String,
+    /// Its member selection policy.
+    pub policy: String,
+    /// How many elements it has.
+    pub elements: usize,
+}
+
+/// A pool with some of its elements, ascending by their identifiers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolDetail {
+    /// The pool.
+    #[serde(flatten)]
+    pub pool: Pool,
+    /// Elements of this page.
+    pub members: Vec<Element>,
+    /// The `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A pool element.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Element {
+    /// Its identifier within the pool.
+    pub id: String,
+    /// Its home registrar.
+    pub home: String,
+    /// Its policy with its values: `LeastUsed load=25.0%`.
+    pub policy: String,
+    /// Where its service is.
+    pub user_transport: Transport,
+    /// Where its ASAP endpoint is; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asap_transport: Option<Transport>,
+}
+
+/// A transport address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transport {
+    /// `SCTP`, `TCP`, `UDP`, `UDP-Lite`, `DCCP` or `opaque`.
+    pub protocol: String,
+    /// Addresses with port; of an opaque transport its bytes in hex.
+    pub addresses: Vec<String>,
+    /// Whether ASAP's control channel (cookies, business cards) is available on it.
+    pub control_channel: bool,
+}
+
+/// The registrars of the scope, this one included, ascending by identifier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegistrarList {
+    /// The registrars.
+    pub registrars: Vec<Registrar>,
+}
+
+/// A registrar of the scope.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Registrar {
+    /// Its identifier.
+    pub id: String,
+    /// Whether it is the one that answers.
+    pub this: bool,
+    /// Addresses of its ENRP endpoint.
+    pub addresses: Vec<String>,
+    /// What is known of it: `alive`, …
+    pub state: String,
+    /// Pool elements of which it is the home.
+    pub owned_elements: usize,
+    /// Since something was heard of it; absent for the one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heard_seconds: Option<f64>,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// For people.
+    pub error: String,
+}

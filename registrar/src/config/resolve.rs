@@ -1,0 +1,244 @@
+//! From the configuration to what the machine and its SCTP endpoints are told.
+
+use super::{Arbitration, Compat, Config, ConfigError, ForeignAddresses};
+use net::sctp::{SctpConfig, SctpLimits, SctpTiming};
+use proto::profile::{Profile, RegistrarTimers};
+use proto::registrar as machine;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The timers of a registrar: below, it would only talk to itself; above, never.
+const TIMERS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+/// From what every network carries to what a UDP datagram holds.
+const MTU: RangeInclusive<usize> = 576..=65_000;
+
+impl Config {
+    /// Refuses values that no registrar can work with.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let timers = self.timers();
+        for (key, timer) in [
+            ("timers.peer-heartbeat-cycle", timers.peer_heartbeat_cycle),
+            ("timers.max-time-last-heard", timers.max_time_last_heard),
+            ("timers.max-time-no-response", timers.max_time_no_response),
+            ("timers.keep-alive-interval", timers.keep_alive_interval),
+            ("timers.keep-alive-timeout", timers.keep_alive_timeout),
+            ("timers.mentor-discovery-timeout", timers.mentor_discovery_timeout),
+        ] {
+            if !TIMERS.contains(&timer) {
+                return Err(value(key, format!("{timer:?} must be between {:?} and 24h", TIMERS.start())));
+            }
+        }
+        if timers.max_time_last_heard <= timers.peer_heartbeat_cycle {
+            return Err(value(
+                "timers.max-time-last-heard",
+                format!(
+                    "{:?} must be longer than peer-heartbeat-cycle ({:?}), or living peers look dead",
+                    timers.max_time_last_heard, timers.peer_heartbeat_cycle
+                ),
+            ));
+        }
+        if timers.max_bad_pe_report == 0 {
+            return Err(value("timers.max-bad-pe-report", "must be at least 1".into()));
+        }
+        if !MTU.contains(&self.sctp.mtu) {
+            return Err(value(
+                "sctp.mtu",
+                format!("{} must be between {} and {} bytes", self.sctp.mtu, MTU.start(), MTU.end()),
+            ));
+        }
+        if self.listen.asap == self.listen.enrp && self.listen.asap.port() != 0 {
+            return Err(value(
+                "listen",
+                format!("asap and enrp are both {}: choose two ports", self.listen.asap),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The timers in force: the profile's, but for those that are set.
+    pub fn timers(&self) -> RegistrarTimers {
+        let profile = self.profile.registrar();
+        let set = &self.timers;
+        RegistrarTimers {
+            peer_heartbeat_cycle: set.peer_heartbeat_cycle.unwrap_or(profile.peer_heartbeat_cycle),
+            max_time_last_heard: set.max_time_last_heard.unwrap_or(profile.max_time_last_heard),
+            max_time_no_response: set.max_time_no_response.unwrap_or(profile.max_time_no_response),
+            keep_alive_interval: set.keep_alive_interval.unwrap_or(profile.keep_alive_interval),
+            keep_alive_timeout: set.keep_alive_timeout.unwrap_or(profile.keep_alive_timeout),
+            max_bad_pe_report: set.max_bad_pe_report.unwrap_or(profile.max_bad_pe_report),
+            mentor_discovery_timeout: set
+                .mentor_discovery_timeout
+                .unwrap_or(profile.mentor_discovery_timeout),
+        }
+    }
+
+    /// What the machine is told, given the ENRP port that was really bound.
+    pub(crate) fn machine(&self, enrp_port: u16) -> machine::Config {
+        let dialect = if self.compat == Compat::Rsplib { Profile::Rsplib } else { self.profile };
+        let base = machine::Config::new(dialect);
+        machine::Config {
+            id: self.id,
+            enrp_port,
+            advertise: self.advertise.clone(),
+            peers: self.peers.clone(),
+            timers: self.timers(),
+            arbitration: match self.takeover.arbitration {
+                Arbitration::LowestId => machine::Arbitration::LowestId,
+                Arbitration::Rfc5353 => machine::Arbitration::Rfc5353,
+            },
+            foreign_addresses: match self.foreign_addresses {
+                ForeignAddresses::Trim => machine::ForeignAddresses::Trim,
+                ForeignAddresses::Reject => machine::ForeignAddresses::Reject,
+                ForeignAddresses::Accept => machine::ForeignAddresses::Accept,
+            },
+            limits: self.machine_limits(base.limits),
+            life_unit: base.life_unit,
+            rsplib: base.rsplib,
+        }
+    }
+
+    fn machine_limits(&self, base: machine::Limits) -> machine::Limits {
+        let set = &self.limits;
+        machine::Limits {
+            pools: set.pools.unwrap_or(base.pools),
+            elements: set.elements.unwrap_or(base.elements),
+            peers: set.peers.unwrap_or(base.peers),
+            // The endpoints bound them; this is for both together.
+            associations: 2 * self.sctp_endpoint().limits.associations,
+            queued_bytes: set.queued_bytes.unwrap_or(base.queued_bytes),
+            probes_per_second: set.probes_per_second.unwrap_or(base.probes_per_second),
+            reported_elements: set.reported_elements.unwrap_or(base.reported_elements),
+            table_response_bytes: set.table_response_bytes.unwrap_or(base.table_response_bytes),
+            table_sessions: set.table_sessions.unwrap_or(base.table_sessions),
+            resolution_bytes: set.resolution_bytes.unwrap_or(base.resolution_bytes),
+            resolution_items: set.resolution_items.unwrap_or(base.resolution_items),
+            weighted_items: set.weighted_items.unwrap_or(base.weighted_items),
+        }
+    }
+
+    /// How each of the two SCTP endpoints behaves.
+    pub(crate) fn sctp_endpoint(&self) -> SctpConfig {
+        let base = SctpConfig::control();
+        let set = &self.limits;
+        SctpConfig {
+            timing: match self.profile {
+                Profile::Lan => SctpTiming::lan(),
+                Profile::Rfc | Profile::Wan | Profile::Rsplib => SctpTiming::rfc(),
+            },
+            limits: SctpLimits {
+                associations: set.associations.unwrap_or(base.limits.associations),
+                handshakes_per_second: set.handshakes_per_second.unwrap_or(base.limits.handshakes_per_second),
+                out_of_the_blue_per_second: set
+                    .out_of_the_blue_per_second
+                    .unwrap_or(base.limits.out_of_the_blue_per_second),
+                receive_budget: set.receive_bytes.unwrap_or(base.limits.receive_budget),
+                ..base.limits
+            },
+            mtu: self.sctp.mtu,
+            ..base
+        }
+    }
+}
+
+fn value(key: &'static str, reason: String) -> ConfigError {
+    ConfigError::Value { key, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Config::from_toml(text).unwrap_err().to_string()
+    }
+
+    /// The shipped file with every key uncommented. Prose is behind `# `, keys are behind `#` alone.
+    fn uncommented() -> String {
+        let file = include_str!("../../etc/registrar.toml");
+        file.lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => key,
+                _ => line,
+            })
+            .map(|line| format!("{line}\n"))
+            .collect()
+    }
+
+    fn in_force(config: &Config) -> (machine::Config, SctpConfig) {
+        (config.machine(9901), config.sctp_endpoint())
+    }
+
+    #[test]
+    fn the_shipped_file_is_the_default() {
+        let file = Config::from_toml(include_str!("../../etc/registrar.toml")).unwrap();
+        assert_eq!(file, Config::default());
+    }
+
+    #[test]
+    fn the_shipped_file_documents_the_default_of_every_key() {
+        let shown = Config::from_toml(&uncommented()).unwrap();
+        let default = Config::default();
+        let (machine, sctp) = in_force(&shown);
+        assert_eq!(format!("{machine:?}"), format!("{:?}", in_force(&default).0));
+        assert_eq!(sctp, in_force(&default).1);
+        // What the profile decides is spelled out in the file; everything else is equal as it stands.
+        let Config { timers, limits, .. } = shown.clone();
+        assert_eq!(
+            Config { timers: default.timers.clone(), limits: default.limits.clone(), ..shown },
+            default
+        );
+        // No key is missing from the file: each optional one is set once it is uncommented.
+        assert!(!format!("{timers:?} {limits:?}").contains("None"), "{timers:?} {limits:?}");
+    }
+
+    #[test]
+    fn every_section_and_key_stands_in_the_shipped_file() {
+        let table: toml::Table = uncommented().parse().unwrap();
+        let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            keys(&table),
+            "admin advertise compat foreign-addresses id limits listen log peers profile sctp takeover timers"
+        );
+        for (section, expected) in
+            [("admin", "socket tcp"), ("listen", "asap enrp"), ("sctp", "mtu"), ("takeover", "arbitration")]
+        {
+            assert_eq!(keys(table[section].as_table().unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let message = refused("id = \"random\"\n[timers]\nkeep-alive = \"1s\"\n");
+        assert!(message.contains("line 3, column 1"), "{message}");
+        assert!(message.contains("unknown field `keep-alive`"), "{message}");
+        assert!(message.contains("`keep-alive-interval`"), "says what would be right: {message}");
+    }
+
+    #[test]
+    fn a_wrong_value_says_what_would_be_right() {
+        let message = refused("[listen]\nasap = \"kernel:127.0.0.1:3863\"\n");
+        assert!(message.contains("line 2") && message.contains("this build"), "{message}");
+        let message = refused("[admin]\ntcp = \"0.0.0.0:80\"\n");
+        assert!(message.contains("loopback only"), "{message}");
+        let message = refused("[timers]\nkeep-alive-interval = \"0s\"\n");
+        assert!(message.starts_with("timers.keep-alive-interval: 0ns must be between 1ms"), "{message}");
+        let message = refused("[timers]\nmax-time-last-heard = \"100ms\"\n");
+        assert!(message.contains("longer than peer-heartbeat-cycle"), "{message}");
+    }
+
+    #[test]
+    fn single_timers_override_the_profile() {
+        let config =
+            Config::from_toml("profile = \"rfc\"\n[timers]\nkeep-alive-interval = \"100ms\"\n").unwrap();
+        let timers = config.timers();
+        assert_eq!(timers.keep_alive_interval, Duration::from_millis(100));
+        assert_eq!(timers.peer_heartbeat_cycle, Profile::Rfc.registrar().peer_heartbeat_cycle);
+    }
+
+    #[test]
+    fn rsplib_compatibility_leaves_the_timers_alone() {
+        let config = Config::from_toml("compat = \"rsplib\"").unwrap().machine(1);
+        assert_eq!(config.life_unit, machine::LifeUnit::Milliseconds);
+        assert_eq!(config.timers, Profile::Lan.registrar());
+    }
+}
