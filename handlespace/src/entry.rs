@@ -1,0 +1,68 @@
+//! One element with what its pool's schedule keeps of it.
+
+use crate::policy;
+use crate::slab::Slab;
+use params::PoolElement;
+
+pub(crate) type Entries = Slab<Entry>;
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) element: PoolElement,
+    pub(crate) suspect: bool,
+    /// In how many answers since its last registration (RFC 5356 §5.2.2, the degradation counter).
+    pub(crate) selections: u32,
+    pub(crate) rank: Rank,
+    pub(crate) place: Place,
+}
+
+/// The groups of a pool, in the order of an answer; each has a schedule of its own.
+///
+/// The drained ones are listed only if there are no others (ambiguity A-72).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    Regular,
+    /// Contradicts the pool's policy or transport, with default values (ambiguity A-61).
+    Contradicting,
+    Suspect,
+    SuspectContradicting,
+    /// Weight 0: no service.
+    Drained,
+    SuspectDrained,
+}
+
+impl Rank {
+    pub(crate) fn is_contradicting(self) -> bool {
+        matches!(self, Self::Contradicting | Self::SuspectContradicting)
+    }
+
+    pub(crate) fn is_drained(self) -> bool {
+        matches!(self, Self::Drained | Self::SuspectDrained)
+    }
+}
+
+/// Where an element stands in its schedule: the part of the schedule's key that cannot be computed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    None,
+    Ordered { cost: u64, turn: u64 },
+    Occurrence { start: u128, weight: u32, turn: u64 },
+    Position(u32),
+}
+
+impl Entry {
+    pub(crate) fn cost(&self) -> u64 {
+        if self.rank.is_contradicting() {
+            return 0;
+        }
+        policy::cost(&self.element.policy, self.selections.into())
+    }
+
+    /// At least 1: the drained ones share what is left of the pool equally.
+    pub(crate) fn weight(&self) -> u32 {
+        if self.rank.is_contradicting() || self.rank.is_drained() {
+            return 1;
+        }
+        policy::weight(&self.element.policy, self.selections.into())
+    }
+}
