@@ -27,6 +27,8 @@ pub trait Endpoint {
     /// Runs the timers that are due. Early or twice is harmless.
     fn handle_timeout(&mut self, now: Time);
 
-    /// Reads what has arrived from the network, at most one batch; `Pending` when there was nothing to read.
+    /// Reads what has arrived from the network, at most one batch. `Ready` when there may be more: call again.
+    /// `Pending` when the network itself was asked and had nothing left; the task is woken when it has. The
+    /// driver's clock relies on that evidence, so a readiness remembered from earlier is not enough.
     fn poll_io(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<std::io::Result<()>>;
 }

@@ -1,7 +1,11 @@
 //! The SCTP endpoint and the driver loop for the RSerPool state machines.
 
+mod clock;
+pub mod driver;
 mod endpoint;
 pub mod memory;
 pub mod sctp;
+pub mod udp;
 
+pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped};
 pub use endpoint::Endpoint;

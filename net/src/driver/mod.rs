@@ -1,0 +1,152 @@
+//! The endpoint thread: a state machine, its SCTP endpoints and the clock, driven in one loop.
+//!
+//! One thread runs a current-thread tokio runtime and owns everything; nothing on a message's way crosses a
+//! thread or takes a lock. Others reach the machine through a [`Handle`]: bounded commands in, one-shot answers
+//! out, and events through a closure that runs on the thread.
+//!
+//! Each turn does, in this order and each with a bound, so that nothing starves anything else:
+//!
+//! 1. read the sockets, input to the machine; 2. commands; 3. timers that are due by the clamped clock;
+//! 4. the machine's transmits to the endpoints, its events to the sink; 5. send.
+
+mod handle;
+mod ports;
+mod turn;
+
+pub use handle::{CallError, EndpointCounters, Handle, Stopped};
+
+use crate::clock::Clock;
+use crate::sctp::SctpConfig;
+use crate::udp::{UdpConfig, UdpEndpoint, UdpListener};
+use proto::{Channel, Node, Time};
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use tokio::runtime::{Builder, Runtime};
+use tracing::debug;
+use turn::Turns;
+
+/// What a driver is started with.
+#[derive(Clone, Debug)]
+pub struct DriverConfig {
+    /// The thread's name (15 bytes are seen by the system).
+    pub name: String,
+    /// The endpoints. Associations of [`Channel::Asap`] and [`Channel::Session`] use the first, those of another
+    /// channel the endpoint of that channel (or the first, if there is none).
+    pub listen: Vec<Listen>,
+}
+
+/// An endpoint to open.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// The channel of the associations that peers start here.
+    pub channel: Channel,
+    /// Address and port, SCTP's and UDP's alike; port 0 takes any free one.
+    pub address: SocketAddr,
+    /// The SCTP endpoint.
+    pub sctp: SctpConfig,
+    /// Its socket.
+    pub udp: UdpConfig,
+}
+
+impl Listen {
+    /// An endpoint with the default socket settings.
+    pub fn new(channel: Channel, address: SocketAddr, sctp: SctpConfig) -> Self {
+        Self { channel, address, sctp, udp: UdpConfig::default() }
+    }
+}
+
+/// Why a driver could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No address to listen on was given.
+    #[error("no address to listen on")]
+    NoEndpoint,
+    /// Another process, or another endpoint of this one, has the UDP port.
+    #[error("{address} is already in use by another process")]
+    AddressInUse {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be bound: it is not one of this host, or the port needs a privilege.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system has no more threads, descriptors or random numbers.
+    #[error("cannot start the endpoint thread: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Starts endpoint threads.
+#[derive(Debug)]
+pub struct Driver;
+
+impl Driver {
+    /// Binds the sockets and starts the thread.
+    ///
+    /// `make_node` makes the machine on the thread, at [`Time::ZERO`], from the addresses that were bound (in the
+    /// order of `config.listen`, port 0 replaced by the port taken). `on_event` is called there for every event
+    /// of the machine; it must not block. It may call the machine, whose next transmits are then carried out.
+    pub fn spawn<N, M, E>(config: DriverConfig, make_node: M, on_event: E) -> Result<Handle<N>, StartError>
+    where
+        N: Node + 'static,
+        M: FnOnce(&[SocketAddr]) -> N + Send + 'static,
+        E: FnMut(&mut N, Time, N::Event) + Send + 'static,
+    {
+        let listeners = bind_all(&config.listen)?;
+        let addresses: Vec<SocketAddr> = listeners.iter().map(UdpListener::local_address).collect();
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let mut seeds = vec![[0; 32]; listeners.len()];
+        for seed in &mut seeds {
+            getrandom::fill(seed).map_err(io::Error::other)?;
+        }
+        let (handle, receiver) = handle::new(addresses.clone());
+        thread::Builder::new().name(config.name).spawn(move || {
+            match open_all(&runtime, config.listen, listeners, seeds) {
+                Ok(endpoints) => {
+                    let node = make_node(&addresses);
+                    runtime.block_on(Turns::new(Clock::system(), endpoints, node, on_event, receiver).run());
+                }
+                Err(error) => receiver.end(format!("it could not start: {error}")),
+            }
+        })?;
+        Ok(handle)
+    }
+}
+
+fn bind_all(listen: &[Listen]) -> Result<Vec<UdpListener>, StartError> {
+    if listen.is_empty() {
+        return Err(StartError::NoEndpoint);
+    }
+    let bind = |listen: &Listen| {
+        let address = listen.address;
+        let listener = UdpListener::bind(address, &listen.udp).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
+            _ => StartError::Bind { address, source },
+        })?;
+        debug!(channel = ?listen.channel, address = %listener.local_address(), "listening");
+        Ok(listener)
+    };
+    listen.iter().map(bind).collect()
+}
+
+fn open_all(
+    runtime: &Runtime,
+    listen: Vec<Listen>,
+    listeners: Vec<UdpListener>,
+    seeds: Vec<[u8; 32]>,
+) -> io::Result<Vec<(Channel, UdpEndpoint)>> {
+    let _inside = runtime.enter();
+    let opened = listen.into_iter().zip(listeners).zip(seeds);
+    opened
+        .map(|((listen, listener), seed)| {
+            let endpoint = UdpEndpoint::new(listener, listen.sctp, listen.channel, seed)?;
+            Ok((listen.channel, endpoint))
+        })
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! The loop of the endpoint thread.
+
+use super::handle::{Command, Receiver, Stop};
+use super::ports::Ports;
+use crate::clock::Clock;
+use crate::udp::UdpEndpoint;
+use proto::{Channel, Node, Time};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::debug;
+
+/// Batches to read from one endpoint in one turn.
+const MAX_BATCHES: usize = 8;
+/// Commands to run in one turn.
+const MAX_COMMANDS: usize = 64;
+/// Transmits to carry out in one turn. A machine that answers every failed transmit with another one
+/// must not keep the thread.
+const MAX_TRANSMITS: usize = 8192;
+
+/// Everything that lives on the endpoint thread.
+pub(super) struct Turns<N, E> {
+    clock: Clock,
+    sleep: Pin<Box<Sleep>>,
+    node: N,
+    on_event: E,
+    ports: Ports,
+    stopping: Option<Stopping<N>>,
+    // Dropped last: who waits for the end finds the ports free.
+    receiver: Receiver<N>,
+}
+
+/// An end that was asked for.
+struct Stopping<N> {
+    done: Box<dyn Fn(&N) -> bool + Send>,
+    deadline: Time,
+}
+
+/// What a turn leaves.
+enum Turn {
+    /// There is more to do at once.
+    Again,
+    /// The thread's work is over.
+    End,
+}
+
+impl<N, E> Turns<N, E>
+where
+    N: Node,
+    E: FnMut(&mut N, Time, N::Event),
+{
+    /// Must be called inside a tokio runtime or before it runs.
+    pub(super) fn new(
+        clock: Clock,
+        endpoints: Vec<(Channel, UdpEndpoint)>,
+        node: N,
+        on_event: E,
+        receiver: Receiver<N>,
+    ) -> Self {
+        let sleep = Box::pin(sleep_until(Instant::now()));
+        Self { clock, sleep, node, on_event, ports: Ports::new(endpoints), stopping: None, receiver }
+    }
+
+    /// Runs until the last handle is gone or a stop is done.
+    pub(super) async fn run(mut self) {
+        loop {
+            match poll_fn(|cx| self.turn(cx)).await {
+                Turn::Again => tokio::task::yield_now().await,
+                Turn::End => return,
+            }
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let now = self.clock.now();
+        let mut more = self.read(cx, now);
+        let ended = self.run_commands(cx, now, &mut more);
+        let now = self.clock.now();
+        self.run_timers(now);
+        more |= self.carry_out(now);
+        more |= self.flush(now);
+        if ended || self.stopping.as_ref().is_some_and(|stop| (stop.done)(&self.node) || stop.deadline <= now)
+        {
+            debug!(lost = ?self.clock.lost(), "the endpoint thread ends");
+            return Poll::Ready(Turn::End);
+        }
+        if more {
+            return Poll::Ready(Turn::Again);
+        }
+        self.rest(cx, now)
+    }
+
+    /// Reads the sockets, at most [`MAX_BATCHES`] each; whether there is more.
+    fn read(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+        for index in 0..self.ports.len() {
+            for _ in 0..MAX_BATCHES {
+                let more = self.ports.read(index, cx, now);
+                self.deliver(index, now);
+                if !more {
+                    break;
+                }
+            }
+        }
+        if self.ports.take_drained() {
+            self.clock.drained();
+        }
+        self.ports.has_backlog()
+    }
+
+    /// Runs what others asked for; whether nobody can ask any more.
+    fn run_commands(&mut self, cx: &mut Context<'_>, now: Time, more: &mut bool) -> bool {
+        for _ in 0..MAX_COMMANDS {
+            match self.receiver.commands.poll_recv(cx) {
+                Poll::Ready(Some(Command::Call(call, _permit))) => call(&mut self.node, now),
+                Poll::Ready(Some(Command::Counters(answer))) => drop(answer.send(self.ports.counters())),
+                Poll::Ready(Some(Command::Stop(Stop { begin, done, limit }))) => {
+                    begin(&mut self.node, now);
+                    self.stopping = Some(Stopping { done, deadline: now + limit });
+                }
+                Poll::Ready(None) => return self.stopping.is_none(),
+                Poll::Pending => return false,
+            }
+        }
+        *more = true;
+        false
+    }
+
+    fn run_timers(&mut self, now: Time) {
+        for index in 0..self.ports.len() {
+            if self.ports.handle_timeout(index, now) {
+                self.deliver(index, now);
+            }
+        }
+        if self.node.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.node.handle_timeout(now);
+        }
+    }
+
+    /// Carries out what the machine wants and tells what it has to tell, until it has nothing more; whether it
+    /// may have more.
+    fn carry_out(&mut self, now: Time) -> bool {
+        let mut carried = 0;
+        loop {
+            while let Some(transmit) = self.node.poll_transmit() {
+                let index = self.ports.carry_out(now, transmit);
+                self.deliver(index, now);
+                carried += 1;
+                if carried == MAX_TRANSMITS {
+                    return true;
+                }
+            }
+            let Some(event) = self.node.poll_event() else { return false };
+            (self.on_event)(&mut self.node, now, event);
+        }
+    }
+
+    /// Sends; whether that made news for the machine.
+    fn flush(&mut self, now: Time) -> bool {
+        let mut news = false;
+        for index in 0..self.ports.len() {
+            self.ports.flush(index, now);
+            news |= self.deliver(index, now);
+        }
+        news
+    }
+
+    /// Hands an endpoint's inputs to the machine; whether there were any.
+    fn deliver(&mut self, index: usize, now: Time) -> bool {
+        let mut any = false;
+        while let Some(input) = self.ports.poll_input(index) {
+            self.node.handle_input(now, input);
+            any = true;
+        }
+        any
+    }
+
+    /// Sleeps until the next timer.
+    fn rest(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<Turn> {
+        let node = self.node.poll_timeout().map(|(at, _)| at);
+        let stop = self.stopping.as_ref().map(|stop| stop.deadline);
+        let next = [node, stop, self.ports.poll_timeout()].into_iter().flatten().min();
+        if next.is_some_and(|next| next <= now) {
+            return Poll::Ready(Turn::Again);
+        }
+        self.clock.sleep_until(next);
+        let Some(next) = next.filter(|next| *next < Time::NEVER) else { return Poll::Pending };
+        let wake = Instant::now() + next.since(now);
+        // A sleep that ends too early only costs a turn; setting it costs something in every turn.
+        if wake < self.sleep.deadline() || self.sleep.is_elapsed() {
+            self.sleep.as_mut().reset(wake);
+        }
+        ready!(self.sleep.as_mut().poll(cx));
+        Poll::Ready(Turn::Again)
+    }
+}

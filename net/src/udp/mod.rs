@@ -1,0 +1,349 @@
+//! The embedded endpoint on a UDP socket (RFC 6951): the shell around [`SctpEndpoint`].
+//!
+//! One socket carries all associations of an endpoint; its port is the SCTP port too (design decision D2).
+//! Datagrams are received and sent in batches, with the kernel's segmentation offload where consecutive
+//! datagrams to one peer have the same size. An answer leaves from the address that the packet came to, so a
+//! socket on `0.0.0.0` or `[::]` works on a host with many addresses.
+//!
+//! ICMP is a hint that can be switched off ([`UdpConfig::icmp`]): the error queue is read, and what it says goes
+//! to the core, which verifies it. A pending error of one peer never costs another its packet.
+
+mod errors;
+mod outgoing;
+mod socket;
+
+use crate::Endpoint;
+use crate::sctp::{Counters, SctpConfig, SctpEndpoint};
+use errors::Report;
+use outgoing::Outgoing;
+use proto::{Channel, Input, Time, Transmit};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use socket::{BoundSocket, canonical, mapped};
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Once;
+use std::task::{Context, Poll, Waker};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tracing::{trace, warn};
+
+/// The most that one received buffer can hold: a UDP datagram, or a run of them with receive offload.
+const BUFFER: usize = 1 << 16;
+/// How often a send that fails is tried, the error queue drained in between.
+const SEND_ATTEMPTS: usize = 4;
+/// Entries of the error queue that are read at once.
+const MAX_REPORTS: usize = 64;
+
+/// How the socket of an endpoint is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpConfig {
+    /// Whether to listen to ICMP: a peer whose process is gone is then noticed at once instead of by silence.
+    pub icmp: bool,
+}
+
+impl Default for UdpConfig {
+    fn default() -> Self {
+        Self { icmp: true }
+    }
+}
+
+/// What the shell counts; the core has [`Counters`] of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UdpCounters {
+    /// Datagrams received.
+    pub received: u64,
+    /// Datagrams sent.
+    pub sent: u64,
+    /// System calls that received something.
+    pub receive_calls: u64,
+    /// System calls that sent something.
+    pub send_calls: u64,
+    /// Datagrams dropped because too much waited for the socket.
+    pub dropped_full: u64,
+    /// Datagrams that the system refused to send.
+    pub dropped_refused: u64,
+    /// ICMP messages that say nobody listens there, passed to the core.
+    pub icmp_refused: u64,
+    /// Other entries of the error queue, ignored.
+    pub icmp_ignored: u64,
+}
+
+/// A socket that is bound and waits for its thread.
+///
+/// [`UdpEndpoint`]s are not `Send`; binding first tells whoever starts the thread what is wrong with an address.
+pub struct UdpListener {
+    bound: BoundSocket,
+    icmp: bool,
+}
+
+impl UdpListener {
+    /// Binds a UDP socket; port 0 takes any free port. Logs a warning, once per process, when the address is
+    /// not a loopback one: nothing is authenticated (design decision D12).
+    pub fn bind(address: SocketAddr, config: &UdpConfig) -> io::Result<Self> {
+        let bound = BoundSocket::bind(address, config.icmp)?;
+        warn_unless_loopback(bound.local);
+        Ok(Self { bound, icmp: config.icmp })
+    }
+
+    /// Where it is bound to.
+    pub fn local_address(&self) -> SocketAddr {
+        self.bound.local
+    }
+}
+
+fn warn_unless_loopback(address: SocketAddr) {
+    static WARNED: Once = Once::new();
+    if !address.ip().to_canonical().is_loopback() {
+        WARNED.call_once(|| {
+            warn!(%address, "listening beyond loopback without authentication: anyone who reaches this port takes part");
+        });
+    }
+}
+
+type Wake = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+/// An embedded SCTP endpoint on one UDP socket.
+pub struct UdpEndpoint {
+    sctp: SctpEndpoint,
+    socket: Rc<AsyncFd<UdpSocket>>,
+    state: UdpSocketState,
+    local: SocketAddr,
+    buffers: Vec<u8>,
+    /// The last receive emptied the socket's queue.
+    drained: bool,
+    outgoing: Outgoing,
+    /// Set while the socket takes nothing more.
+    writable: Option<Wake>,
+    /// Resolves when there is something in the error queue; none with ICMP off.
+    error_pending: Option<Wake>,
+    waker: Waker,
+    counters: UdpCounters,
+}
+
+impl UdpEndpoint {
+    /// An endpoint on a bound socket. Must be called inside a tokio runtime.
+    ///
+    /// `channel` is the one of the associations that peers start, `seed` must be unpredictable.
+    pub fn new(
+        listener: UdpListener,
+        config: SctpConfig,
+        channel: Channel,
+        seed: [u8; 32],
+    ) -> io::Result<Self> {
+        let UdpListener { bound: BoundSocket { socket, state, local }, icmp } = listener;
+        // Only readable: with writable too, every datagram that a peer reads would wake this thread.
+        let socket = Rc::new(AsyncFd::register_with_interest(socket, Interest::READABLE)?);
+        Ok(Self {
+            sctp: SctpEndpoint::new(config, channel, local, seed),
+            error_pending: icmp.then(|| error_pending(socket.clone())),
+            socket,
+            state,
+            local,
+            buffers: vec![0; BATCH_SIZE * BUFFER],
+            drained: false,
+            outgoing: Outgoing::default(),
+            writable: None,
+            waker: Waker::noop().clone(),
+            counters: UdpCounters::default(),
+        })
+    }
+
+    /// What the shell has counted.
+    pub fn udp_counters(&self) -> &UdpCounters {
+        &self.counters
+    }
+
+    /// What the SCTP core has counted.
+    pub fn sctp_counters(&self) -> &Counters {
+        self.sctp.counters()
+    }
+
+    /// One batch of datagrams from the socket to the core.
+    fn receive(&mut self, now: Time) -> io::Result<()> {
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut chunks = self.buffers.chunks_exact_mut(BUFFER);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let count = self.state.recv(self.socket.get_ref().into(), &mut slices, &mut metas)?;
+        self.counters.receive_calls += 1;
+        self.drained = count < BATCH_SIZE;
+        for (buffer, meta) in self.buffers.chunks_exact(BUFFER).zip(metas.iter().take(count)) {
+            let from = canonical(meta.addr);
+            let to = meta.dst_ip.map_or(self.local.ip(), |ip| ip.to_canonical());
+            let datagrams = buffer.get(..meta.len).unwrap_or_default();
+            for datagram in datagrams.chunks(meta.stride.max(1)) {
+                self.counters.received += 1;
+                self.sctp.handle_datagram(now, from, to, datagram);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, until the socket takes no more.
+    fn send_queued(&mut self, now: Time) {
+        let mut failures = 0;
+        while self.writable.is_none() {
+            let Some(run) = self.outgoing.run(self.state.max_gso_segments()) else { return };
+            let count = run.count;
+            let transmit = quinn_udp::Transmit {
+                destination: mapped(run.to, self.local),
+                ecn: None,
+                contents: run.contents,
+                segment_size: run.segment,
+                // A socket on one address has no choice to make.
+                src_ip: run.from.filter(|_| self.local.ip().is_unspecified()),
+            };
+            match self.state.try_send(self.socket.get_ref().into(), &transmit) {
+                Ok(()) => {
+                    self.counters.send_calls += 1;
+                    self.counters.sent += count as u64;
+                    self.outgoing.done(count);
+                    failures = 0;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait_until_writable(),
+                Err(error) => {
+                    // Most likely the error of another packet, sent earlier, to somebody else.
+                    self.read_errors(now);
+                    failures += 1;
+                    if failures == SEND_ATTEMPTS {
+                        failures = 0;
+                        self.give_up(count, &error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The datagrams at the head cannot be sent, at least not together.
+    fn give_up(&mut self, count: usize, error: &io::Error) {
+        trace!(count, %error, "the system refuses to send");
+        if count > 1 {
+            self.outgoing.split(count);
+        } else {
+            self.outgoing.done(1);
+            self.counters.dropped_refused += 1;
+        }
+    }
+
+    fn wait_until_writable(&mut self) {
+        let watch =
+            || AsyncFd::register_with_interest(self.socket.get_ref().try_clone()?, Interest::WRITABLE);
+        match watch() {
+            Ok(socket) => {
+                let mut writable: Wake = Box::pin(async move { socket.writable().await.map(drop) });
+                let ready = writable.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
+                self.writable = (!ready).then_some(writable);
+            }
+            Err(error) => trace!(%error, "no second descriptor: what waits goes with the next flush"),
+        }
+    }
+
+    /// Passes what is in the error queue to the core.
+    fn read_errors(&mut self, now: Time) {
+        if self.error_pending.is_none() {
+            return;
+        }
+        for _ in 0..MAX_REPORTS {
+            match errors::next(self.socket.get_ref()) {
+                Ok(Some(Report { destination: Some(destination), quoted, refused: true })) => {
+                    self.counters.icmp_refused += 1;
+                    self.sctp.handle_unreachable(now, canonical(destination), &quoted);
+                }
+                Ok(Some(_)) => self.counters.icmp_ignored += 1,
+                Ok(None) => return,
+                Err(error) => {
+                    trace!(%error, "error queue");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn poll_errors(&mut self, cx: &mut Context<'_>, now: Time) {
+        while let Some(pending) = &mut self.error_pending {
+            if pending.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.error_pending = Some(error_pending(self.socket.clone()));
+            self.read_errors(now);
+        }
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>, now: Time) {
+        if let Some(writable) = &mut self.writable
+            && writable.as_mut().poll(cx).is_ready()
+        {
+            self.writable = None;
+            self.send_queued(now);
+        }
+    }
+}
+
+/// Resolves when the socket reports an error.
+fn error_pending(socket: Rc<AsyncFd<UdpSocket>>) -> Wake {
+    Box::pin(async move {
+        socket.ready(Interest::ERROR).await?.clear_ready();
+        Ok(())
+    })
+}
+
+impl Endpoint for UdpEndpoint {
+    fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn carry_out(&mut self, now: Time, transmit: Transmit) {
+        self.sctp.carry_out(now, transmit);
+    }
+
+    fn flush(&mut self, now: Time) {
+        self.sctp.finish_batch(now);
+        while let Some(datagram) = self.sctp.poll_datagram() {
+            if !self.outgoing.push(datagram) {
+                self.counters.dropped_full += 1;
+            }
+        }
+        self.send_queued(now);
+    }
+
+    fn poll_input(&mut self) -> Option<Input> {
+        self.sctp.poll_input()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.sctp.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        self.sctp.handle_timeout(now);
+    }
+
+    /// Asks the socket itself each time: what tokio remembers of its readiness may be older than a freeze of
+    /// this process, and the clock relies on `Pending` (see `clock`).
+    fn poll_io(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<io::Result<()>> {
+        self.waker.clone_from(cx.waker());
+        self.poll_errors(cx, now);
+        self.poll_writable(cx, now);
+        if !self.drained {
+            match self.receive(now) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    trace!(%error, "receive");
+                    self.read_errors(now);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        self.drained = false;
+        // An arrival since then has left its edge in epoll, so forgetting the readiness loses nothing.
+        while let Poll::Ready(guard) = self.socket.poll_read_ready(cx) {
+            guard?.clear_ready();
+        }
+        Poll::Pending
+    }
+}

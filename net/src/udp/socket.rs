@@ -1,0 +1,98 @@
+//! The socket of an endpoint: how it is bound and what is asked of the kernel.
+
+use nix::sys::socket::{setsockopt, sockopt};
+use quinn_udp::UdpSocketState;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use tracing::debug;
+
+/// Receive buffer to ask for: a burst of thousands of packets while the thread is busy.
+const RECEIVE_BUFFER: usize = 8 << 20;
+/// Send buffer to ask for.
+const SEND_BUFFER: usize = 4 << 20;
+
+/// A bound, non-blocking UDP socket.
+pub(super) struct BoundSocket {
+    pub(super) socket: UdpSocket,
+    pub(super) state: UdpSocketState,
+    pub(super) local: SocketAddr,
+}
+
+impl BoundSocket {
+    /// Binds `address` (port 0: any free one) and sets the options.
+    ///
+    /// A socket on `[::]` is a dual-stack one, whatever the system's default is; any other IPv6 socket takes
+    /// IPv6 only. Inside, IPv4 addresses are IPv4 addresses on both (see [`canonical`] and [`mapped`]).
+    pub(super) fn bind(address: SocketAddr, icmp: bool) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if let SocketAddr::V6(v6) = address {
+            socket.set_only_v6(!v6.ip().is_unspecified())?;
+        }
+        enlarge_buffers(&socket);
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from(socket);
+        let state = UdpSocketState::new((&socket).into())?;
+        if icmp {
+            state.enable_transport_errors((&socket).into())?;
+        }
+        let local = socket.local_addr()?;
+        Ok(Self { socket, state, local })
+    }
+}
+
+/// As large as the system allows: beyond its limit with the privilege, else up to it.
+fn enlarge_buffers(socket: &Socket) {
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    }
+    if setsockopt(socket, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    }
+    debug!(
+        receive = socket.recv_buffer_size().unwrap_or_default(),
+        send = socket.send_buffer_size().unwrap_or_default(),
+        "socket buffers"
+    );
+}
+
+/// An IPv4-mapped IPv6 address as the IPv4 address that it is; a link-local one keeps its scope.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(v4) => (v4, address.port()).into(),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// The address as a socket of the family of `local` wants it.
+pub(super) fn mapped(address: SocketAddr, local: SocketAddr) -> SocketAddr {
+    match (address, local) {
+        (SocketAddr::V4(v4), SocketAddr::V6(_)) => {
+            let ip: Ipv6Addr = v4.ip().to_ipv6_mapped();
+            SocketAddrV6::new(ip, v4.port(), 0, 0).into()
+        }
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_is_ipv4_inside_and_mapped_on_a_dual_stack_socket() {
+        let v4: SocketAddr = "192.0.2.1:3863".parse().unwrap();
+        let dual: SocketAddr = "[::]:3863".parse().unwrap();
+        let on_the_socket: SocketAddr = "[::ffff:192.0.2.1]:3863".parse().unwrap();
+        assert_eq!(mapped(v4, dual), on_the_socket);
+        assert_eq!(canonical(on_the_socket), v4);
+        assert_eq!(mapped(v4, v4), v4);
+    }
+
+    #[test]
+    fn a_link_local_address_keeps_its_scope() {
+        let local = SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, 3));
+        assert_eq!(canonical(local), local);
+        assert_eq!(mapped(local, "[::]:1".parse().unwrap()), local);
+    }
+}
