@@ -1,1 +1,73 @@
-//! Placeholder.
+//! Server library of Reliable Server Pooling (RFC 5351, RFC 5352).
+//!
+//! A server joins a *pool* by registering with one of the pool's registrars. Its clients hold *sessions*: when the
+//! server dies, the session continues on another element of the pool, with the state that the dead server left in
+//! the session's *cookie*.
+//!
+//! A server that survives its own death, each operation done exactly once (the client numbers its requests; the
+//! cookie remembers the last number with its answer):
+//!
+//! ```no_run
+//! # use rserpool_pool_element::{Policy, PoolElement};
+//! # #[derive(Default)]
+//! # struct Counter { last: u64, count: u64 }
+//! # impl Counter {
+//! #     fn encode(&self) -> Vec<u8> { [self.last.to_be_bytes(), self.count.to_be_bytes()].concat() }
+//! #     fn decode(cookie: &[u8]) -> anyhow::Result<Self> {
+//! #         let (last, count) = cookie.split_at_checked(8).ok_or_else(|| anyhow::anyhow!("short cookie"))?;
+//! #         Ok(Self { last: u64::from_be_bytes(last.try_into()?), count: u64::from_be_bytes(count.try_into()?) })
+//! #     }
+//! # }
+//! # async fn server(regs: Vec<std::net::SocketAddr>) -> anyhow::Result<()> {
+//! let mut element = PoolElement::builder("counter").policy(Policy::RoundRobin).registrars(regs).register().await?;
+//! while let Some(mut session) = element.accept().await {
+//!     tokio::spawn(async move {
+//!         let mut state: Counter = session.cookie().map(Counter::decode).transpose()?.unwrap_or_default();
+//!         while let Some(request) = session.recv().await? {
+//!             let seq = u64::from_be_bytes(request[..].try_into()?);
+//!             if seq != state.last { state = Counter { last: seq, count: state.count + 1 }; } // a repeat is only answered
+//!             session.set_cookie(state.encode()).await?; // before the answer, same ordered stream: who saw it, holds it
+//!             session.send(state.count.to_be_bytes()).await?;
+//!         }
+//!         Ok::<_, anyhow::Error>(())
+//!     });
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What happens on failure
+//!
+//! * **This server dies** (or freezes, or is cut off): its clients notice by SCTP, resolve the pool again and continue
+//!   at another element, which gets the latest cookie first. The registrars remove it from the pool.
+//! * **The registrar dies**: another registrar takes the element over, or the element finds one and registers there.
+//!   Sessions do not notice.
+//! * **The client dies**: [`Session::recv`] returns [`SessionError::Lost`].
+//!
+//! # What is guaranteed, and what is not
+//!
+//! * A client that has seen a message has the cookie that was set before it, if both went in order on stream 0 (the
+//!   default). That is what makes "exactly once" possible: see the example.
+//! * Messages arrive whole, and those of one stream in order, as long as the session stays at one server. What was on
+//!   its way when a server died may be lost, or may have been processed without an answer: repeats must be harmless.
+//! * Cookies come back through the client: they are not secret, and a malicious client can alter them. Do not
+//!   trust a cookie with more than you trust its client.
+//! * Pool membership is soft state in the registrars' memory: available, not consistent.
+//!
+//! # Flow control
+//!
+//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP. While more than that is
+//! unread, the session's association is not read, and the client has to wait.
+
+mod builder;
+mod element;
+mod session;
+
+pub use builder::Builder;
+pub use element::PoolElement;
+pub use endpoint::{AsapEndpoint, EndpointError, Message, Profile, RegisterError, SendOptions, SessionError};
+pub use params::{
+    DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,
+    Transport, TransportUse, UdpLiteTransport, UdpTransport,
+};
+pub use session::Session;

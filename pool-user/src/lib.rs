@@ -1,1 +1,58 @@
-//! Placeholder.
+//! Client library of Reliable Server Pooling (RFC 5351, RFC 5352).
+//!
+//! A client names a *pool*; the library asks a registrar for the pool's servers and chooses one by the pool's policy.
+//! When that dies the *session* continues on another one, which first gets the state that the dead server left
+//! in the session's cookie.
+//!
+//! ```no_run
+//! # use rserpool_pool_user::{PoolUser, Received};
+//! # async fn client() -> anyhow::Result<()> {
+//! let user = PoolUser::new(["127.0.0.1:3863".parse()?]);
+//! let mut session = user.connect("counter").await?;
+//! for seq in 1u64.. {
+//!     session.send(seq.to_be_bytes()).await?;
+//!     let count = loop {
+//!         match session.recv().await? {
+//!             Received::Message(answer) => break answer,
+//!             Received::Failover { .. } => session.send(seq.to_be_bytes()).await?, // our cookie is there before us
+//!         }
+//!     };
+//!     println!("{seq}: {count:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Session::request`] does the inner loop by itself, for requests that may be repeated.
+//!
+//! # What happens on failure
+//!
+//! * **The server dies** (or freezes, or is cut off, or ends the session): SCTP notices, the library reports it to
+//!   the registrar, connects to another element, hands it the cookie and says [`Received::Failover`].
+//! * **No server is left**: it goes on looking for a while, then the session ends with
+//!   [`SessionError::NoElement`].
+//! * **The registrar dies**: the next one of the list is asked. Sessions do not notice, not even if all registrars
+//!   are gone, as long as the pool's elements that were last known live.
+//!
+//! # What is guaranteed, and what is not
+//!
+//! * Messages arrive whole, and those of one stream in order, as long as the session stays at one server.
+//! * Nothing is repeated behind your back. What was sent before [`Received::Failover`] and not answered may be lost, or
+//!   may have been processed: send it again if it may be repeated, or have the server recognise repeats with the help
+//!   of its cookie, as the example does. What you send before you have seen the failover never reaches the new server.
+//! * Answers of the former server that had arrived come before [`Received::Failover`], those of the new one after.
+//!
+//! # Flow control
+//!
+//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP. While more than that is
+//! unread, the session's association is not read, and the server has to wait.
+
+mod pool_user;
+mod session;
+
+pub use endpoint::{
+    AsapEndpoint, EndpointError, Message, Profile, Resolution, ResolveError, SendOptions, SessionError,
+};
+pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
+pub use pool_user::{Builder, PoolUser};
+pub use session::{Received, Session};

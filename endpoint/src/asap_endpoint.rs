@@ -1,0 +1,168 @@
+//! The handle that tasks hold: commands to the endpoint's thread, answers back.
+
+use crate::driver::Handle;
+use crate::shell::{Attention, Shell};
+use crate::{
+    Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError, ResolveOptions,
+    Session, SessionError, SessionId, SessionOptions,
+};
+use params::{PeIdentifier, PoolHandle};
+use proto::Time;
+use proto::endpoint::{ElementId, Limits};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How an [`AsapEndpoint`] is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The registrars, in any order: at least one. Each is an address with the port of its ASAP endpoint.
+    pub registrars: Vec<SocketAddr>,
+    /// Where sessions and registrars reach this process: an address with the number of the SCTP port, which is
+    /// the UDP port, too; 0 takes any free one. `None`: loopback if all registrars are on loopback, else any.
+    pub listen: Option<SocketAddr>,
+    /// Timers and thresholds.
+    pub profile: Profile,
+    /// How long an accepted session waits for a cookie before it is handed out without one; `None`: as the
+    /// profile says.
+    pub cookie_wait: Option<Duration>,
+}
+
+impl Config {
+    /// The defaults, for these registrars.
+    pub fn new(registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self {
+            registrars: registrars.into_iter().collect(),
+            listen: None,
+            profile: Profile::Lan,
+            cookie_wait: None,
+        }
+    }
+
+    /// Where to listen, or why that cannot work.
+    fn listen(&self) -> Result<SocketAddr, EndpointError> {
+        let first = self.registrars.first().ok_or(EndpointError::NoRegistrarConfigured)?;
+        let outside = self.registrars.iter().find(|registrar| !registrar.ip().is_loopback());
+        match (self.listen, outside) {
+            (Some(listen), Some(&registrar)) if listen.ip().is_loopback() => {
+                Err(EndpointError::LoopbackOnly { listen, registrar })
+            }
+            (Some(listen), _) => Ok(listen),
+            (None, outside) => Ok(SocketAddr::new(any_address(first.is_ipv4(), outside.is_none()), 0)),
+        }
+    }
+}
+
+fn any_address(v4: bool, loopback: bool) -> IpAddr {
+    match (v4, loopback) {
+        (true, true) => Ipv4Addr::LOCALHOST.into(),
+        (true, false) => Ipv4Addr::UNSPECIFIED.into(),
+        (false, true) => Ipv6Addr::LOCALHOST.into(),
+        (false, false) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// The ASAP endpoint of this process: all its elements, resolutions and sessions, behind one UDP socket and with
+/// one association to a registrar.
+///
+/// A handle: clones are the same endpoint. It lives as long as a handle, an element or a session does.
+#[derive(Clone, Debug)]
+pub struct AsapEndpoint {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    handle: Handle<Shell>,
+    attention: Arc<Attention>,
+    local: SocketAddr,
+    limits: Limits,
+}
+
+impl AsapEndpoint {
+    /// Opens the socket and starts the endpoint's thread. Registrars are looked for when one is needed.
+    pub async fn start(config: Config) -> Result<Self, EndpointError> {
+        let listen = config.listen()?;
+        let _ = (listen, &config);
+        Err(EndpointError::Stopped)
+    }
+
+    /// Where sessions and registrars reach this endpoint.
+    pub fn local_address(&self) -> SocketAddr {
+        self.inner.local
+    }
+
+    /// Registers an element and keeps it registered. Returns when a registrar has confirmed it; whoever stops
+    /// waiting takes the registration back.
+    pub async fn register(&self, registration: Registration) -> Result<Element, RegisterError> {
+        let endpoint = self.clone();
+        let mut element = self.call(move |shell, now| shell.register(now, registration, endpoint)).await??;
+        element.registered().await?;
+        tracing::info!(pool = %element.pool(), id = %element.id(), "registered");
+        Ok(element)
+    }
+
+    /// Resolves a pool handle (RFC 5352 §3.3). Cancel-safe.
+    pub async fn resolve(
+        &self,
+        pool: PoolHandle,
+        options: ResolveOptions,
+    ) -> Result<Resolution, ResolveError> {
+        let answer = self.call(move |shell, now| shell.resolve(now, pool, options)).await??;
+        answer.await.map_err(|_| EndpointError::Stopped)?
+    }
+
+    /// Reports an element that cannot be reached to the registrar (RFC 5352 §3.5). Sessions do so by themselves.
+    pub async fn report_unreachable(&self, pool: PoolHandle, id: PeIdentifier) -> Result<(), EndpointError> {
+        Ok(self.call(move |shell, now| shell.machine().report_unreachable(now, &pool, id)).await??)
+    }
+
+    /// Starts a session with a pool. Returns when a server is connected; whoever stops waiting ends it.
+    pub async fn connect(
+        &self,
+        pool: PoolHandle,
+        options: SessionOptions,
+    ) -> Result<(Session, PeIdentifier), SessionError> {
+        let endpoint = self.clone();
+        let (session, connected) =
+            self.call(move |shell, now| shell.connect(now, pool, options, endpoint)).await??;
+        let server = connected.await.map_err(|_| EndpointError::Stopped)??;
+        Ok((session, server))
+    }
+
+    /// Runs a command on the endpoint's thread, after the work that waits there.
+    pub(crate) async fn call<R: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Shell, Time) -> R + Send + 'static,
+    ) -> Result<R, EndpointError> {
+        self.inner
+            .handle
+            .call(move |shell, now| shell.run(now, command))
+            .await
+            .map_err(|_| EndpointError::Stopped)
+    }
+
+    /// Makes the endpoint's thread look at a session.
+    pub(crate) fn attend(&self, session: SessionId) {
+        if self.inner.attention.session(session) {
+            self.wake();
+        }
+    }
+
+    /// Makes the endpoint's thread let go of an element.
+    pub(crate) fn let_go(&self, element: ElementId) {
+        if self.inner.attention.element(element) {
+            self.wake();
+        }
+    }
+
+    /// Has the endpoint's thread do the work that waits. A full queue of commands needs no further one: each of
+    /// those that are in it does the same first.
+    fn wake(&self) {
+        self.inner.handle.try_post(|shell, now| shell.run(now, |_, _| ()));
+    }
+
+    pub(crate) fn message_limit(&self) -> usize {
+        self.inner.limits.message
+    }
+}

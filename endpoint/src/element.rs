@@ -1,0 +1,203 @@
+//! One registered element, seen from its owner.
+
+use crate::pipe::Pipe;
+use crate::{AsapEndpoint, EndpointError, RegisterError, Session, SessionId};
+use bytes::Bytes;
+use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
+use proto::endpoint::{CommandError, ElementId};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
+
+/// Sessions that may wait for `accept`; more are refused.
+const BACKLOG: usize = 1024;
+
+/// How it stands with the registration.
+#[derive(Clone, Debug)]
+pub(crate) enum Status {
+    /// No registrar has answered yet.
+    Pending,
+    /// Confirmed once; the endpoint keeps it up by itself from here on.
+    Registered(PeIdentifier),
+    /// It did not come about.
+    Failed(RegisterError),
+    /// Over; why the registrars may still list it for a while, if so.
+    Deregistered(Option<RegisterError>),
+}
+
+/// A registered element. Dropping it deregisters it in the background; its sessions go on.
+#[derive(Debug)]
+pub struct Element {
+    id: ElementId,
+    pool: PoolHandle,
+    status: watch::Receiver<Status>,
+    backlog: Arc<Backlog>,
+    endpoint: AsapEndpoint,
+}
+
+/// A session that a client started.
+#[derive(Debug)]
+pub struct NewSession {
+    /// The session.
+    pub session: Session,
+    /// What its former server wanted the next one to know.
+    pub cookie: Option<Bytes>,
+    /// The client.
+    pub peer: SocketAddr,
+}
+
+impl Element {
+    pub(crate) fn new(
+        id: ElementId,
+        pool: PoolHandle,
+        status: watch::Receiver<Status>,
+        backlog: Arc<Backlog>,
+        endpoint: AsapEndpoint,
+    ) -> Self {
+        Self { id, pool, status, backlog, endpoint }
+    }
+
+    /// Waits until a registrar has confirmed it.
+    pub(crate) async fn registered(&mut self) -> Result<(), RegisterError> {
+        match self.wait_for(|status| !matches!(status, Status::Pending)).await {
+            Status::Registered(_) => Ok(()),
+            Status::Failed(error) | Status::Deregistered(Some(error)) => Err(error),
+            Status::Pending | Status::Deregistered(None) => {
+                Err(RegisterError::Deregistered(self.pool.clone()))
+            }
+        }
+    }
+
+    async fn wait_for(&mut self, done: impl FnMut(&Status) -> bool) -> Status {
+        match self.status.wait_for(done).await {
+            Ok(status) => status.clone(),
+            Err(_) => Status::Deregistered(Some(EndpointError::Stopped.into())),
+        }
+    }
+
+    /// The endpoint that it belongs to.
+    pub fn endpoint(&self) -> &AsapEndpoint {
+        &self.endpoint
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &PoolHandle {
+        &self.pool
+    }
+
+    /// Its identifier within the pool.
+    pub fn id(&self) -> PeIdentifier {
+        match *self.status.borrow() {
+            Status::Registered(id) => id,
+            _ => PeIdentifier(0),
+        }
+    }
+
+    /// Its home registrar, as far as that has named itself.
+    pub async fn home(&self) -> Option<RegistrarId> {
+        self.endpoint.call(|shell, _| shell.home()).await.ok().flatten()
+    }
+
+    /// Changes the policy or its values by registering again.
+    pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
+        let (id, pool) = (self.id, self.pool.clone());
+        self.endpoint.call(move |shell, now| shell.machine().set_policy(now, id, policy)).await?.map_err(
+            |error| match error {
+                CommandError::Unknown => RegisterError::Deregistered(pool),
+                error => EndpointError::from(error).into(),
+            },
+        )
+    }
+
+    /// The next session that a client starts. Waits for ever once nothing can come any more but sessions may
+    /// still run; `None` when the endpoint has stopped. Cancel-safe.
+    pub async fn accept(&mut self) -> Option<NewSession> {
+        let new = self.backlog.pop().await?;
+        Some(NewSession {
+            session: Session::new(new.id, new.pipe, self.endpoint.clone()),
+            cookie: new.cookie,
+            peer: new.peer,
+        })
+    }
+
+    /// Takes the element out of its pool; returns when a registrar has confirmed it. Its sessions go on.
+    pub async fn deregister(mut self) -> Result<(), RegisterError> {
+        self.endpoint.let_go(self.id);
+        match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {
+            Status::Deregistered(Some(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Element {
+    fn drop(&mut self) {
+        self.endpoint.let_go(self.id);
+    }
+}
+
+/// A session that waits for `accept`.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) id: SessionId,
+    pub(crate) pipe: Arc<Pipe>,
+    pub(crate) cookie: Option<Bytes>,
+    pub(crate) peer: SocketAddr,
+}
+
+/// The sessions that wait for `accept`.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    state: Mutex<BacklogState>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct BacklogState {
+    waiting: VecDeque<Waiting>,
+    closed: bool,
+}
+
+impl Backlog {
+    fn state(&self) -> MutexGuard<'_, BacklogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pop(&self) -> Option<Waiting> {
+        loop {
+            {
+                let mut state = self.state();
+                if let Some(waiting) = state.waiting.pop_front() {
+                    return Some(waiting);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Whether there was room.
+    pub(crate) fn push(&self, waiting: Waiting) -> bool {
+        let mut state = self.state();
+        let room = !state.closed && state.waiting.len() < BACKLOG;
+        if room {
+            state.waiting.push_back(waiting);
+            drop(state);
+            self.arrived.notify_one();
+        }
+        room
+    }
+
+    /// Takes no more; returns those that nobody accepted.
+    pub(crate) fn close(&self) -> VecDeque<Waiting> {
+        let mut state = self.state();
+        state.closed = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.arrived.notify_one();
+        waiting
+    }
+}

@@ -1,0 +1,145 @@
+//! What can go wrong, by operation. Every message says what to do about it.
+
+use params::{OperationError, PoolHandle};
+use proto::endpoint::CommandError;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The ASAP endpoint of this process does not work.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The socket could not be opened.
+    #[error("cannot listen on {address}: {source}; choose another address, or port 0 for any free port")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        source: Arc<std::io::Error>,
+    },
+    /// The list of registrars is empty.
+    #[error("no registrar is configured: give the address of at least one")]
+    NoRegistrarConfigured,
+    /// A socket on loopback reaches nobody outside.
+    #[error("registrar {registrar} cannot be reached from {listen}: listen on an address of the network")]
+    LoopbackOnly {
+        /// Where this endpoint listens.
+        listen: SocketAddr,
+        /// The registrar.
+        registrar: SocketAddr,
+    },
+    /// The endpoint's thread is gone.
+    #[error("the ASAP endpoint of this process has stopped; its log says why")]
+    Stopped,
+    /// A bound of this endpoint is reached; which one.
+    #[error("too many {0} in this process")]
+    Limit(&'static str),
+    /// An argument cannot stand; why.
+    #[error("invalid argument: {0}")]
+    Invalid(&'static str),
+}
+
+impl From<CommandError> for EndpointError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Limit(what) => Self::Limit(what),
+            CommandError::Invalid(why) => Self::Invalid(why),
+            CommandError::Unknown => Self::Invalid("there is no such element or pool here"),
+            _ => Self::Stopped,
+        }
+    }
+}
+
+/// An element is not registered, or its registration could not be changed (RFC 5352 §3.1).
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The endpoint of this process does not work.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// No registrar answered in time.
+    #[error("no registrar reachable at {0}: start one there, or correct the addresses")]
+    NoRegistrar(Addresses),
+    /// The registrar refused.
+    #[error("the registrar refused the registration in pool \"{pool}\": {error:?}")]
+    Rejected {
+        /// The pool.
+        pool: PoolHandle,
+        /// The registrar's reasons.
+        error: OperationError,
+    },
+    /// SCTP does not say which pool a session is for, so an endpoint takes sessions for one element only.
+    #[error(
+        "pool \"{0}\" needs an endpoint of its own: the sessions that arrive at this one belong to another element"
+    )]
+    EndpointTaken(PoolHandle),
+    /// The element was taken out of its pool.
+    #[error("the element is not registered in pool \"{0}\" any more")]
+    Deregistered(PoolHandle),
+}
+
+/// A pool handle was not resolved (RFC 5352 §3.3).
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The endpoint of this process does not work.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// No registrar answered in time.
+    #[error("no registrar reachable at {0}: start one there, or correct the addresses")]
+    NoRegistrar(Addresses),
+    /// The registrar does not know the pool.
+    #[error("unknown pool \"{0}\": no element is registered")]
+    UnknownPool(PoolHandle),
+    /// The registrar refused.
+    #[error("the registrar refused to resolve pool \"{pool}\": {error:?}")]
+    Refused {
+        /// The pool.
+        pool: PoolHandle,
+        /// The registrar's reasons.
+        error: OperationError,
+    },
+}
+
+/// A session cannot start or go on.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The endpoint of this process does not work.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The pool could not be resolved.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// Every element of the pool was tried, again and again, for as long as the session's patience lasts.
+    #[error("no element of pool \"{0}\" can be reached, though the registrar lists some: are they running?")]
+    NoElement(PoolHandle),
+    /// The client of an accepted session is gone. (A client that loses its server continues at another one.)
+    #[error("the client is gone: {0}")]
+    Lost(Arc<str>),
+    /// The session has ended in order; nothing more can be sent or received.
+    #[error("the session is closed")]
+    Closed,
+    /// This message cannot be sent, whatever happens; the session goes on.
+    #[error("a message of {length} bytes was not sent: {why}")]
+    Unsendable {
+        /// Its length.
+        length: usize,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// Addresses, shown separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses(pub Vec<SocketAddr>);
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if n > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}

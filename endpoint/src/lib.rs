@@ -1,0 +1,27 @@
+//! The ASAP endpoint of a process (RFC 5352), async: what the libraries for servers and clients share.
+//!
+//! You want [`rserpool-pool-element`](../rserpool_pool_element) to write a server and
+//! [`rserpool-pool-user`](../rserpool_pool_user) to write a client. Both start an [`AsapEndpoint`] of their own
+//! unless they are given one: a process that is a server *and* a client shares one, with one UDP socket and one
+//! association to its registrar.
+//!
+//! The protocol itself is the machine [`proto::endpoint::AsapEndpoint`]. It runs on one thread together with the
+//! SCTP endpoint; the types here reach it by bounded commands, and each session by two bounded queues.
+
+mod asap_endpoint;
+mod driver;
+mod element;
+mod error;
+mod pipe;
+mod session;
+mod shell;
+
+pub use asap_endpoint::{AsapEndpoint, Config};
+pub use element::{Element, NewSession};
+pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
+pub use pipe::Incoming;
+pub use proto::endpoint::{
+    ElementTransport, Message, Registration, Resolution, ResolveOptions, SessionId, SessionOptions,
+};
+pub use proto::profile::Profile;
+pub use session::{SendOptions, Session};

@@ -1,0 +1,111 @@
+//! One session, seen from its owner.
+
+use crate::pipe::{Incoming, Pipe};
+use crate::{AsapEndpoint, Message, SessionError, SessionId};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// How a message is sent. The default: in order on stream 0, without a payload protocol identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// SCTP stream. Messages of different streams do not wait for each other. A cookie covers what follows it in
+    /// order on stream 0.
+    pub stream: u16,
+    /// SCTP payload protocol identifier: any but 11, which marks the control channel (RFC 5352 §5).
+    pub ppid: u32,
+    /// Whether the message may overtake others of its stream.
+    pub unordered: bool,
+}
+
+/// A session of this process, started or accepted: the part that both have in common.
+///
+/// Dropping it closes it in order, in the background.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    pipe: Arc<Pipe>,
+    endpoint: AsapEndpoint,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, pipe: Arc<Pipe>, endpoint: AsapEndpoint) -> Self {
+        Self { id, pipe, endpoint }
+    }
+
+    /// The endpoint that it belongs to.
+    pub fn endpoint(&self) -> &AsapEndpoint {
+        &self.endpoint
+    }
+
+    /// Queues a message; waits while the session's queue is full. Cancel-safe: a message whose `send` did not
+    /// return was not sent.
+    ///
+    /// In a started session that has just failed over, a message is dropped until [`Session::recv`] has reported
+    /// the failover: the owner wrote it for the former server and will send it again.
+    pub async fn send(&self, bytes: Bytes, options: SendOptions) -> Result<(), SessionError> {
+        self.check(bytes.len())?;
+        if options.ppid == proto::PPID_ASAP {
+            return Err(SessionError::Unsendable {
+                length: bytes.len(),
+                why: "payload protocol identifier 11 is the control channel's",
+            });
+        }
+        let SendOptions { stream, ppid, unordered } = options;
+        self.pipe.send(Message { stream, ppid, unordered, bytes }).await?;
+        self.endpoint.attend(self.id);
+        Ok(())
+    }
+
+    /// Gives the client of an accepted session a cookie, before everything that is sent later on stream 0.
+    /// Cancel-safe as [`Session::send`].
+    pub async fn set_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
+        self.check(cookie.len())?;
+        self.pipe.set_cookie(cookie).await?;
+        self.endpoint.attend(self.id);
+        Ok(())
+    }
+
+    /// What happens next. Cancel-safe: nothing that arrived is lost when the future is dropped.
+    pub async fn recv(&mut self) -> Result<Incoming, SessionError> {
+        let (incoming, resume) = self.pipe.recv().await?;
+        if resume {
+            self.endpoint.attend(self.id);
+        }
+        Ok(incoming)
+    }
+
+    /// Ends the session in order: returns when the peer has got everything.
+    pub async fn close(self) -> Result<(), SessionError> {
+        match self.pipe.close() {
+            Ok(()) => self.endpoint.attend(self.id),
+            Err(SessionError::Closed) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        loop {
+            match self.pipe.recv().await {
+                Ok((_, true)) => self.endpoint.attend(self.id),
+                Ok((_, false)) => (),
+                Err(SessionError::Closed) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn check(&self, length: usize) -> Result<(), SessionError> {
+        let limit = self.endpoint.message_limit();
+        match length {
+            0 => Err(SessionError::Unsendable { length, why: "SCTP carries no empty messages" }),
+            _ if length > limit => {
+                Err(SessionError::Unsendable { length, why: "it is longer than the limit of this endpoint" })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.pipe.abandon();
+        self.endpoint.attend(self.id);
+    }
+}

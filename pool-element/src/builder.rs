@@ -1,0 +1,107 @@
+//! How an element is to be registered.
+
+use crate::PoolElement;
+use endpoint::{AsapEndpoint, Config, ElementTransport, Profile, RegisterError, Registration};
+use params::{PeIdentifier, Policy, PoolHandle, Transport};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// How an element is to be registered. See [`PoolElement::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before register()"]
+pub struct Builder {
+    registration: Registration,
+    config: Config,
+    endpoint: Option<AsapEndpoint>,
+}
+
+impl Builder {
+    pub(crate) fn new(pool: PoolHandle) -> Self {
+        Self {
+            registration: Registration {
+                handle: pool,
+                policy: Policy::RoundRobin,
+                life: Some(Duration::from_secs(30)),
+                id: None,
+                transport: ElementTransport::Sessions,
+            },
+            config: Config {
+                listen: Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)),
+                ..Config::new([])
+            },
+            endpoint: None,
+        }
+    }
+
+    /// How the pool's clients choose among its elements, with this element's values. All elements of a pool
+    /// have the same policy. Default: round robin.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.registration.policy = policy;
+        self
+    }
+
+    /// The registrars, in any order: at least one, unless the element shares an endpoint. One of them becomes
+    /// the element's home; the others are there in case it dies.
+    pub fn registrars(mut self, registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.config.registrars = registrars.into_iter().collect();
+        self
+    }
+
+    /// A fixed identifier within the pool. Default: a random one.
+    pub fn id(mut self, id: PeIdentifier) -> Self {
+        self.registration.id = Some(id);
+        self
+    }
+
+    /// How long the registration outlives the element's process if no registrar notices its death; it is renewed
+    /// as long as the process lives. Whole seconds. Default: 30 seconds.
+    pub fn life(mut self, life: Duration) -> Self {
+        self.registration.life = Some(life);
+        self
+    }
+
+    /// Where sessions and registrars reach the element: the port is a UDP port and the SCTP port, 0 takes any free
+    /// one. Default: `127.0.0.1:0`, which nobody outside this host can reach.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.config.listen = Some(address);
+        self
+    }
+
+    /// Timers and thresholds. Default: [`Profile::Lan`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.config.profile = profile;
+        self
+    }
+
+    /// Registers a service that is not this library's: a TCP, UDP, ... server of this host. There will be no
+    /// sessions to accept; clients resolve the pool and connect by themselves.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.registration.transport = ElementTransport::Other(transport);
+        self
+    }
+
+    /// How long a new session waits for a cookie before [`PoolElement::accept`] returns it without one: nothing
+    /// announces that no cookie will come. A first message ends the wait. Default: 200 ms with [`Profile::Lan`];
+    /// zero does not wait.
+    pub fn cookie_wait(mut self, wait: Duration) -> Self {
+        self.config.cookie_wait = Some(wait);
+        self
+    }
+
+    /// Registers at an endpoint that this process has already, of another element or of a pool user, with that one's
+    /// registrars, address, profile and cookie wait. One element of an endpoint can accept sessions.
+    pub fn endpoint(mut self, endpoint: &AsapEndpoint) -> Self {
+        self.endpoint = Some(endpoint.clone());
+        self
+    }
+
+    /// Registers. Returns when a registrar has confirmed it; fails when none answers within a few seconds (a
+    /// few of the profile's T2-registration).
+    pub async fn register(self) -> Result<PoolElement, RegisterError> {
+        let endpoint = match self.endpoint {
+            Some(endpoint) => endpoint,
+            None => AsapEndpoint::start(self.config).await?,
+        };
+        Ok(PoolElement::new(endpoint.register(self.registration).await?))
+    }
+}

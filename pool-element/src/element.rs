@@ -1,0 +1,68 @@
+//! A registered element.
+
+use crate::{Builder, Session};
+use endpoint::{AsapEndpoint, RegisterError};
+use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
+use std::net::SocketAddr;
+
+/// A registered pool element. The library keeps it registered, whatever happens to the registrars.
+///
+/// Dropping it deregisters it in the background, as long as the process lives; [`PoolElement::deregister`] waits for
+/// it. Its sessions go on.
+#[derive(Debug)]
+pub struct PoolElement {
+    element: endpoint::Element,
+}
+
+impl PoolElement {
+    /// An element of this pool. The pool comes into being with its first element.
+    pub fn builder(pool: impl Into<PoolHandle>) -> Builder {
+        Builder::new(pool.into())
+    }
+
+    pub(crate) fn new(element: endpoint::Element) -> Self {
+        Self { element }
+    }
+
+    /// The next session that a client starts, with the cookie of its former server if it had one. `None` when the
+    /// endpoint of this process has stopped. Cancel-safe: `select!` it with whatever else the server does.
+    pub async fn accept(&mut self) -> Option<Session> {
+        self.element.accept().await.map(Session::new)
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &PoolHandle {
+        self.element.pool()
+    }
+
+    /// Its identifier within the pool.
+    pub fn id(&self) -> PeIdentifier {
+        self.element.id()
+    }
+
+    /// Its home registrar, once that has named itself; `None` while it has none.
+    pub async fn home(&self) -> Option<RegistrarId> {
+        self.element.home().await
+    }
+
+    /// Where sessions and registrars reach it.
+    pub fn local_address(&self) -> SocketAddr {
+        self.element.endpoint().local_address()
+    }
+
+    /// The endpoint that it uses, to share it.
+    pub fn endpoint(&self) -> &AsapEndpoint {
+        self.element.endpoint()
+    }
+
+    /// Changes the policy's values (a load, a weight) by registering again, in the background.
+    pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
+        self.element.set_policy(policy).await
+    }
+
+    /// Takes the element out of its pool; returns when a registrar has confirmed it. On an error the registrars list
+    /// it until they notice by themselves.
+    pub async fn deregister(self) -> Result<(), RegisterError> {
+        self.element.deregister().await
+    }
+}

@@ -1,0 +1,77 @@
+//! A session, seen from its server.
+
+use bytes::Bytes;
+use endpoint::{Incoming, Message, NewSession, SendOptions, SessionError};
+use std::net::SocketAddr;
+
+/// A session that a client started, or continues here after the death of another server.
+///
+/// [`Session::send`], [`Session::set_cookie`] and [`Session::recv`] are cancel-safe. Dropping a session ends it in
+/// order, in the background; the client then continues at another element: see [`Session::close`].
+#[derive(Debug)]
+pub struct Session {
+    session: endpoint::Session,
+    cookie: Option<Bytes>,
+    peer: SocketAddr,
+}
+
+impl Session {
+    pub(crate) fn new(new: NewSession) -> Self {
+        let NewSession { session, cookie, peer } = new;
+        Self { session, cookie, peer }
+    }
+
+    /// What the session's former server set last; `None` in a session that starts here. Should it arrive later than
+    /// [`cookie_wait`](crate::Builder::cookie_wait), it is here when the message behind it is received.
+    pub fn cookie(&self) -> Option<&[u8]> {
+        self.cookie.as_deref()
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The next message; `None` when the client ended the session in order.
+    pub async fn recv(&mut self) -> Result<Option<Bytes>, SessionError> {
+        Ok(self.recv_message().await?.map(|message| message.bytes))
+    }
+
+    /// As [`Session::recv`], with the message's stream, payload protocol identifier and order.
+    pub async fn recv_message(&mut self) -> Result<Option<Message>, SessionError> {
+        loop {
+            match self.session.recv().await {
+                Ok(Incoming::Message(message)) => return Ok(Some(message)),
+                Ok(Incoming::Cookie(cookie)) => self.cookie = Some(cookie),
+                Ok(Incoming::Refused { length, why }) => {
+                    return Err(SessionError::Unsendable { length, why });
+                }
+                Ok(_) => (),
+                Err(SessionError::Closed) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Queues a message for the client, in order on stream 0. Waits while the session's queue is full.
+    pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), SessionError> {
+        self.send_with(Bytes::copy_from_slice(message.as_ref()), SendOptions::default()).await
+    }
+
+    /// As [`Session::send`], without a copy, and with a choice of stream, payload protocol and order.
+    pub async fn send_with(&self, message: Bytes, options: SendOptions) -> Result<(), SessionError> {
+        self.session.send(message, options).await
+    }
+
+    /// Gives the client the state of the session, to be handed to its next server. Replaces the one before. It
+    /// covers what is sent after it, in order on stream 0: a client that has seen an answer has the cookie, too.
+    pub async fn set_cookie(&self, cookie: impl AsRef<[u8]>) -> Result<(), SessionError> {
+        self.session.set_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
+    }
+
+    /// Ends the session in order: returns when the client has got everything. For the client this is a reason to
+    /// continue at another server; a session is over when the *client* closes it.
+    pub async fn close(self) -> Result<(), SessionError> {
+        self.session.close().await
+    }
+}

@@ -1,0 +1,111 @@
+//! The client of a process.
+
+use crate::Session;
+use endpoint::{
+    AsapEndpoint, Config, EndpointError, Profile, Resolution, ResolveError, ResolveOptions, SessionError,
+    SessionOptions,
+};
+use params::{PeIdentifier, PoolHandle};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// A client of pools. A handle: clones share one endpoint, with one socket, whatever the number of sessions.
+///
+/// Nothing happens before it is used: the first operation opens the socket and tells if that fails.
+#[derive(Clone, Debug)]
+pub struct PoolUser {
+    endpoint: Arc<OnceCell<AsapEndpoint>>,
+    config: Config,
+    session: SessionOptions,
+}
+
+impl PoolUser {
+    /// A client that asks these registrars, with the defaults of [`PoolUser::builder`].
+    pub fn new(registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self::builder(registrars).build()
+    }
+
+    /// A client that asks these registrars (at least one, in any order).
+    pub fn builder(registrars: impl IntoIterator<Item = SocketAddr>) -> Builder {
+        Builder { config: Config::new(registrars), session: SessionOptions::default() }
+    }
+
+    /// A client that shares the endpoint of a pool element of this process.
+    pub fn sharing(endpoint: &AsapEndpoint) -> Self {
+        Self {
+            endpoint: Arc::new(OnceCell::new_with(Some(endpoint.clone()))),
+            config: Config::new([]),
+            session: SessionOptions::default(),
+        }
+    }
+
+    /// The endpoint, started if it was not yet, to share it.
+    pub async fn endpoint(&self) -> Result<&AsapEndpoint, EndpointError> {
+        self.endpoint.get_or_try_init(|| AsapEndpoint::start(self.config.clone())).await
+    }
+
+    /// Starts a session with a server of this pool, chosen by the pool's policy. If it cannot be reached the next one
+    /// is tried. Cancel-safe: a session that nobody waits for any more is ended.
+    pub async fn connect(&self, pool: impl Into<PoolHandle>) -> Result<Session, SessionError> {
+        let (session, element) = self.endpoint().await?.connect(pool.into(), self.session).await?;
+        Ok(Session::new(session, element))
+    }
+
+    /// The pool's elements, the one to be tried first in front. Answered from the cache while that is fresh
+    /// (stale.cache.value, 30 s by default). Cancel-safe.
+    pub async fn resolve(&self, pool: impl Into<PoolHandle>) -> Result<Resolution, ResolveError> {
+        self.endpoint().await?.resolve(pool.into(), ResolveOptions::default()).await
+    }
+
+    /// As [`PoolUser::resolve`], but always asks a registrar.
+    pub async fn resolve_uncached(&self, pool: impl Into<PoolHandle>) -> Result<Resolution, ResolveError> {
+        let options = ResolveOptions { uncached: true, ..ResolveOptions::default() };
+        self.endpoint().await?.resolve(pool.into(), options).await
+    }
+
+    /// Tells the registrar that an element of [`PoolUser::resolve`] could not be reached. It checks the element, and
+    /// removes it if it does not answer. Sessions of this library report by themselves.
+    pub async fn report_unreachable(
+        &self,
+        pool: impl Into<PoolHandle>,
+        element: PeIdentifier,
+    ) -> Result<(), EndpointError> {
+        self.endpoint().await?.report_unreachable(pool.into(), element).await
+    }
+}
+
+/// How a client is set up. See [`PoolUser::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before build()"]
+pub struct Builder {
+    config: Config,
+    session: SessionOptions,
+}
+
+impl Builder {
+    /// Timers and thresholds. Default: [`Profile::Lan`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.config.profile = profile;
+        self
+    }
+
+    /// The address of the client's UDP socket. Default: any free port, on loopback if all registrars are there, else
+    /// on all addresses.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.config.listen = Some(address);
+        self
+    }
+
+    /// How long a session looks for a server, at first and at each failover, before it gives up. Default: 30 s.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.session.patience = patience;
+        self
+    }
+
+    /// The client. Its endpoint starts when it is first used.
+    pub fn build(self) -> PoolUser {
+        PoolUser { endpoint: Arc::default(), config: self.config, session: self.session }
+    }
+}

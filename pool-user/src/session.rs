@@ -1,0 +1,98 @@
+//! A session, seen from its client.
+
+use bytes::Bytes;
+use endpoint::{Incoming, Message, SendOptions, SessionError};
+use params::PeIdentifier;
+
+/// What a session receives.
+///
+/// Not `non_exhaustive`: a client has to handle all there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received<M = Bytes> {
+    /// A message of the server.
+    Message(M),
+    /// The session continues on another server, which has got the cookie. What was sent and not answered may be
+    /// lost: send it again if it may be repeated.
+    Failover {
+        /// The former server.
+        from: PeIdentifier,
+        /// The new one. The same as before if it is the only one and reachable again.
+        to: PeIdentifier,
+    },
+}
+
+/// A session with a pool: it survives its servers.
+///
+/// [`Session::send`] and [`Session::recv`] are cancel-safe. Dropping a session closes it in order, in the background.
+#[derive(Debug)]
+pub struct Session {
+    session: endpoint::Session,
+    element: PeIdentifier,
+}
+
+impl Session {
+    pub(crate) fn new(session: endpoint::Session, element: PeIdentifier) -> Self {
+        Self { session, element }
+    }
+
+    /// The server, as far as [`Session::recv`] has told.
+    pub fn element(&self) -> PeIdentifier {
+        self.element
+    }
+
+    /// Queues a message for the server, in order on stream 0. Waits while the session's queue is full.
+    ///
+    /// What is sent between a failover and the [`Session::recv`] that tells of it is dropped. So a client that sends
+    /// must receive, too.
+    pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), SessionError> {
+        self.send_with(Bytes::copy_from_slice(message.as_ref()), SendOptions::default()).await
+    }
+
+    /// As [`Session::send`], without a copy, and with a choice of stream, payload protocol and order.
+    pub async fn send_with(&self, message: Bytes, options: SendOptions) -> Result<(), SessionError> {
+        self.session.send(message, options).await
+    }
+
+    /// The next message, or the news of a failover.
+    pub async fn recv(&mut self) -> Result<Received, SessionError> {
+        Ok(match self.recv_message().await? {
+            Received::Message(message) => Received::Message(message.bytes),
+            Received::Failover { from, to } => Received::Failover { from, to },
+        })
+    }
+
+    /// As [`Session::recv`], with the message's stream, payload protocol identifier and order.
+    pub async fn recv_message(&mut self) -> Result<Received<Message>, SessionError> {
+        loop {
+            match self.session.recv().await? {
+                Incoming::Message(message) => return Ok(Received::Message(message)),
+                Incoming::Failover { from, to, .. } => {
+                    self.element = to;
+                    return Ok(Received::Failover { from, to });
+                }
+                Incoming::Refused { length, why } => return Err(SessionError::Unsendable { length, why }),
+                _ => (),
+            }
+        }
+    }
+
+    /// Sends a request and returns the next message, its answer. Repeats the request by itself after each failover: for
+    /// requests that may be repeated, in sessions where every message of the server answers one of the client.
+    ///
+    /// Not cancel-safe: when the future is dropped the answer may still come, and be taken for that of
+    /// the next request. Close the session then.
+    pub async fn request(&mut self, request: impl AsRef<[u8]>) -> Result<Bytes, SessionError> {
+        let request = Bytes::copy_from_slice(request.as_ref());
+        loop {
+            self.send_with(request.clone(), SendOptions::default()).await?;
+            if let Received::Message(answer) = self.recv().await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Ends the session in order: returns when the server has got everything.
+    pub async fn close(self) -> Result<(), SessionError> {
+        self.session.close().await
+    }
+}
