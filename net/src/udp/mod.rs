@@ -18,7 +18,7 @@ use errors::Report;
 use outgoing::Outgoing;
 use proto::{Channel, Input, Time, Transmit};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use socket::{BoundSocket, canonical, mapped};
+use socket::{BoundSocket, canonical, mapped, watch};
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -136,7 +136,7 @@ impl UdpEndpoint {
     ) -> io::Result<Self> {
         let UdpListener { bound: BoundSocket { socket, state, local }, icmp } = listener;
         // Only readable: with writable too, every datagram that a peer reads would wake this thread.
-        let socket = Rc::new(AsyncFd::register_with_interest(socket, Interest::READABLE)?);
+        let socket = Rc::new(watch(socket, Interest::READABLE)?);
         Ok(Self {
             sctp: SctpEndpoint::new(config, channel, local, seed),
             error_pending: icmp.then(|| error_pending(socket.clone())),
@@ -230,9 +230,7 @@ impl UdpEndpoint {
     }
 
     fn wait_until_writable(&mut self) {
-        let watch =
-            || AsyncFd::register_with_interest(self.socket.get_ref().try_clone()?, Interest::WRITABLE);
-        match watch() {
+        match self.socket.get_ref().try_clone().and_then(|socket| watch(socket, Interest::WRITABLE)) {
             Ok(socket) => {
                 let mut writable: Wake = Box::pin(async move { socket.writable().await.map(drop) });
                 let ready = writable.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();

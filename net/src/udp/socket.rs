@@ -5,6 +5,8 @@ use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tracing::debug;
 
 /// Receive buffer to ask for: a burst of thousands of packets while the thread is busy.
@@ -54,6 +56,17 @@ fn enlarge_buffers(socket: &Socket) {
         send = socket.send_buffer_size().unwrap_or_default(),
         "socket buffers"
     );
+}
+
+/// Registers the socket with the runtime it is called in.
+///
+/// Not `tokio::net::UdpSocket`: that one always asks for both readiness, so that every datagram a peer reads
+/// wakes the sender, and an ICMP error makes it look writable for ever.
+#[allow(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
+pub(super) fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: the socket owns its descriptor: open and the same until it is dropped, which the `AsyncFd` does
+    // only after it has deregistered it; nobody can replace it, for only shared references are handed out.
+    unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(io::Error::from)
 }
 
 /// An IPv4-mapped IPv6 address as the IPv4 address that it is; a link-local one keeps its scope.
