@@ -1,10 +1,20 @@
 //! The name of a pool: any bytes (RFC 5354 §3.9, ambiguity A-05).
 
+use crate::wire::{Encoder, HEADER, Parameter, padded};
+use crate::{EncodeError, ParameterType};
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
 /// The name of a pool, a byte string compared byte by byte. Cloning is cheap.
+///
+/// ```text
+/// +-------------------------------+-------------------------------+
+/// |          Type = 0x9           |            Length             |
+/// +-------------------------------+-------------------------------+
+/// :                          Pool Handle                          :
+/// +---------------------------------------------------------------+
+/// ```
 ///
 /// `Display` shows it as text with `\xNN` escapes for what is not printable ASCII.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +29,24 @@ impl PoolHandle {
     /// The bytes, as they stand on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Octets of the parameter with its padding.
+    pub fn encoded_length(&self) -> usize {
+        HEADER + padded(self.0.len())
+    }
+
+    /// Reads the parameter.
+    pub fn decode(parameter: &Parameter<'_>) -> Self {
+        Self::new(parameter.value().bytes())
+    }
+
+    /// Writes the parameter.
+    pub fn encode(&self, encoder: &mut Encoder) -> Result<(), EncodeError> {
+        encoder.parameter(ParameterType::POOL_HANDLE, |encoder| {
+            encoder.bytes(&self.0);
+            Ok(())
+        })
     }
 }
 
