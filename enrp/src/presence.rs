@@ -1,0 +1,75 @@
+//! ENRP_PRESENCE (RFC 5353 §2.1).
+
+use params::wire::{Encoder, HEADER, Input, Unrecognized, set_once, walk};
+use params::{DecodeError, EncodeError, ParameterType, ServerInformation};
+
+/// ENRP_PRESENCE: I am here, and this is the checksum of what I own (RFC 5353 §2.1).
+///
+/// ```text
+/// +---------------+-------------+-+-------------------------------+
+/// |  Type = 0x01  |      0      |R|        Message Length         |
+/// +---------------+-------------+-+-------------------------------+
+/// |                     Sending Server's ID                       |
+/// +---------------------------------------------------------------+
+/// |                    Receiving Server's ID                      |
+/// +---------------------------------------------------------------+
+/// :                   PE Checksum (type 0xf)                      :
+/// +---------------------------------------------------------------+
+/// :                Server Information (optional)                  :
+/// +---------------------------------------------------------------+
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// R: the receiver is asked for its presence, too (ambiguity A-17).
+    pub reply_required: bool,
+    /// The folded checksum over the sender's pool elements (RFC 5353 §3.6.2), as on the wire. Always sent.
+    pub checksum: Option<u16>,
+    /// Where the sender can be reached. Always sent in a reply.
+    pub information: Option<ServerInformation>,
+}
+
+/// R: reply required.
+const R: u8 = 0x01;
+
+impl Presence {
+    pub(crate) fn flags(&self) -> u8 {
+        if self.reply_required { R } else { 0 }
+    }
+
+    pub(crate) fn encoded_length(&self) -> usize {
+        2 * HEADER + self.information.as_ref().map_or(0, ServerInformation::encoded_length)
+    }
+
+    pub(crate) fn decode<'a>(
+        flags: u8,
+        body: Input<'a>,
+        unrecognized: &mut Unrecognized<'a>,
+    ) -> Result<Self, DecodeError> {
+        let (mut checksum, mut information) = (None, None);
+        walk(body, unrecognized, |parameter, unrecognized| match parameter.kind {
+            ParameterType::PE_CHECKSUM => match parameter.value().bytes() {
+                &[high, low] => set_once(&mut checksum, &parameter, u16::from_be_bytes([high, low])),
+                _ => Err(parameter.invalid("length is not 6")),
+            },
+            ParameterType::SERVER_INFORMATION => {
+                let decoded = ServerInformation::decode(&parameter, unrecognized)?;
+                set_once(&mut information, &parameter, decoded)
+            }
+            _ => Ok(()),
+        })?;
+        Ok(Self { reply_required: flags & R != 0, checksum, information })
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder) -> Result<(), EncodeError> {
+        if let Some(checksum) = self.checksum {
+            encoder.parameter(ParameterType::PE_CHECKSUM, |encoder| {
+                encoder.u16(checksum);
+                Ok(())
+            })?;
+        }
+        match &self.information {
+            Some(information) => information.encode(encoder),
+            None => Ok(()),
+        }
+    }
+}
