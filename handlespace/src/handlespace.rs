@@ -6,6 +6,7 @@ use crate::pool::{Pool, RegisterError, TransportKind};
 use params::{PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, Transport, TransportUse};
 use rand::Rng;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// All pools and elements of an operational scope, as one registrar knows them.
 ///
@@ -171,7 +172,14 @@ impl Handlespace {
 
     /// All pools by handle.
     pub fn pools(&self) -> impl Iterator<Item = PoolView<'_>> {
-        self.pools.iter().map(|(handle, pool)| PoolView { handle, pool, entries: &self.entries })
+        self.pools_after(None)
+    }
+
+    /// The pools behind this handle, by handle; `None` starts at the beginning.
+    pub fn pools_after(&self, after: Option<&PoolHandle>) -> impl Iterator<Item = PoolView<'_>> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let pools = self.pools.range::<PoolHandle, _>((start, Bound::Unbounded));
+        pools.map(|(handle, pool)| PoolView { handle, pool, entries: &self.entries })
     }
 
     /// All elements behind the cursor, by handle, then identifier; `None` starts at the beginning.
@@ -255,8 +263,17 @@ impl<'a> PoolView<'a> {
 
     /// The elements by identifier.
     pub fn elements(&self) -> impl Iterator<Item = &'a PoolElement> + use<'a> {
+        self.elements_after(None)
+    }
+
+    /// The elements behind this identifier, by identifier; `None` starts at the beginning.
+    pub fn elements_after(
+        &self,
+        after: Option<PeIdentifier>,
+    ) -> impl Iterator<Item = &'a PoolElement> + use<'a> {
         let entries = self.entries;
-        self.pool.slots.values().map(|&slot| &entries[slot].element)
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.pool.slots.range((start, Bound::Unbounded)).map(|(_, &slot)| &entries[slot].element)
     }
 }
 

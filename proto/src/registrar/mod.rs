@@ -102,9 +102,22 @@ impl Registrar {
         Vec::new()
     }
 
-    /// The elements of a pool by identifier; `None` if there is no such pool.
-    pub fn elements(&self, now: Time, handle: &PoolHandle) -> Option<Vec<ElementStatus>> {
-        let _ = (now, handle);
+    /// One pool; `None` if there is no such pool.
+    pub fn pool(&self, handle: &PoolHandle) -> Option<PoolSummary> {
+        let _ = handle;
+        None
+    }
+
+    /// At most `count` elements of a pool in the order of their identifiers, those after `after`; `None` if there
+    /// is no such pool.
+    pub fn elements(
+        &self,
+        now: Time,
+        handle: &PoolHandle,
+        after: Option<PeIdentifier>,
+        count: usize,
+    ) -> Option<Vec<ElementStatus>> {
+        let _ = (now, handle, after, count);
         None
     }
 }
