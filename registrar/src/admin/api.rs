@@ -20,6 +20,7 @@
 //! handlespace goes on living.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Entries of a page when `limit` does not say otherwise.
 pub const DEFAULT_LIMIT: usize = 1000;
@@ -39,16 +40,20 @@ pub struct Status {
     pub enrp_address: String,
     /// Since its start.
     pub uptime_seconds: f64,
-    /// Whether it has the handlespace and serves: false while it still joins the scope.
-    pub serving: bool,
+    /// Where it is in its life: `starting` (still loads the handlespace), `running`, `stopping`, `stopped`.
+    pub state: String,
     /// Pools in the handlespace.
     pub pools: usize,
     /// Pool elements in the handlespace, whoever owns them.
     pub elements: usize,
     /// Pool elements of which this registrar is the home.
     pub owned_elements: usize,
-    /// Other registrars of the scope that it knows.
+    /// Other registrars of the scope that are alive.
     pub peers: usize,
+    /// SCTP associations.
+    pub associations: usize,
+    /// Checksum over its own elements, as announced to the peers (RFC 5353 §3.6.2).
+    pub checksum: String,
 }
 
 /// Some pools, ascending by the bytes of their handles.
@@ -68,7 +73,7 @@ pub struct Pool {
     pub handle: String,
     /// The bytes of its handle in hex.
     pub handle_hex: String,
-    /// Its member selection policy.
+    /// Its member selection policy by name.
     pub policy: String,
     /// How many elements it has.
     pub elements: usize,
@@ -94,13 +99,33 @@ pub struct Element {
     pub id: String,
     /// Its home registrar.
     pub home: String,
-    /// Its policy with its values: `LeastUsed load=25.0%`.
-    pub policy: String,
+    /// Its policy with its values.
+    pub policy: Policy,
+    /// Its registration life; absent = for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_seconds: Option<f64>,
+    /// What is left of it; known at its home registrar only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_seconds: Option<f64>,
+    /// Whether it is listed last because clients could not reach it.
+    pub suspect: bool,
+    /// Distinct clients that reported it unreachable lately.
+    pub reports: usize,
     /// Where its service is.
     pub user_transport: Transport,
     /// Where its ASAP endpoint is; absent while unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asap_transport: Option<Transport>,
+}
+
+/// A member selection policy with the values of one element (RFC 5356).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// `round_robin`, `least_used`, …; of an unknown policy its number, `0x12345678`.
+    pub name: String,
+    /// `weight`, `priority`, …; `load` and `degradation` are fractions, 1 is 100 %.
+    #[serde(default, flatten)]
+    pub values: BTreeMap<String, f64>,
 }
 
 /// A transport address.
@@ -130,13 +155,21 @@ pub struct Registrar {
     pub this: bool,
     /// Addresses of its ENRP endpoint.
     pub addresses: Vec<String>,
-    /// What is known of it: `alive`, …
+    /// `active`; `probed`: silent, asked for a sign of life; `not-active`: being taken over.
     pub state: String,
-    /// Pool elements of which it is the home.
-    pub owned_elements: usize,
+    /// Whether an association to it exists; absent for the one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
     /// Since something was heard of it; absent for the one that answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heard_seconds: Option<f64>,
+    /// Pool elements of which it is the home.
+    pub owned_elements: usize,
+    /// Checksum over these, from what is known here.
+    pub checksum: String,
+    /// Checksum that it announced last: differs while an update is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_checksum: Option<String>,
 }
 
 /// Why a request failed.

@@ -1,2 +1,13 @@
-//! The admin API.
+//! The admin API: HTTP and JSON on a Unix socket, and on loopback TCP if wanted. [`api`] is its documentation.
+//!
+//! It never holds up the protocol: a request takes one bounded slice from the registrar's thread and formats it
+//! elsewhere; requests at a time are bounded, and so is the time each may take.
+
 pub mod api;
+mod routes;
+mod server;
+mod view;
+
+pub(crate) use routes::router;
+pub(crate) use server::Server;
+pub use server::{AdminError, default_socket_directory, default_socket_path};

@@ -1,0 +1,60 @@
+//! The story of the scope, told in the log: INFO for registrars and pools, DEBUG for single elements, WARN for what
+//! somebody should look into.
+
+use crate::{Event, Events};
+use tracing::{debug, info, warn};
+
+/// Logs what happens until the registrar ends.
+pub(crate) async fn follow(mut events: Events) {
+    let mut missed = 0;
+    while let Some(event) = events.next().await {
+        if events.missed() != missed {
+            warn!(events = events.missed() - missed, "more happened than could be logged");
+            missed = events.missed();
+        }
+        tell(&event);
+    }
+}
+
+fn tell(event: &Event) {
+    match event {
+        Event::Started { mentor: Some(mentor) } => info!(%mentor, "joined the scope"),
+        Event::Started { mentor: None } => info!("serving; no other registrar was found"),
+        Event::PeerUp { id, addresses } => info!(peer = %id, ?addresses, "registrar up"),
+        Event::PeerDown { id, why } => warn!(peer = %id, ?why, "registrar down"),
+        Event::IdConflict { remote } => {
+            warn!(%remote, "another registrar uses our identifier: give one of them another id");
+        }
+        Event::PoolCreated { handle } => info!(pool = %handle, "pool created"),
+        Event::PoolRemoved { handle } => info!(pool = %handle, "pool removed"),
+        Event::ElementRegistered { handle, id, home } => {
+            debug!(pool = %handle, element = %id, %home, "element registered");
+        }
+        Event::ElementReregistered { handle, id, home } => {
+            debug!(pool = %handle, element = %id, %home, "element registered again");
+        }
+        Event::ElementSuspected { handle, id, suspect: true } => {
+            warn!(pool = %handle, element = %id, "element suspect: clients cannot reach it, yet it answers");
+        }
+        Event::ElementSuspected { handle, id, suspect: false } => {
+            info!(pool = %handle, element = %id, "element no longer suspect");
+        }
+        Event::ElementRemoved { handle, id, home, why } => {
+            debug!(pool = %handle, element = %id, %home, ?why, "element removed");
+        }
+        Event::TakeoverStarted { target } => info!(%target, "takeover started"),
+        Event::TakeoverAborted { target, winner: Some(winner) } => {
+            info!(%target, %winner, "takeover left to another registrar");
+        }
+        Event::TakeoverAborted { target, winner: None } => {
+            info!(%target, "takeover ended: the registrar lives")
+        }
+        Event::TakeoverCompleted { target, winner, elements } => {
+            info!(%target, %winner, elements, "takeover complete");
+        }
+        Event::Resynchronized { peer } => {
+            warn!(%peer, "elements of a registrar differed and were loaded anew")
+        }
+        other => debug!(?other, "event"),
+    }
+}

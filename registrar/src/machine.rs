@@ -1,0 +1,83 @@
+//! The machine on its endpoint thread, and how the rest of this crate reaches it.
+
+use crate::Config;
+use net::{Driver, DriverConfig, Handle, Listen, Stopped};
+use params::RegistrarId;
+use proto::registrar::{Event, Registrar};
+use proto::{Channel, Time};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::net::SocketAddr;
+use tokio::sync::broadcast;
+
+/// A registrar machine that runs, and where it listens. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    handle: Handle<Registrar>,
+    pub(crate) id: RegistrarId,
+    pub(crate) asap: SocketAddr,
+    pub(crate) enrp: SocketAddr,
+}
+
+impl Machine {
+    /// Starts it. Its events go to `events`.
+    pub(crate) fn start(config: &Config, events: broadcast::Sender<Event>) -> Result<Self, net::StartError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let id = config.id.unwrap_or_else(|| random_id(&mut rng));
+
+        let sctp = config.sctp_endpoint();
+        let driver = DriverConfig {
+            name: "registrar".into(),
+            listen: vec![
+                Listen::new(Channel::Asap, config.listen.asap, sctp.clone()),
+                Listen::new(Channel::Enrp, config.listen.enrp, sctp),
+            ],
+        };
+        let config = config.clone();
+        let handle = Driver::spawn(
+            driver,
+            move |addresses| {
+                let enrp_port = addresses.get(1).map_or(0, SocketAddr::port);
+                let config = proto::registrar::Config { id: Some(id), ..config.machine(enrp_port) };
+                Registrar::new(config, rng, Time::ZERO)
+            },
+            move |_, _, event| {
+                // Nobody listening is no error.
+                let _ = events.send(event);
+            },
+        )?;
+        let &[asap, enrp] = handle.local_addresses() else {
+            return Err(net::StartError::NoEndpoint);
+        };
+        Ok(Self { handle, id, asap, enrp })
+    }
+
+    /// Runs `f` with the machine on its thread: keep it short, elements and sessions wait meanwhile.
+    pub(crate) async fn call<R, F>(&self, f: F) -> Result<R, Stopped>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Registrar, Time) -> R + Send + 'static,
+    {
+        self.handle.call(|registrar, now| f(registrar, now)).await
+    }
+
+    /// Ends its associations in order, so that its peers take over at once, then its thread.
+    pub(crate) async fn stop(&self) {
+        let limit = std::time::Duration::from_secs(2);
+        self.handle.stop("it was stopped", limit, Registrar::shutdown, Registrar::is_drained);
+        self.handle.closed().await;
+    }
+
+    /// Waits for the end of its thread, for whatever reason.
+    pub(crate) async fn closed(&self) -> Stopped {
+        self.handle.closed().await
+    }
+}
+
+/// Any identifier but 0, which means "unknown".
+fn random_id(rng: &mut ChaCha12Rng) -> RegistrarId {
+    use rand_chacha::rand_core::Rng;
+    RegistrarId(rng.next_u32().max(1))
+}
