@@ -1,14 +1,15 @@
 //! The handle that tasks hold: commands to the endpoint's thread, answers back.
 
-use crate::driver::Handle;
 use crate::shell::{Attention, Shell};
 use crate::{
     Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError, ResolveOptions,
     Session, SessionError, SessionId, SessionOptions,
 };
+use net::driver::{Driver, DriverConfig, Handle, Listen, StartError};
+use net::sctp::{SctpConfig, SctpTiming};
 use params::{PeIdentifier, PoolHandle};
-use proto::Time;
-use proto::endpoint::{ElementId, Limits};
+use proto::endpoint::{self as machine, ElementId};
+use proto::{Channel, Time};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,15 +77,41 @@ struct Inner {
     handle: Handle<Shell>,
     attention: Arc<Attention>,
     local: SocketAddr,
-    limits: Limits,
+    /// Bytes of the largest message.
+    message_limit: usize,
+    /// How long the endpoint may take to leave in order.
+    leave: Duration,
 }
 
 impl AsapEndpoint {
     /// Opens the socket and starts the endpoint's thread. Registrars are looked for when one is needed.
-    pub async fn start(config: Config) -> Result<Self, EndpointError> {
+    pub fn start(config: Config) -> Result<Self, EndpointError> {
         let listen = config.listen()?;
-        let _ = (listen, &config);
-        Err(EndpointError::Stopped)
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| StartError::System(std::io::Error::other(error)))?;
+        let mut machine = machine::Config::new(config.registrars, 0, seed);
+        machine.timers = config.profile.endpoint();
+        machine.timers.cookie_wait = config.cookie_wait.unwrap_or(machine.timers.cookie_wait);
+        let leave = machine.timers.t3_deregistration * (machine.timers.max_reg_attempt + 1);
+        let message_limit = machine.limits.message;
+
+        let mut sctp = SctpConfig::sessions();
+        if config.profile == Profile::Rfc {
+            sctp.timing = SctpTiming::rfc();
+        }
+        let attention = Arc::<Attention>::default();
+        let driver = DriverConfig {
+            name: "asap-endpoint".into(),
+            listen: vec![Listen::new(Channel::Asap, listen, sctp)],
+        };
+        let shared = Arc::clone(&attention);
+        let make_shell = move |bound: &[SocketAddr]| {
+            machine.port = bound.first().map_or(0, SocketAddr::port);
+            Shell::new(machine, shared, Time::ZERO)
+        };
+        let handle = Driver::spawn(driver, make_shell, |_, _, never| match never {})?;
+        let local = handle.local_addresses().first().copied().unwrap_or(listen);
+        Ok(Self { inner: Arc::new(Inner { handle, attention, local, message_limit, leave }) })
     }
 
     /// Where sessions and registrars reach this endpoint.
@@ -109,7 +136,7 @@ impl AsapEndpoint {
         options: ResolveOptions,
     ) -> Result<Resolution, ResolveError> {
         let answer = self.call(move |shell, now| shell.resolve(now, pool, options)).await??;
-        answer.await.map_err(|_| EndpointError::Stopped)?
+        answer.await.map_err(|_| EndpointError::stopped())?
     }
 
     /// Reports an element that cannot be reached to the registrar (RFC 5352 §3.5). Sessions do so by themselves.
@@ -126,7 +153,7 @@ impl AsapEndpoint {
         let endpoint = self.clone();
         let (session, connected) =
             self.call(move |shell, now| shell.connect(now, pool, options, endpoint)).await??;
-        let server = connected.await.map_err(|_| EndpointError::Stopped)??;
+        let server = connected.await.map_err(|_| EndpointError::stopped())??;
         Ok((session, server))
     }
 
@@ -135,11 +162,7 @@ impl AsapEndpoint {
         &self,
         command: impl FnOnce(&mut Shell, Time) -> R + Send + 'static,
     ) -> Result<R, EndpointError> {
-        self.inner
-            .handle
-            .call(move |shell, now| shell.run(now, command))
-            .await
-            .map_err(|_| EndpointError::Stopped)
+        Ok(self.inner.handle.call(move |shell, now| shell.run(now, command)).await?)
     }
 
     /// Makes the endpoint's thread look at a session.
@@ -156,13 +179,26 @@ impl AsapEndpoint {
         }
     }
 
-    /// Has the endpoint's thread do the work that waits. A full queue of commands needs no further one: each of
-    /// those that are in it does the same first.
+    /// Has the endpoint's thread do the work that waits.
     fn wake(&self) {
-        self.inner.handle.try_post(|shell, now| shell.run(now, |_, _| ()));
+        // A full queue needs no further command: each of those in it does this work first. A stopped endpoint
+        // has no work.
+        let _ = self.inner.handle.try_call(|shell, now| shell.run(now, |_, _| ()));
     }
 
     pub(crate) fn message_limit(&self) -> usize {
-        self.inner.limits.message
+        self.inner.message_limit
+    }
+}
+
+impl Drop for Inner {
+    /// Nobody needs the endpoint any more: it deregisters what is registered, closes what is open, and ends.
+    fn drop(&mut self) {
+        self.handle.stop(
+            "nobody needs it any more",
+            self.leave,
+            |shell, now| shell.run(now, |shell, now| shell.machine().shutdown(now)),
+            Shell::is_drained,
+        );
     }
 }

@@ -72,7 +72,7 @@ impl Element {
     async fn wait_for(&mut self, done: impl FnMut(&Status) -> bool) -> Status {
         match self.status.wait_for(done).await {
             Ok(status) => status.clone(),
-            Err(_) => Status::Deregistered(Some(EndpointError::Stopped.into())),
+            Err(_) => Status::Deregistered(Some(EndpointError::stopped().into())),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong, by operation. Every message says what to do about it.
 
+use net::driver::{StartError, Stopped};
 use params::{OperationError, PoolHandle};
 use proto::endpoint::CommandError;
 use std::fmt;
@@ -10,14 +11,9 @@ use std::sync::Arc;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// The socket could not be opened.
-    #[error("cannot listen on {address}: {source}; choose another address, or port 0 for any free port")]
-    Bind {
-        /// The address asked for.
-        address: SocketAddr,
-        /// The system's reason.
-        source: Arc<std::io::Error>,
-    },
+    /// The socket could not be opened, or the system refused something else.
+    #[error("{0}; choose another address, or port 0 for any free port")]
+    Start(Arc<StartError>),
     /// The list of registrars is empty.
     #[error("no registrar is configured: give the address of at least one")]
     NoRegistrarConfigured,
@@ -30,8 +26,8 @@ pub enum EndpointError {
         registrar: SocketAddr,
     },
     /// The endpoint's thread is gone.
-    #[error("the ASAP endpoint of this process has stopped; its log says why")]
-    Stopped,
+    #[error("the ASAP endpoint of this process has stopped: {0}")]
+    Stopped(Arc<str>),
     /// A bound of this endpoint is reached; which one.
     #[error("too many {0} in this process")]
     Limit(&'static str),
@@ -40,13 +36,32 @@ pub enum EndpointError {
     Invalid(&'static str),
 }
 
+impl EndpointError {
+    /// Whoever had the answer is gone.
+    pub(crate) fn stopped() -> Self {
+        Self::Stopped("it ended before it answered".into())
+    }
+}
+
+impl From<StartError> for EndpointError {
+    fn from(error: StartError) -> Self {
+        Self::Start(Arc::new(error))
+    }
+}
+
+impl From<Stopped> for EndpointError {
+    fn from(error: Stopped) -> Self {
+        Self::Stopped(error.reason.into())
+    }
+}
+
 impl From<CommandError> for EndpointError {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Limit(what) => Self::Limit(what),
             CommandError::Invalid(why) => Self::Invalid(why),
             CommandError::Unknown => Self::Invalid("there is no such element or pool here"),
-            _ => Self::Stopped,
+            _ => Self::Stopped(error.to_string().into()),
         }
     }
 }
@@ -62,7 +77,7 @@ pub enum RegisterError {
     #[error("no registrar reachable at {0}: start one there, or correct the addresses")]
     NoRegistrar(Addresses),
     /// The registrar refused.
-    #[error("the registrar refused the registration in pool \"{pool}\": {error:?}")]
+    #[error("the registrar refused the registration in pool \"{pool}\": {error}")]
     Rejected {
         /// The pool.
         pool: PoolHandle,
@@ -93,7 +108,7 @@ pub enum ResolveError {
     #[error("unknown pool \"{0}\": no element is registered")]
     UnknownPool(PoolHandle),
     /// The registrar refused.
-    #[error("the registrar refused to resolve pool \"{pool}\": {error:?}")]
+    #[error("the registrar refused to resolve pool \"{pool}\": {error}")]
     Refused {
         /// The pool.
         pool: PoolHandle,

@@ -9,7 +9,6 @@
 //! SCTP endpoint; the types here reach it by bounded commands, and each session by two bounded queues.
 
 mod asap_endpoint;
-mod driver;
 mod element;
 mod error;
 mod pipe;

@@ -126,6 +126,11 @@ impl Shell {
         &mut self.machine
     }
 
+    /// Whether a shutdown has finished.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.machine.is_drained()
+    }
+
     pub(crate) fn home(&self) -> Option<RegistrarId> {
         self.home
     }

@@ -100,7 +100,7 @@ impl Builder {
     pub async fn register(self) -> Result<PoolElement, RegisterError> {
         let endpoint = match self.endpoint {
             Some(endpoint) => endpoint,
-            None => AsapEndpoint::start(self.config).await?,
+            None => AsapEndpoint::start(self.config)?,
         };
         Ok(PoolElement::new(endpoint.register(self.registration).await?))
     }

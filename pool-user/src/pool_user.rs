@@ -43,7 +43,7 @@ impl PoolUser {
 
     /// The endpoint, started if it was not yet, to share it.
     pub async fn endpoint(&self) -> Result<&AsapEndpoint, EndpointError> {
-        self.endpoint.get_or_try_init(|| AsapEndpoint::start(self.config.clone())).await
+        self.endpoint.get_or_try_init(async || AsapEndpoint::start(self.config.clone())).await
     }
 
     /// Starts a session with a server of this pool, chosen by the pool's policy. If it cannot be reached the next one
