@@ -110,7 +110,10 @@ impl Driver {
             match open_all(&runtime, config.listen, listeners, seeds) {
                 Ok(endpoints) => {
                     let node = make_node(&addresses);
-                    runtime.block_on(Turns::new(Clock::system(), endpoints, node, on_event, receiver).run());
+                    // Made inside the runtime, whose timer it uses.
+                    runtime.block_on(async {
+                        Turns::new(Clock::system(), endpoints, node, on_event, receiver).run().await
+                    });
                 }
                 Err(error) => receiver.end(format!("it could not start: {error}")),
             }
