@@ -42,6 +42,12 @@ impl SctpConfig {
     pub fn sessions() -> Self {
         Self { max_message_size: Self::SESSION_MESSAGE_SIZE, ..Self::control() }
     }
+
+    /// The receive window to announce: room for a message while the next one begins.
+    pub(super) fn receive_buffer(&self) -> usize {
+        const LEAST: usize = 128 * 1024;
+        LEAST.max(self.max_message_size + self.max_message_size / 4)
+    }
 }
 
 /// Timers of an association by their RFC 9260 §16 names.
@@ -63,10 +69,8 @@ pub struct SctpTiming {
     pub t2: Duration,
     /// Max.Init.Retransmits.
     pub max_init_retransmits: u32,
-    /// HB.interval.
+    /// HB.interval of an idle association, without the round-trip time; zero sends none.
     pub heartbeat_interval: Duration,
-    /// Whether the round-trip time is added to the heartbeat interval.
-    pub heartbeat_add_rtt: bool,
     /// Association.Max.Retrans.
     pub max_retransmissions: u32,
     /// Valid.Cookie.Life.
@@ -87,7 +91,6 @@ impl SctpTiming {
             t2: ms(100),
             max_init_retransmits: 2,
             heartbeat_interval: ms(200),
-            heartbeat_add_rtt: false,
             max_retransmissions: 2,
             cookie_life: ms(10_000),
         }
@@ -107,7 +110,6 @@ impl SctpTiming {
             t2: s(1),
             max_init_retransmits: 8,
             heartbeat_interval: s(30),
-            heartbeat_add_rtt: true,
             max_retransmissions: 10,
             cookie_life: s(60),
         }

@@ -1,9 +1,24 @@
-//! The endpoint: its table of associations and the way of a packet to its association.
+//! The endpoint: its associations, and the way of a packet to its association.
 
-use super::{Counters, SctpConfig};
-use proto::{Channel, Input, Time, Transmit};
-use std::collections::VecDeque;
+use super::association::{Association, Progress, options};
+use super::cookie::{CookieError, CookieJar, Opened};
+use super::outbound::Outgoing;
+use super::packet::{self, InitFields, Packet, PacketError, cause, chunk};
+use super::rate::Rate;
+use super::table::{Key, Table, canonical, is_usable};
+use super::timers::Timers;
+use super::{Counters, SctpConfig, out_of_the_blue};
+use dcsctp::api::SocketEvent;
+use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+
+/// An INIT ACK is at most this many times as large as its INIT (design decision D12).
+const AMPLIFICATION: usize = 3;
+/// Source ports of sessions are taken from here on (RFC 6335 §6: the rest is assigned).
+const FIRST_SESSION_PORT: u16 = 1024;
 
 /// A UDP datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +41,22 @@ pub struct Datagram {
 /// Not `Send`: an endpoint lives on the thread that created it. It reseeds the thread's `fastrand` before
 /// each handshake, so that the same seed and the same calls give the same packets.
 pub struct SctpEndpoint {
+    config: SctpConfig,
+    channel: Channel,
     local: SocketAddr,
+    rng: ChaCha20Rng,
+    cookies: CookieJar,
+    associations: BTreeMap<AssocId, Box<Association>>,
+    table: Table,
+    timers: Timers,
+    /// Associations with messages that wait for the end of the batch.
+    dirty: Vec<AssocId>,
+    /// Sum of what is charged for held-back messages.
+    receive_charge: usize,
+    accepted: u64,
+    next_session_port: u16,
+    handshakes: Rate,
+    answers: Rate,
     counters: Counters,
     inputs: VecDeque<Input>,
     datagrams: VecDeque<Datagram>,
@@ -38,8 +68,28 @@ impl SctpEndpoint {
     /// `channel` is the one of associations that peers start: [`Channel::Asap`] or [`Channel::Enrp`].
     /// `seed` feeds its generator: fresh from the system's, or the simulation's.
     pub fn new(config: SctpConfig, channel: Channel, local: SocketAddr, seed: [u8; 32]) -> Self {
-        let _ = (config, channel, seed);
-        Self { local, counters: Counters::default(), inputs: VecDeque::new(), datagrams: VecDeque::new() }
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let span = u32::from(u16::MAX - FIRST_SESSION_PORT) + 1;
+        let offset = u16::try_from(rng.next_u32() % span).unwrap_or_default();
+        Self {
+            cookies: CookieJar::new(config.timing.cookie_life, &mut rng),
+            handshakes: Rate::new(config.limits.handshakes_per_second),
+            answers: Rate::new(config.limits.out_of_the_blue_per_second),
+            next_session_port: FIRST_SESSION_PORT + offset,
+            config,
+            channel,
+            local: canonical(local),
+            rng,
+            associations: BTreeMap::new(),
+            table: Table::default(),
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            receive_charge: 0,
+            accepted: 0,
+            counters: Counters::default(),
+            inputs: VecDeque::new(),
+            datagrams: VecDeque::new(),
+        }
     }
 
     /// Its UDP socket's address; the port is the SCTP port too.
@@ -48,15 +98,57 @@ impl SctpEndpoint {
     }
 
     /// A datagram arrived from `from` at our address `to`.
-    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, to: IpAddr, packet: &[u8]) {
-        let _ = (now, from, to, packet);
+    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, to: IpAddr, bytes: &[u8]) {
         self.counters.received += 1;
+        let from = canonical(from);
+        if !is_usable(from) {
+            self.counters.dropped_source += 1;
+            return;
+        }
+        let packet = match Packet::parse(bytes) {
+            Ok(packet) if packet.is_bundled_rightly() => packet,
+            Ok(_) | Err(PacketError::Malformed) => {
+                self.counters.dropped_malformed += 1;
+                return;
+            }
+            Err(PacketError::Checksum) => {
+                self.counters.dropped_checksum += 1;
+                return;
+            }
+        };
+        let arrival = Arrival {
+            now,
+            key: Key { remote: from, peer_port: packet.source_port(), local_port: packet.destination_port() },
+            to: to.to_canonical(),
+            packet,
+        };
+        match packet.first().map(|chunk| chunk.kind) {
+            Some(chunk::INIT) => self.handle_init(&arrival),
+            Some(chunk::COOKIE_ECHO) => self.handle_cookie_echo(&arrival),
+            _ => self.handle_other(&arrival),
+        }
     }
 
-    /// An ICMP message says that `destination` cannot be reached; `quoted` is the start of the SCTP packet that
-    /// it quotes. A hint (RFC 6951 §5.5): destination, ports and verification tag must fit, else it is dropped.
+    /// An ICMP message says that nobody listens at `destination` (port or protocol unreachable); `quoted` is the
+    /// start of the SCTP packet that it quotes. A hint (RFC 6951 §5.5): destination, ports and verification tag
+    /// must fit, else it is dropped.
     pub fn handle_unreachable(&mut self, now: Time, destination: SocketAddr, quoted: &[u8]) {
-        let _ = (now, destination, quoted);
+        let ports = packet::u16_at(quoted, 0).zip(packet::u16_at(quoted, 2));
+        let assoc = ports.and_then(|(local_port, peer_port)| {
+            self.table.by_key(&Key { remote: canonical(destination), peer_port, local_port })
+        });
+        let reason = assoc
+            .and_then(|assoc| self.associations.get(&assoc))
+            .filter(|association| association.is_quoted(quoted))
+            .map(|association| association.port_unreachable());
+        match (assoc, reason) {
+            (Some(assoc), Some(reason)) => {
+                self.counters.unreachable += 1;
+                let progress = Progress { end: Some(reason), ..Progress::default() };
+                self.settle(now, assoc, progress);
+            }
+            _ => self.counters.dropped_icmp += 1,
+        }
     }
 
     /// Carries out a transmit of the machine. Failures come back as inputs.
@@ -64,22 +156,55 @@ impl SctpEndpoint {
     /// Messages are only queued: [`finish_batch`](Self::finish_batch) sends them, bundled. Announcements are not
     /// for an endpoint and are ignored.
     pub fn carry_out(&mut self, now: Time, transmit: Transmit) {
-        let _ = (now, transmit);
+        match transmit {
+            Transmit::Connect { assoc, channel, remote } => self.connect(now, assoc, channel, &remote),
+            Transmit::Send { assoc, stream, ppid, unordered, bytes } => {
+                self.send(assoc, Outgoing { stream, ppid, unordered, bytes });
+            }
+            Transmit::Read { assoc, on } => {
+                let Some(association) = self.associations.get_mut(&assoc) else { return };
+                let packets = association.read(on, &mut self.inputs).into_iter().collect();
+                self.settle(now, assoc, Progress { packets, ..Progress::default() });
+            }
+            Transmit::Shutdown { assoc } => {
+                let Some(association) = self.associations.get_mut(&assoc) else { return };
+                let end = (!association.shut_down()).then_some(DownReason::LocalAbort);
+                self.mark_dirty(assoc);
+                self.settle(now, assoc, Progress { end, ..Progress::default() });
+            }
+            Transmit::Abort { assoc, cause } => {
+                let Some(association) = self.associations.get_mut(&assoc) else { return };
+                let packets = association.abort(cause::USER_INITIATED_ABORT, &cause).into_iter().collect();
+                let end = Some(DownReason::LocalAbort);
+                self.settle(now, assoc, Progress { packets, end, ..Progress::default() });
+            }
+            Transmit::Announce { .. } => {}
+        }
     }
 
     /// Hands the messages queued by [`carry_out`](Self::carry_out) to their associations, each once.
     pub fn finish_batch(&mut self, now: Time) {
-        let _ = now;
+        for assoc in std::mem::take(&mut self.dirty) {
+            let Some(association) = self.associations.get_mut(&assoc) else { continue };
+            association.is_dirty = false;
+            association.flush(now, &mut self.inputs);
+            self.settle(now, assoc, Progress::default());
+        }
     }
 
     /// Runs the timers that are due. Early or twice is harmless.
     pub fn handle_timeout(&mut self, now: Time) {
-        let _ = now;
+        while let Some(assoc) = self.timers.pop_due(now) {
+            let Some(association) = self.associations.get_mut(&assoc) else { continue };
+            association.armed = None;
+            association.handle_timeout(now);
+            self.settle(now, assoc, Progress::default());
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        self.timers.next()
     }
 
     /// The next thing that happened.
@@ -96,4 +221,398 @@ impl SctpEndpoint {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
+
+    /// How many associations there are, connecting ones included.
+    pub fn associations(&self) -> usize {
+        self.associations.len()
+    }
+
+    /// Sizes of the tables, which no packet of a stranger may enlarge.
+    #[cfg(test)]
+    pub(super) fn table_sizes(&self) -> [usize; 6] {
+        let (keys, tags) = self.table.len();
+        [self.associations.len(), keys, tags, self.timers.len(), self.dirty.len(), self.cookies.used()]
+    }
+}
+
+/// A packet on its way to its association.
+struct Arrival<'a> {
+    now: Time,
+    key: Key,
+    /// Our address that it came to.
+    to: IpAddr,
+    packet: Packet<'a>,
+}
+
+/// Arriving packets.
+impl SctpEndpoint {
+    /// INIT (RFC 9260 §5.1, §5.2.1, §5.2.2): answered from what the packet says, nothing is kept.
+    fn handle_init(&mut self, arrival: &Arrival<'_>) {
+        let fields = arrival.packet.first().and_then(|chunk| InitFields::parse(chunk.value));
+        if arrival.packet.tag() != 0 || !fields.is_some_and(|fields| fields.is_valid()) {
+            self.counters.dropped_init += 1;
+            return;
+        }
+        let existing = self.table.by_key(&arrival.key);
+        if existing.is_none() && !self.accepts(&arrival.key) {
+            self.answer_out_of_the_blue(arrival);
+            return;
+        }
+        if !self.handshakes.take(arrival.now) {
+            self.counters.dropped_init_rate += 1;
+            return;
+        }
+        self.reseed();
+        if let Some(assoc) = existing {
+            self.deliver(arrival, assoc, &arrival.packet);
+            return;
+        }
+        if self.associations.len() >= self.config.limits.associations {
+            self.refuse_full(arrival, fields.map_or(0, |fields| fields.initiate_tag));
+            return;
+        }
+        let mut socket = dcsctp::new_socket("", &options(&self.config, &arrival.key));
+        socket.handle_input(arrival.packet.bytes());
+        while let Some(event) = socket.poll_event() {
+            if let SocketEvent::SendPacket(answer) = event {
+                self.answer_init(arrival, &answer);
+            }
+        }
+    }
+
+    /// Sends an INIT ACK with a sealed cookie, unless it is too large for its INIT.
+    fn answer_init(&mut self, arrival: &Arrival<'_>, answer: &[u8]) {
+        let Some(sealed) = self.cookies.seal(arrival.now, &arrival.key, answer, &mut self.rng) else {
+            self.counters.errors += 1;
+            return;
+        };
+        if sealed.len() > AMPLIFICATION * arrival.packet.bytes().len() {
+            self.counters.dropped_amplification += 1;
+            return;
+        }
+        self.counters.inits_answered += 1;
+        self.transmit(arrival.key.remote, Some(arrival.to), sealed);
+    }
+
+    /// COOKIE ECHO (RFC 9260 §5.1.5, §5.2.4): opens an association, or belongs to one that is there.
+    fn handle_cookie_echo(&mut self, arrival: &Arrival<'_>) {
+        let opened = match self.cookies.open(arrival.now, &arrival.key, &arrival.packet) {
+            Ok(opened) => opened,
+            Err(CookieError::Forged) => {
+                self.counters.dropped_cookie_forged += 1;
+                return;
+            }
+            Err(CookieError::Stale { peer_tag, by }) => {
+                self.counters.dropped_cookie_stale += 1;
+                let by = u32::try_from(by.as_micros()).unwrap_or(u32::MAX);
+                let stale = cause::encode(cause::STALE_COOKIE, &by.to_be_bytes());
+                self.answer(arrival, peer_tag, chunk::ERROR, &stale);
+                return;
+            }
+        };
+        let Some(packet) = Packet::own(&opened.packet) else { return };
+        self.reseed();
+        match self.table.by_key(&arrival.key) {
+            Some(assoc) => {
+                if self.deliver(arrival, assoc, &packet) {
+                    self.adopt_tags(arrival, assoc, &opened);
+                }
+            }
+            None => self.accept(arrival, &opened, &packet),
+        }
+    }
+
+    /// Makes an association of a COOKIE ECHO.
+    fn accept(&mut self, arrival: &Arrival<'_>, opened: &Opened, packet: &Packet<'_>) {
+        if opened.used {
+            self.counters.dropped_cookie_replayed += 1;
+            return;
+        }
+        if self.associations.len() >= self.config.limits.associations {
+            self.refuse_full(arrival, opened.peer_tag);
+            return;
+        }
+        let id = AssocId::accepted(self.channel, self.accepted);
+        let mut association = Association::new(arrival.now, id, self.channel, arrival.key, &self.config);
+        association.local = Some(arrival.to);
+        association.local_tag = packet.tag();
+        association.peer_tag = opened.peer_tag;
+        let mut progress = Progress::default();
+        let rule =
+            association.receive(arrival.now, packet, &mut self.inputs, &mut self.counters, &mut progress);
+        if association.is_closed() {
+            self.counters.dropped_tag += 1;
+            return;
+        }
+        self.accepted += 1;
+        self.cookies.spend(arrival.now, opened);
+        self.table.insert(arrival.key, association.local_tag, id);
+        self.associations.insert(id, Box::new(association));
+        if let Err(reason) = rule {
+            progress.end = Some(DownReason::Violation(reason));
+        }
+        self.settle(arrival.now, id, progress);
+    }
+
+    /// After a restart, or after the peer's handshake overtook ours, other tags hold.
+    fn adopt_tags(&mut self, arrival: &Arrival<'_>, assoc: AssocId, opened: &Opened) {
+        self.cookies.spend(arrival.now, opened);
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        self.table.remove(&association.key, association.local_tag, assoc);
+        association.local_tag = arrival.packet.tag();
+        association.peer_tag = opened.peer_tag;
+        self.table.insert(association.key, association.local_tag, assoc);
+    }
+
+    /// Every other packet: by its addresses and tag, or by its tag alone.
+    fn handle_other(&mut self, arrival: &Arrival<'_>) {
+        let packet = &arrival.packet;
+        let named = self.table.by_key(&arrival.key);
+        let fits = |assoc: &AssocId| {
+            self.associations.get(assoc).is_some_and(|association| has_right_tag(association, packet))
+        };
+        let assoc = named.filter(fits).or_else(|| self.table.by_tag(&arrival.key, packet.tag()));
+        let Some(assoc) = assoc else {
+            match named.and_then(|assoc| self.associations.get(&assoc)) {
+                // RFC 9260 §8.5.1 E: in these states a SHUTDOWN ACK is out of the blue.
+                Some(association) if association.is_connecting() && packet.contains(chunk::SHUTDOWN_ACK) => {
+                    self.answer_out_of_the_blue(arrival);
+                }
+                Some(_) => self.counters.dropped_tag += 1,
+                None => self.answer_out_of_the_blue(arrival),
+            }
+            return;
+        };
+        if let Some(first) = packet.first().filter(|first| first.kind == chunk::INIT_ACK) {
+            if !InitFields::parse(first.value).is_some_and(|fields| fields.is_valid()) {
+                self.counters.dropped_init += 1;
+                return;
+            }
+            self.reseed();
+        }
+        self.follow(arrival, assoc);
+        self.deliver(arrival, assoc, packet);
+    }
+
+    /// The tag was right: answers go to where the packet came from (RFC 6951 §5.4).
+    fn follow(&mut self, arrival: &Arrival<'_>, assoc: AssocId) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        association.local = Some(arrival.to);
+        if association.key != arrival.key {
+            self.counters.rebound += 1;
+            self.table.remove(&association.key, association.local_tag, assoc);
+            association.key = arrival.key;
+            self.table.insert(association.key, association.local_tag, assoc);
+        }
+    }
+
+    /// Gives a packet to its association. Returns whether that established or restarted it.
+    fn deliver(&mut self, arrival: &Arrival<'_>, assoc: AssocId, packet: &Packet<'_>) -> bool {
+        let Some(association) = self.associations.get_mut(&assoc) else { return false };
+        let mut progress = Progress::default();
+        let rule =
+            association.receive(arrival.now, packet, &mut self.inputs, &mut self.counters, &mut progress);
+        association.progress(arrival.now, &mut self.inputs, &mut self.counters, &mut progress);
+        if let Err(reason) = rule {
+            progress.end = Some(DownReason::Violation(reason));
+        }
+        let established = progress.established;
+        let is_init_ack = |packet: &Vec<u8>| packet.get(packet::HEADER) == Some(&chunk::INIT_ACK);
+        for answer in progress.packets.extract_if(.., |packet| is_init_ack(packet)).collect::<Vec<_>>() {
+            self.answer_init(arrival, &answer);
+        }
+        self.settle(arrival.now, assoc, progress);
+        established
+    }
+
+    fn answer_out_of_the_blue(&mut self, arrival: &Arrival<'_>) {
+        let Some(answer) = out_of_the_blue::answer(&arrival.packet) else {
+            self.counters.dropped_out_of_the_blue += 1;
+            return;
+        };
+        if !self.answers.take(arrival.now) {
+            self.counters.dropped_out_of_the_blue_rate += 1;
+            return;
+        }
+        self.counters.out_of_the_blue_answered += 1;
+        self.transmit(arrival.key.remote, Some(arrival.to), answer);
+    }
+
+    fn refuse_full(&mut self, arrival: &Arrival<'_>, tag: u32) {
+        self.counters.refused_full += 1;
+        self.answer(arrival, tag, chunk::ABORT, &cause::encode(cause::OUT_OF_RESOURCE, &[]));
+    }
+
+    /// A rate-limited answer of one chunk that belongs to no association.
+    fn answer(&mut self, arrival: &Arrival<'_>, tag: u32, kind: u8, value: &[u8]) {
+        if self.answers.take(arrival.now) {
+            let ports = (arrival.key.local_port, arrival.key.peer_port);
+            let bytes = packet::single(ports, tag, kind, 0, value);
+            self.transmit(arrival.key.remote, Some(arrival.to), bytes);
+        }
+    }
+
+    /// Whether a peer may start an association here.
+    fn accepts(&self, key: &Key) -> bool {
+        self.config.listening && key.local_port == self.local.port()
+    }
+
+    /// dcsctp draws tags and TSNs from the thread's `fastrand`.
+    fn reseed(&mut self) {
+        fastrand::seed(self.rng.next_u64());
+    }
+}
+
+/// The machine's wishes, and what follows from anything that happens to an association.
+impl SctpEndpoint {
+    fn connect(&mut self, now: Time, id: AssocId, channel: Channel, remote: &[SocketAddr]) {
+        if self.associations.contains_key(&id) {
+            tracing::warn!(assoc = id.as_u64(), "name of an association used twice");
+            return;
+        }
+        match self.connect_to(id, channel, remote) {
+            Ok(key) => {
+                self.reseed();
+                let mut association = Box::new(Association::new(now, id, channel, key, &self.config));
+                association.connect();
+                let mut progress = Progress::default();
+                association.progress(now, &mut self.inputs, &mut self.counters, &mut progress);
+                self.table.insert(key, association.local_tag, id);
+                self.associations.insert(id, association);
+                self.settle(now, id, progress);
+            }
+            Err(why) => self.inputs.push_back(Input::Down { assoc: id, why }),
+        }
+    }
+
+    /// Where a new association goes, if it may.
+    fn connect_to(
+        &mut self,
+        id: AssocId,
+        channel: Channel,
+        remote: &[SocketAddr],
+    ) -> Result<Key, DownReason> {
+        let failed = |text: &str| Err(DownReason::ConnectFailed(text.into()));
+        let mut candidates = remote.iter().map(|address| canonical(*address));
+        let Some(remote) = candidates.find(|address| is_usable(*address) && self.reaches(address)) else {
+            return failed("no usable address");
+        };
+        if self.associations.len() >= self.config.limits.associations {
+            return failed("too many associations");
+        }
+        let mut key = Key { remote, peer_port: remote.port(), local_port: self.local.port() };
+        if channel == Channel::Session {
+            let Some(port) = self.session_port(key) else { return failed("no free port") };
+            key.local_port = port;
+        } else if remote == self.local {
+            return failed("own address");
+        } else if let Some(existing) = self.table.by_key(&key).filter(|existing| *existing != id) {
+            return Err(DownReason::Duplicate(existing));
+        }
+        Ok(key)
+    }
+
+    /// Whether the socket's family can send there.
+    fn reaches(&self, remote: &SocketAddr) -> bool {
+        self.local.is_ipv4() == remote.is_ipv4() || (self.local.is_ipv6() && self.local.ip().is_unspecified())
+    }
+
+    /// A source port that no session to this peer uses.
+    fn session_port(&mut self, key: Key) -> Option<u16> {
+        // A free one is found after as many steps as there are sessions with this peer, normally the first.
+        for _ in FIRST_SESSION_PORT..=u16::MAX {
+            let port = self.next_session_port;
+            self.next_session_port = port.checked_add(1).unwrap_or(FIRST_SESSION_PORT);
+            let taken = self.table.by_key(&Key { local_port: port, ..key }).is_some();
+            if port != self.local.port() && !taken {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    fn send(&mut self, assoc: AssocId, message: Outgoing) {
+        let Some(association) = self.associations.get_mut(&assoc) else {
+            let why = "no such association";
+            self.inputs.push_back(Input::SendFailed { assoc, bytes: message.bytes, why });
+            return;
+        };
+        match association.send(message) {
+            Ok(full) => {
+                if full {
+                    self.inputs.push_back(Input::Full { assoc });
+                }
+                self.mark_dirty(assoc);
+            }
+            Err((bytes, why)) => self.inputs.push_back(Input::SendFailed { assoc, bytes, why }),
+        }
+    }
+
+    fn mark_dirty(&mut self, assoc: AssocId) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        if !association.is_dirty {
+            association.is_dirty = true;
+            self.dirty.push(assoc);
+        }
+    }
+
+    /// After anything that happened to an association: its packets, messages, end, timer and charge.
+    fn settle(&mut self, now: Time, assoc: AssocId, mut progress: Progress) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        association.progress(now, &mut self.inputs, &mut self.counters, &mut progress);
+
+        let charge = association.charge();
+        self.receive_charge = self.receive_charge - association.charged + charge;
+        association.charged = charge;
+        let budget = self.config.limits.receive_budget;
+        if self.receive_charge > budget && charge > budget / self.associations.len().max(1) {
+            let why = DownReason::Violation("receive budget exhausted".into());
+            progress.end.get_or_insert(why);
+        }
+
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        if let Some(DownReason::Violation(why)) = &progress.end {
+            self.counters.violations += 1;
+            if !association.is_closed() {
+                progress.packets.extend(association.abort(cause::PROTOCOL_VIOLATION, why));
+            }
+        }
+        let (remote, local) = (association.key.remote, association.local);
+        match progress.end {
+            Some(why) => self.remove(assoc, why),
+            None => {
+                let due = association.poll_timeout();
+                self.timers.arm(assoc, &mut association.armed, due);
+            }
+        }
+        for packet in progress.packets {
+            self.transmit(remote, local, packet);
+        }
+        if progress.established {
+            self.mark_dirty(assoc);
+        }
+    }
+
+    fn remove(&mut self, assoc: AssocId, why: DownReason) {
+        let Some(mut association) = self.associations.remove(&assoc) else { return };
+        association.fail_batch("association gone", &mut self.inputs);
+        self.table.remove(&association.key, association.local_tag, assoc);
+        self.timers.disarm(assoc, &mut association.armed);
+        self.receive_charge -= association.charged;
+        self.inputs.push_back(Input::Down { assoc, why });
+    }
+
+    fn transmit(&mut self, to: SocketAddr, from: Option<IpAddr>, bytes: Vec<u8>) {
+        self.counters.sent += 1;
+        self.datagrams.push_back(Datagram { to, from, bytes });
+    }
+}
+
+/// RFC 9260 §8.5: our tag, or the peer's own where the chunk says that it is reflected.
+fn has_right_tag(association: &Association, packet: &Packet<'_>) -> bool {
+    let reflected = packet.first().is_some_and(|first| {
+        matches!(first.kind, chunk::ABORT | chunk::SHUTDOWN_COMPLETE) && first.flags & chunk::FLAG_T != 0
+    });
+    let tag = if reflected { association.peer_tag } else { association.local_tag };
+    packet.tag() == tag && tag != 0
 }

@@ -6,9 +6,21 @@
 //! everything, and turns what happens into [`proto::Input`]s. It is sans-IO: whoever owns the sockets (or the
 //! [simulated network](crate::memory)) feeds it datagrams and the time, and takes datagrams out.
 
+mod association;
 mod config;
+mod cookie;
 mod counters;
 mod endpoint;
+mod inbound;
+mod out_of_the_blue;
+mod outbound;
+mod packet;
+mod rate;
+mod table;
+mod timers;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::{SctpConfig, SctpLimits, SctpTiming};
 pub use counters::Counters;

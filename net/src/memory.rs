@@ -1,1 +1,0 @@
-//! A simulated datagram network in virtual time.

@@ -1,0 +1,542 @@
+//! One association: a `dcsctp` socket with the addresses, tags and queues that belong to it.
+
+use super::inbound::{self, Inbound};
+use super::outbound::{Outbound, Outgoing};
+use super::packet::{self, Packet, SackFields, cause, chunk};
+use super::table::Key;
+use super::{Counters, SctpConfig};
+use bytes::Bytes;
+use dcsctp::api::{DcSctpSocket, ErrorKind, Options, SocketEvent, SocketState, SocketTime};
+use proto::{AssocId, Channel, DownReason, Input, Time};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// How long a text in an ABORT may be: for a log, not a book.
+const MAX_CAUSE_TEXT: usize = 256;
+
+/// An association and what the endpoint knows about it.
+pub(super) struct Association {
+    pub(super) id: AssocId,
+    pub(super) key: Key,
+    /// Our verification tag: what the peer's packets carry.
+    pub(super) local_tag: u32,
+    /// The peer's verification tag, 0 until it is known.
+    pub(super) peer_tag: u32,
+    /// Our address that the peer uses.
+    pub(super) local: Option<IpAddr>,
+    /// What the timers hold for it.
+    pub(super) armed: Option<Time>,
+    /// What is charged to the endpoint's receive budget for it.
+    pub(super) charged: usize,
+    /// Whether it is on the endpoint's list of batches to finish.
+    pub(super) is_dirty: bool,
+    channel: Channel,
+    socket: Box<dyn DcSctpSocket>,
+    /// Where the socket's time starts.
+    epoch: Time,
+    state: State,
+    inbound: Inbound,
+    outbound: Outbound,
+    max_message_size: usize,
+    mtu: usize,
+    in_streams: u16,
+    out_streams: u16,
+    /// Number in the last HEARTBEAT that left.
+    heartbeat: [u8; 4],
+    /// A SHUTDOWN of the peer that waits until our messages are through.
+    held_shutdown: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Up,
+    /// Our machine wants it to end, or has ended it.
+    ShuttingDown,
+    /// The peer wants it to end.
+    PeerShuttingDown,
+}
+
+/// What an association wants done after something happened to it.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Packets to send.
+    pub(super) packets: Vec<Vec<u8>>,
+    /// It is at its end.
+    pub(super) end: Option<DownReason>,
+    /// It was established or restarted by the packet just handled.
+    pub(super) established: bool,
+}
+
+/// Options for the socket of an association between two SCTP ports.
+pub(super) fn options(config: &SctpConfig, key: &Key) -> Options {
+    let timing = &config.timing;
+    Options {
+        local_port: key.local_port,
+        remote_port: key.peer_port,
+        announced_maximum_incoming_streams: config.streams,
+        announced_maximum_outgoing_streams: config.streams,
+        mtu: config.mtu,
+        max_message_size: config.max_message_size,
+        max_receiver_window_buffer_size: config.receive_buffer(),
+        // The bound is our own (`Outbound`): dcsctp's must never refuse what that accepted.
+        max_send_buffer_size: usize::MAX >> 1,
+        per_stream_send_queue_limit: usize::MAX >> 1,
+        rto_initial: timing.rto_initial,
+        rto_min: timing.rto_min,
+        rto_max: timing.rto_max,
+        min_rtt_variance: timing.min_rtt_variance,
+        t1_init_timeout: timing.t1,
+        t1_cookie_timeout: timing.t1,
+        t2_shutdown_timeout: timing.t2,
+        max_timer_backoff_duration: Some(timing.rto_max),
+        heartbeat_interval: timing.heartbeat_interval,
+        delayed_ack_max_timeout: timing.sack_delay,
+        max_retransmissions: Some(timing.max_retransmissions),
+        max_init_retransmits: Some(timing.max_init_retransmits),
+        // RSerPool sends everything reliably (RFC 3436 §3): what is not offered cannot be attacked.
+        enable_partial_reliability: false,
+        enable_message_interleaving: false,
+        ..Options::default()
+    }
+}
+
+impl Association {
+    /// One that is to be connected ([`connect`](Self::connect)) or takes a COOKIE ECHO.
+    pub(super) fn new(now: Time, id: AssocId, channel: Channel, key: Key, config: &SctpConfig) -> Self {
+        Self {
+            id,
+            key,
+            local_tag: 0,
+            peer_tag: 0,
+            local: None,
+            armed: None,
+            charged: 0,
+            is_dirty: false,
+            channel,
+            socket: dcsctp::new_socket("", &options(config, &key)),
+            epoch: now,
+            state: State::Connecting,
+            inbound: Inbound::new(config.receive_buffer(), config.limits.unread_messages),
+            outbound: Outbound::new(config.limits.send_queue),
+            max_message_size: config.max_message_size,
+            mtu: config.mtu,
+            in_streams: config.streams,
+            out_streams: config.streams,
+            heartbeat: [0; 4],
+            held_shutdown: None,
+        }
+    }
+
+    /// Starts the handshake.
+    pub(super) fn connect(&mut self) {
+        self.socket.connect();
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        self.state == State::Connecting
+    }
+
+    /// Whether there is no association yet: a COOKIE ECHO did not make one.
+    pub(super) fn is_closed(&self) -> bool {
+        self.socket.state() == SocketState::Closed
+    }
+
+    /// A packet with the right tag, or an INIT, or a COOKIE ECHO without its seal.
+    ///
+    /// `Err`: the peer broke a rule and the association is to be aborted.
+    pub(super) fn receive(
+        &mut self,
+        now: Time,
+        packet: &Packet<'_>,
+        inputs: &mut VecDeque<Input>,
+        counters: &mut Counters,
+        progress: &mut Progress,
+    ) -> Result<(), String> {
+        let closed = self.inbound.is_closed();
+        let mut has_data = false;
+        let mut shutdown = None;
+        for chunk in packet.chunks() {
+            match chunk.kind {
+                chunk::DATA => {
+                    has_data = true;
+                    let stream = packet::u16_at(chunk.value, 4).ok_or("DATA too short")?;
+                    if stream >= self.in_streams {
+                        return Err(format!("stream {stream} of {}", self.in_streams));
+                    }
+                    if !closed {
+                        self.inbound.take(chunk.flags, chunk.value.len().saturating_sub(12));
+                    }
+                }
+                chunk::SACK => self.keep_alive_at_zero_window(chunk.value),
+                chunk::SHUTDOWN => shutdown = packet::u32_at(chunk.value, 0),
+                _ => {}
+            }
+        }
+        self.pass_time(now);
+        if self.state == State::Connecting && self.socket.state() == SocketState::Connecting {
+            if let Some(reason) = refusal(packet, self.local_tag) {
+                progress.end = Some(DownReason::ConnectFailed(reason));
+                return Ok(());
+            }
+        }
+
+        let hold_shutdown = shutdown.is_some() && self.has_unacknowledged();
+        if (closed && has_data) || hold_shutdown {
+            let keep = |chunk: &packet::Chunk<'_>| {
+                !(closed && chunk.kind == chunk::DATA || hold_shutdown && chunk.kind == chunk::SHUTDOWN)
+            };
+            if let Some(rest) = packet.with_chunks(keep) {
+                self.socket.handle_input(&rest);
+            }
+        } else {
+            self.socket.handle_input(packet.bytes());
+        }
+        if closed && has_data {
+            counters.dropped_window_closed += 1;
+            progress.packets.extend(self.window_update());
+        }
+        if let Some(cumulative_tsn) = shutdown {
+            if hold_shutdown {
+                self.hold_shutdown(packet, cumulative_tsn);
+            }
+            self.peer_shuts_down(inputs);
+        }
+        Ok(())
+    }
+
+    /// Takes out of the socket what it has to say.
+    pub(super) fn progress(
+        &mut self,
+        now: Time,
+        inputs: &mut VecDeque<Input>,
+        counters: &mut Counters,
+        progress: &mut Progress,
+    ) {
+        if self.held_shutdown.is_some() && !self.has_unacknowledged() {
+            if let Some(shutdown) = self.held_shutdown.take() {
+                self.pass_time(now);
+                self.socket.handle_input(&shutdown);
+            }
+        }
+        loop {
+            while let Some(event) = self.socket.poll_event() {
+                self.event(event, inputs, counters, progress);
+            }
+            if !self.is_ready_to_shut_down() {
+                break;
+            }
+            self.pass_time(now);
+            self.socket.shutdown();
+        }
+        while let Some(message) = self.socket.get_next_message() {
+            let length = message.payload.len();
+            if length > self.max_message_size || message.stream_id.0 >= self.in_streams {
+                progress.end = Some(DownReason::Violation(format!("message of {length} bytes")));
+                return;
+            }
+            let message = Input::Message {
+                assoc: self.id,
+                stream: message.stream_id.0,
+                ppid: message.ppid.0,
+                // dcsctp does not tell.
+                unordered: false,
+                bytes: Bytes::from(message.payload),
+            };
+            self.inbound.message(length, message, inputs);
+        }
+        if self.inbound.incomplete_message() > self.max_message_size {
+            let reason = format!("message of more than {} bytes", self.max_message_size);
+            progress.end.get_or_insert(DownReason::Violation(reason));
+        }
+        if self.outbound.reopens(&*self.socket) {
+            inputs.push_back(Input::Writable { assoc: self.id });
+        }
+        if progress.end.is_some() {
+            self.inbound.deliver_unread(inputs);
+        }
+    }
+
+    fn event(
+        &mut self,
+        event: SocketEvent,
+        inputs: &mut VecDeque<Input>,
+        counters: &mut Counters,
+        progress: &mut Progress,
+    ) {
+        match event {
+            SocketEvent::SendPacket(mut packet) => {
+                self.observe(&mut packet);
+                progress.packets.push(packet);
+            }
+            SocketEvent::OnConnected() => {
+                progress.established = true;
+                self.established(inputs, counters);
+            }
+            SocketEvent::OnConnectionRestarted() => {
+                counters.restarted += 1;
+                self.inbound.restart();
+                self.held_shutdown = None;
+                self.state = State::Up;
+                inputs.push_back(Input::Restart { assoc: self.id });
+            }
+            SocketEvent::OnClosed() => progress.end = Some(DownReason::Shutdown),
+            SocketEvent::OnAborted(kind, text) => progress.end = Some(self.aborted(kind, text)),
+            SocketEvent::OnError(kind, text) => {
+                counters.errors += 1;
+                tracing::debug!(assoc = self.id.as_u64(), ?kind, text, "SCTP error");
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads, and where needed corrects, a packet that dcsctp wants to send.
+    fn observe(&mut self, bytes: &mut [u8]) {
+        let Some(packet) = Packet::own(bytes) else { return };
+        let Some(first) = packet.first() else { return };
+        match first.kind {
+            chunk::COOKIE_ECHO => self.peer_tag = packet.tag(),
+            chunk::HEARTBEAT => {
+                if let Some(counter) = first.value.last_chunk() {
+                    self.heartbeat = *counter;
+                }
+            }
+            chunk::INIT => {
+                self.local_tag = packet::u32_at(first.value, 0).unwrap_or_default();
+            }
+            _ => {}
+        }
+        if let Some((offset, sack)) = inbound::find_sack(&packet) {
+            if let Some(window) = self.inbound.sack(sack) {
+                if let Some(field) = bytes.get_mut(offset + 8..offset + 12) {
+                    field.copy_from_slice(&window.to_be_bytes());
+                    packet::seal_checksum(bytes);
+                }
+            }
+        }
+    }
+
+    /// Up, once: a collision of two handshakes may tell it twice.
+    fn established(&mut self, inputs: &mut VecDeque<Input>, counters: &mut Counters) {
+        if let Some(metrics) = self.socket.get_metrics() {
+            self.in_streams = metrics.negotiated_maximum_incoming_streams;
+            self.out_streams = metrics.negotiated_maximum_outgoing_streams;
+        }
+        if self.state != State::Connecting {
+            return;
+        }
+        self.state = State::Up;
+        let counter = if self.id.is_accepted() { &mut counters.accepted } else { &mut counters.connected };
+        *counter += 1;
+        inputs.push_back(Input::Up {
+            assoc: self.id,
+            channel: self.channel,
+            remote: vec![SocketAddr::new(self.key.remote.ip(), self.key.peer_port)],
+            local: self.local.into_iter().collect(),
+            streams: self.out_streams,
+        });
+    }
+
+    fn aborted(&self, kind: ErrorKind, text: String) -> DownReason {
+        let connecting = self.state == State::Connecting;
+        match kind {
+            ErrorKind::TooManyRetries if connecting => DownReason::ConnectFailed("no answer".into()),
+            ErrorKind::TooManyRetries => DownReason::Unreachable,
+            ErrorKind::PeerReported if connecting => DownReason::ConnectFailed(format!("refused: {text}")),
+            ErrorKind::PeerReported => DownReason::PeerAborted(text),
+            _ => DownReason::Violation(text),
+        }
+    }
+
+    /// Queues a message. Returns whether the queue became full by it, or the message with the reason against it.
+    pub(super) fn send(&mut self, message: Outgoing) -> Result<bool, (Bytes, &'static str)> {
+        let objection = match self.state {
+            State::ShuttingDown | State::PeerShuttingDown => Some("shutting down"),
+            _ if message.bytes.is_empty() => Some("empty message"),
+            _ if message.bytes.len() > self.max_message_size => Some("message too large"),
+            _ if message.stream >= self.out_streams => Some("no such stream"),
+            _ if self.outbound.is_overfull() => Some("queue full"),
+            _ => None,
+        };
+        match objection {
+            Some(why) => Err((message.bytes, why)),
+            None => Ok(self.outbound.push(message, &*self.socket)),
+        }
+    }
+
+    /// Gives the queued messages to dcsctp; before it is up they stay.
+    pub(super) fn flush(&mut self, now: Time, inputs: &mut VecDeque<Input>) {
+        if self.state == State::Connecting || !self.outbound.has_batch() {
+            return;
+        }
+        // What a restart or another negotiation has changed since they were accepted.
+        let streams = self.out_streams;
+        let kept = self.outbound.take_batch();
+        for message in kept {
+            if message.stream < streams {
+                self.outbound.push(message, &*self.socket);
+            } else {
+                inputs.push_back(Input::SendFailed {
+                    assoc: self.id,
+                    bytes: message.bytes,
+                    why: "no such stream",
+                });
+            }
+        }
+        self.pass_time(now);
+        self.outbound.flush(&mut *self.socket);
+    }
+
+    /// Goes on or stops reading. Returns a packet that tells the peer of the new window.
+    pub(super) fn read(&mut self, on: bool, inputs: &mut VecDeque<Input>) -> Option<Vec<u8>> {
+        self.inbound.read(on, inputs);
+        (on && self.inbound.wants_update()).then(|| self.window_update()).flatten()
+    }
+
+    /// Ends in order once everything is delivered. Returns `false` if there is nothing to end in order yet.
+    pub(super) fn shut_down(&mut self) -> bool {
+        match self.state {
+            State::Connecting => false,
+            State::Up => {
+                self.state = State::ShuttingDown;
+                true
+            }
+            State::ShuttingDown | State::PeerShuttingDown => true,
+        }
+    }
+
+    /// An ABORT for the peer with a text for its log.
+    pub(super) fn abort(&self, code: u16, text: &str) -> Option<Vec<u8>> {
+        let mut end = text.len().min(MAX_CAUSE_TEXT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let cause = cause::encode(code, &text.as_bytes()[..end]);
+        (self.peer_tag != 0).then(|| self.packet(chunk::ABORT, &cause))
+    }
+
+    /// Whether an ICMP message quotes a packet of this association (RFC 9260 §10.1, ICMP7).
+    pub(super) fn is_quoted(&self, quoted: &[u8]) -> bool {
+        match packet::u32_at(quoted, 4) {
+            // An INIT carries no tag; it shows its own one if the quotation is long enough.
+            Some(0) => {
+                quoted.get(packet::HEADER) == Some(&chunk::INIT)
+                    && packet::u32_at(quoted, packet::HEADER + packet::CHUNK_HEADER) == Some(self.local_tag)
+            }
+            Some(tag) => tag == self.peer_tag,
+            None => false,
+        }
+    }
+
+    /// Why it is down when an ICMP message says that nobody listens there: evidence, not silence.
+    pub(super) fn port_unreachable(&self) -> DownReason {
+        const TEXT: &str = "ICMP: port unreachable";
+        match self.state {
+            State::Connecting => DownReason::ConnectFailed(TEXT.into()),
+            _ => DownReason::PeerAborted(TEXT.into()),
+        }
+    }
+
+    /// Runs the timers that are due.
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        self.socket.advance_time(self.socket_time(now));
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        let due = self.socket.poll_timeout();
+        (due != SocketTime::infinite_future()).then(|| self.epoch + (due - SocketTime::zero()))
+    }
+
+    /// Messages that will never be sent come back.
+    pub(super) fn fail_batch(&mut self, why: &'static str, inputs: &mut VecDeque<Input>) {
+        for message in self.outbound.take_batch() {
+            inputs.push_back(Input::SendFailed { assoc: self.id, bytes: message.bytes, why });
+        }
+    }
+
+    /// Memory to charge to the endpoint's receive budget.
+    pub(super) fn charge(&self) -> usize {
+        self.inbound.charge()
+    }
+
+    /// Lets the socket's clock follow without running timers: what arrives comes before what is due, or a
+    /// process that was not scheduled for a while would accuse its peers (design decision D2).
+    fn pass_time(&mut self, now: Time) {
+        let due = self.socket.poll_timeout();
+        let before = if due == SocketTime::infinite_future() { due } else { due - Duration::from_micros(1) };
+        self.socket.advance_time(self.socket_time(now).min(before));
+    }
+
+    fn socket_time(&self, now: Time) -> SocketTime {
+        SocketTime::zero() + now.since(self.epoch)
+    }
+
+    fn packet(&self, kind: u8, value: &[u8]) -> Vec<u8> {
+        packet::single((self.key.local_port, self.key.peer_port), self.peer_tag, kind, 0, value)
+    }
+
+    fn window_update(&mut self) -> Option<Vec<u8>> {
+        let sack = self.inbound.window_update()?;
+        Some(self.packet(chunk::SACK, &sack))
+    }
+
+    /// A peer that answers probes of its closed window is alive (RFC 9260 §6.1 A), but dcsctp counts each probe
+    /// as an error. Only the answer to its heartbeat clears that count, so it is given one.
+    fn keep_alive_at_zero_window(&mut self, sack: &[u8]) {
+        if SackFields::parse(sack).is_some_and(|sack| (sack.window as usize) < self.mtu) {
+            let mut value = vec![0, 1, 0, 8];
+            value.extend_from_slice(&self.heartbeat);
+            let ports = (self.key.peer_port, self.key.local_port);
+            let answer = packet::single(ports, self.local_tag, chunk::HEARTBEAT_ACK, 0, &value);
+            self.socket.handle_input(&answer);
+        }
+    }
+
+    fn has_unacknowledged(&self) -> bool {
+        self.outbound.has_batch()
+            || self.socket.get_metrics().is_some_and(|metrics| metrics.unack_data_count != 0)
+    }
+
+    /// dcsctp sends its SHUTDOWN as soon as what is in flight is acknowledged, even if more waits in its queue.
+    fn is_ready_to_shut_down(&self) -> bool {
+        self.state == State::ShuttingDown
+            && self.socket.state() == SocketState::Connected
+            && !self.has_unacknowledged()
+    }
+
+    /// For the same reason a SHUTDOWN of the peer waits; what it acknowledges counts at once.
+    fn hold_shutdown(&mut self, packet: &Packet<'_>, cumulative_tsn: u32) {
+        let window = self.socket.get_metrics().map_or(0, |metrics| metrics.peer_rwnd_bytes);
+        let mut sack = cumulative_tsn.to_be_bytes().to_vec();
+        sack.extend_from_slice(&window.to_be_bytes());
+        sack.extend_from_slice(&[0; 4]);
+        let ports = (self.key.peer_port, self.key.local_port);
+        let sack = packet::single(ports, self.local_tag, chunk::SACK, 0, &sack);
+        self.socket.handle_input(&sack);
+        self.held_shutdown = packet.with_chunks(|chunk| chunk.kind == chunk::SHUTDOWN);
+    }
+
+    fn peer_shuts_down(&mut self, inputs: &mut VecDeque<Input>) {
+        if self.state == State::Up {
+            self.state = State::PeerShuttingDown;
+            inputs.push_back(Input::PeerShutdown { assoc: self.id });
+            self.fail_batch("shutting down", inputs);
+        }
+    }
+}
+
+/// The reason in an ABORT that answers our INIT: dcsctp ignores it before it has heard of the peer's tag.
+fn refusal(packet: &Packet<'_>, local_tag: u32) -> Option<String> {
+    let abort = packet.chunks().find(|chunk| chunk.kind == chunk::ABORT)?;
+    if abort.flags & chunk::FLAG_T != 0 || packet.tag() != local_tag {
+        return None;
+    }
+    let code = packet::u16_at(abort.value, 0);
+    Some(match code {
+        Some(cause::OUT_OF_RESOURCE) => "refused: out of resources".into(),
+        Some(code) => format!("refused: cause {code}"),
+        None => "refused".into(),
+    })
+}
