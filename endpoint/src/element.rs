@@ -32,6 +32,7 @@ pub struct Element {
     id: ElementId,
     pool: PoolHandle,
     status: watch::Receiver<Status>,
+    home: watch::Receiver<Option<RegistrarId>>,
     backlog: Arc<Backlog>,
     endpoint: AsapEndpoint,
 }
@@ -52,10 +53,11 @@ impl Element {
         id: ElementId,
         pool: PoolHandle,
         status: watch::Receiver<Status>,
+        home: watch::Receiver<Option<RegistrarId>>,
         backlog: Arc<Backlog>,
         endpoint: AsapEndpoint,
     ) -> Self {
-        Self { id, pool, status, backlog, endpoint }
+        Self { id, pool, status, home, backlog, endpoint }
     }
 
     /// Waits until a registrar has confirmed it.
@@ -94,9 +96,15 @@ impl Element {
         }
     }
 
-    /// Its home registrar, as far as that has named itself.
-    pub async fn home(&self) -> Option<RegistrarId> {
-        self.endpoint.call(|shell, _| shell.home()).await.ok().flatten()
+    /// Its home registrar, as far as that has named itself; `None` while there is none.
+    pub fn home(&self) -> Option<RegistrarId> {
+        *self.home.borrow()
+    }
+
+    /// Waits until the home registrar is another one, or none; returns it. Cancel-safe.
+    pub async fn home_changed(&mut self) -> Result<Option<RegistrarId>, EndpointError> {
+        self.home.changed().await.map_err(|_| EndpointError::stopped())?;
+        Ok(*self.home.borrow_and_update())
     }
 
     /// Changes the policy or its values by registering again.
@@ -110,8 +118,7 @@ impl Element {
         )
     }
 
-    /// The next session that a client starts. Waits for ever once nothing can come any more but sessions may
-    /// still run; `None` when the endpoint has stopped. Cancel-safe.
+    /// The next session that a client starts; `None` when the endpoint has stopped. Cancel-safe.
     pub async fn accept(&mut self) -> Option<NewSession> {
         let new = self.backlog.pop().await?;
         Some(NewSession {

@@ -68,7 +68,7 @@ pub(crate) struct Shell {
     registrars: Addresses,
     /// Bytes that a session may queue.
     window: usize,
-    home: Option<RegistrarId>,
+    home: watch::Sender<Option<RegistrarId>>,
     /// When the machine was last fed.
     now: Time,
     sessions: BTreeMap<SessionId, Entry>,
@@ -101,7 +101,7 @@ impl Shell {
             attention,
             registrars: Addresses(config.registrars.iter().flatten().copied().collect()),
             window: config.limits.session_queue,
-            home: None,
+            home: watch::Sender::new(None),
             now,
             sessions: BTreeMap::new(),
             elements: BTreeMap::new(),
@@ -131,10 +131,6 @@ impl Shell {
         self.machine.is_drained()
     }
 
-    pub(crate) fn home(&self) -> Option<RegistrarId> {
-        self.home
-    }
-
     pub(crate) fn register(
         &mut self,
         now: Time,
@@ -149,7 +145,8 @@ impl Shell {
         let id = self.machine.register(now, registration).map_err(EndpointError::from)?;
         let (status, watched) = watch::channel(Status::Pending);
         let backlog = Arc::<Backlog>::default();
-        let element = Element::new(id, pool.clone(), watched, Arc::clone(&backlog), endpoint);
+        let element =
+            Element::new(id, pool.clone(), watched, self.home.subscribe(), Arc::clone(&backlog), endpoint);
         self.elements.insert(id, Registered { pool, status, backlog, takes_sessions, leaving: false });
         Ok(element)
     }
@@ -262,7 +259,9 @@ impl Shell {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Registered { element, id, home, warning } => {
-                self.home = home.or(self.home);
+                if home.is_some() {
+                    self.set_home(home);
+                }
                 if let Some(element) = self.elements.get(&element) {
                     if let Some(warning) = warning {
                         tracing::warn!(pool = %element.pool, ?warning, "registered with other values than asked for");
@@ -284,13 +283,13 @@ impl Shell {
                 }
             }
             Event::HomeChanged { home } => {
-                tracing::info!(%home, "the home registrar is known");
-                self.home = Some(home);
+                tracing::info!(%home, "the home registrar has named itself");
+                self.set_home(Some(home));
             }
             Event::RegistrarConnected { remote } => tracing::info!(?remote, "connected to a registrar"),
             Event::RegistrarLost => {
                 tracing::warn!("the registrar is gone; looking for another one");
-                self.home = None;
+                self.set_home(None);
             }
             Event::Resolved { request, result } => {
                 if let Some((pool, answer)) = self.resolutions.remove(&request) {
@@ -326,6 +325,10 @@ impl Shell {
             }
             Event::Closed { session, why } => self.closed(session, why),
         }
+    }
+
+    fn set_home(&mut self, home: Option<RegistrarId>) {
+        self.home.send_if_modified(|former| std::mem::replace(former, home) != home);
     }
 
     fn registration_failed(&mut self, id: ElementId, error: machine::RegisterError) {
@@ -427,5 +430,17 @@ impl Node for Shell {
 
     fn poll_timeout(&self) -> Option<(Time, &'static str)> {
         self.machine.poll_timeout()
+    }
+}
+
+impl Drop for Shell {
+    /// The endpoint's thread ends: whoever still waits for something must not wait for ever.
+    fn drop(&mut self) {
+        for entry in self.sessions.values() {
+            entry.pipe.end(EndpointError::stopped().into());
+        }
+        for element in self.elements.values() {
+            element.backlog.close();
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A registered element.
 
 use crate::{Builder, Session};
-use endpoint::{AsapEndpoint, RegisterError};
+use endpoint::{AsapEndpoint, EndpointError, RegisterError};
 use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
 use std::net::SocketAddr;
 
@@ -41,8 +41,13 @@ impl PoolElement {
     }
 
     /// Its home registrar, once that has named itself; `None` while it has none.
-    pub async fn home(&self) -> Option<RegistrarId> {
-        self.element.home().await
+    pub fn home(&self) -> Option<RegistrarId> {
+        self.element.home()
+    }
+
+    /// Waits until the home registrar is another one, or none; returns it. Cancel-safe.
+    pub async fn home_changed(&mut self) -> Result<Option<RegistrarId>, EndpointError> {
+        self.element.home_changed().await
     }
 
     /// Where sessions and registrars reach it.
