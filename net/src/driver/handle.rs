@@ -148,7 +148,7 @@ impl<N: 'static> Handle<N> {
         let command: Call<N> = Box::new(move |node, now| drop(answer.send(f(node, now))));
         let queued = self.commands.send(Command::Call(command, permit)).await;
         queued.map_err(|_| self.stopped())?;
-        result.await.map_err(|_| self.stopped())
+        self.answer(result).await
     }
 
     /// Queues `f` and returns at once: for destructors. Never blocks, and may be called on any thread, the
@@ -167,7 +167,7 @@ impl<N: 'static> Handle<N> {
     pub async fn counters(&self) -> Result<Vec<EndpointCounters>, Stopped> {
         let (answer, result) = oneshot::channel();
         self.commands.send(Command::Counters(answer)).await.map_err(|_| self.stopped())?;
-        result.await.map_err(|_| self.stopped())
+        self.answer(result).await
     }
 
     /// Ends the thread in order and returns at once; await [`closed`](Self::closed) for the end.
@@ -196,6 +196,14 @@ impl<N: 'static> Handle<N> {
     /// Whether the thread has ended.
     pub fn is_closed(&self) -> bool {
         self.commands.is_closed()
+    }
+
+    /// A command goes without an answer only when the thread ends; the reason is known when it has.
+    async fn answer<R>(&self, result: oneshot::Receiver<R>) -> Result<R, Stopped> {
+        match result.await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.closed().await),
+        }
     }
 
     fn stopped(&self) -> Stopped {

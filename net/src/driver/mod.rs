@@ -22,7 +22,7 @@ use proto::{Channel, Node, Time};
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tracing::debug;
 use turn::Turns;
 
@@ -106,18 +106,16 @@ impl Driver {
             getrandom::fill(seed).map_err(io::Error::other)?;
         }
         let (handle, receiver) = handle::new(addresses.clone());
-        thread::Builder::new().name(config.name).spawn(move || {
-            match open_all(&runtime, config.listen, listeners, seeds) {
+        let run = move || async move {
+            match open_all(config.listen, listeners, seeds) {
                 Ok(endpoints) => {
                     let node = make_node(&addresses);
-                    // Made inside the runtime, whose timer it uses.
-                    runtime.block_on(async {
-                        Turns::new(Clock::system(), endpoints, node, on_event, receiver).run().await
-                    });
+                    Turns::new(Clock::system(), endpoints, node, on_event, receiver).run().await;
                 }
                 Err(error) => receiver.end(format!("it could not start: {error}")),
             }
-        })?;
+        };
+        thread::Builder::new().name(config.name).spawn(move || runtime.block_on(run()))?;
         Ok(handle)
     }
 }
@@ -138,13 +136,12 @@ fn bind_all(listen: &[Listen]) -> Result<Vec<UdpListener>, StartError> {
     listen.iter().map(bind).collect()
 }
 
+/// Must be called inside the thread's runtime.
 fn open_all(
-    runtime: &Runtime,
     listen: Vec<Listen>,
     listeners: Vec<UdpListener>,
     seeds: Vec<[u8; 32]>,
 ) -> io::Result<Vec<(Channel, UdpEndpoint)>> {
-    let _inside = runtime.enter();
     let opened = listen.into_iter().zip(listeners).zip(seeds);
     opened
         .map(|((listen, listener), seed)| {

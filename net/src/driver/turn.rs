@@ -50,7 +50,7 @@ where
     N: Node,
     E: FnMut(&mut N, Time, N::Event),
 {
-    /// Must be called inside a tokio runtime or before it runs.
+    /// Must be called inside the thread's runtime.
     pub(super) fn new(
         clock: Clock,
         endpoints: Vec<(Channel, UdpEndpoint)>,

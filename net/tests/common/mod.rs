@@ -1,0 +1,279 @@
+//! Two peers on real sockets: a small machine over the driver, and what a test wants to ask of it.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use bytes::Bytes;
+use proto::{AssocId, Channel, DownReason, Input, Node, Time, Transmit};
+use rserpool_net::driver::EndpointCounters;
+use rserpool_net::sctp::SctpConfig;
+use rserpool_net::udp::UdpConfig;
+use rserpool_net::{Driver, DriverConfig, Handle, Listen};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+/// How long anything may take before a test gives up.
+pub const LIMIT: Duration = Duration::from_secs(20);
+pub const PPID: u32 = 4711;
+
+/// A machine that does what it is told, tells everything, and, if asked to, returns every message.
+pub struct Machine {
+    echo: bool,
+    connected: u64,
+    transmits: VecDeque<Transmit>,
+    /// Associations whose queue is full, with what waits for it.
+    blocked: BTreeMap<AssocId, VecDeque<Transmit>>,
+    events: VecDeque<Input>,
+    pub received: u64,
+    pub associations: usize,
+}
+
+impl Machine {
+    pub fn new(echo: bool) -> Self {
+        Self {
+            echo,
+            connected: 0,
+            transmits: VecDeque::new(),
+            blocked: BTreeMap::new(),
+            events: VecDeque::new(),
+            received: 0,
+            associations: 0,
+        }
+    }
+
+    pub fn connect(&mut self, channel: Channel, remote: SocketAddr) -> AssocId {
+        self.connected += 1;
+        let assoc = AssocId::connected(self.connected);
+        self.transmit(Transmit::Connect { assoc, channel, remote: vec![remote] });
+        assoc
+    }
+
+    pub fn send(&mut self, assoc: AssocId, stream: u16, bytes: Bytes) {
+        self.transmit(Transmit::Send { assoc, stream, ppid: PPID, unordered: false, bytes });
+    }
+
+    pub fn transmit(&mut self, transmit: Transmit) {
+        self.transmits.push_back(transmit);
+    }
+
+    pub fn is_blocked(&self, assoc: AssocId) -> bool {
+        self.blocked.contains_key(&assoc)
+    }
+}
+
+impl Node for Machine {
+    type Event = Input;
+
+    fn handle_input(&mut self, _now: Time, input: Input) {
+        match &input {
+            Input::Up { .. } => self.associations += 1,
+            Input::Down { assoc, .. } => {
+                self.associations = self.associations.saturating_sub(1);
+                self.blocked.remove(assoc);
+            }
+            Input::Full { assoc } => drop(self.blocked.entry(*assoc).or_default()),
+            Input::Writable { assoc } => {
+                self.transmits.extend(self.blocked.remove(assoc).unwrap_or_default());
+            }
+            Input::Message { assoc, stream, bytes, .. } => {
+                self.received += 1;
+                if self.echo {
+                    return self.send(*assoc, *stream, bytes.clone());
+                }
+            }
+            _ => {}
+        }
+        self.events.push_back(input);
+    }
+
+    fn handle_timeout(&mut self, _now: Time) {}
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        loop {
+            let transmit = self.transmits.pop_front()?;
+            match &transmit {
+                Transmit::Send { assoc, .. } | Transmit::Shutdown { assoc } => {
+                    match self.blocked.get_mut(assoc) {
+                        Some(waiting) => waiting.push_back(transmit),
+                        None => return Some(transmit),
+                    }
+                }
+                _ => return Some(transmit),
+            }
+        }
+    }
+
+    fn poll_event(&mut self) -> Option<Input> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<(Time, &'static str)> {
+        None
+    }
+}
+
+/// How a [`Peer`] is started.
+#[derive(Clone)]
+pub struct Setup {
+    pub address: SocketAddr,
+    pub echo: bool,
+    pub icmp: bool,
+    pub sctp: SctpConfig,
+}
+
+impl Setup {
+    pub fn on(ip: IpAddr) -> Self {
+        Self { address: (ip, 0).into(), echo: false, icmp: true, sctp: SctpConfig::sessions() }
+    }
+
+    pub fn echo(mut self) -> Self {
+        self.echo = true;
+        self
+    }
+
+    pub fn without_icmp(mut self) -> Self {
+        self.icmp = false;
+        self
+    }
+
+    pub fn config(&self) -> DriverConfig {
+        let udp = UdpConfig { icmp: self.icmp };
+        let listen = Listen { udp, ..Listen::new(Channel::Asap, self.address, self.sctp.clone()) };
+        DriverConfig { name: "endpoint".into(), listen: vec![listen] }
+    }
+
+    pub fn start(self) -> Peer {
+        let (sender, events) = unbounded_channel();
+        let echo = self.echo;
+        let sink = move |_: &mut Machine, now, input| drop(sender.send((now, input)));
+        let handle = Driver::spawn(self.config(), move |_| Machine::new(echo), sink).unwrap();
+        let address = handle.local_addresses()[0];
+        Peer { handle, events, address }
+    }
+}
+
+/// A machine on its endpoint thread.
+pub struct Peer {
+    pub handle: Handle<Machine>,
+    pub events: UnboundedReceiver<(Time, Input)>,
+    pub address: SocketAddr,
+}
+
+impl Peer {
+    pub async fn call<R: Send + 'static>(&self, f: impl FnOnce(&mut Machine) -> R + Send + 'static) -> R {
+        self.timed(move |machine, _| f(machine)).await
+    }
+
+    pub async fn timed<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Machine, Time) -> R + Send + 'static,
+    ) -> R {
+        within("an answer of the endpoint thread", self.handle.call(f)).await.unwrap()
+    }
+
+    /// Starts an association and waits until it is established.
+    pub async fn connect(&mut self, remote: SocketAddr) -> AssocId {
+        let assoc = self.call(move |machine| machine.connect(Channel::Session, remote)).await;
+        self.expect("Up", |_, input| {
+            matches!(input, Input::Up { assoc: up, .. } if up == assoc).then_some(())
+        })
+        .await;
+        assoc
+    }
+
+    pub async fn send(&self, assoc: AssocId, stream: u16, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        self.call(move |machine| machine.send(assoc, stream, bytes)).await;
+    }
+
+    pub async fn transmit(&self, transmit: Transmit) {
+        self.call(move |machine| machine.transmit(transmit)).await;
+    }
+
+    /// Sends and waits for what comes back.
+    pub async fn request(&mut self, assoc: AssocId, bytes: impl Into<Bytes>) -> Bytes {
+        self.send(assoc, 0, bytes).await;
+        self.message(assoc).await
+    }
+
+    pub async fn message(&mut self, assoc: AssocId) -> Bytes {
+        self.expect("a message", |_, input| match input {
+            Input::Message { assoc: from, bytes, .. } if from == assoc => Some(bytes),
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn down(&mut self, assoc: AssocId) -> (Time, DownReason) {
+        self.expect("Down", |now, input| match input {
+            Input::Down { assoc: down, why } if down == assoc => Some((now, why)),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The association that a peer starts next.
+    pub async fn accept(&mut self) -> AssocId {
+        self.expect("Up", |_, input| match input {
+            Input::Up { assoc, .. } => Some(assoc),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The first of the next events that `pick` wants; an association that ends meanwhile fails the test.
+    pub async fn expect<T>(&mut self, what: &str, mut pick: impl FnMut(Time, Input) -> Option<T>) -> T {
+        loop {
+            let (now, input) = within(what, self.events.recv()).await.expect("the endpoint thread lives");
+            let ended = matches!(input, Input::Down { .. }).then(|| format!("{input:?}"));
+            if let Some(found) = pick(now, input) {
+                return found;
+            }
+            assert_eq!(ended, None, "instead of {what}");
+        }
+    }
+
+    pub async fn counters(&self) -> EndpointCounters {
+        within("counters", self.handle.counters()).await.unwrap().remove(0)
+    }
+
+    /// As if the process were killed: the sockets close, nobody is told.
+    pub async fn kill(self) {
+        let Self { handle, events, .. } = self;
+        let nothing = |_: &mut Machine, _| {};
+        handle.stop("killed by the test", Duration::ZERO, nothing, |_| true);
+        within("the thread's end", handle.closed()).await;
+        drop(events);
+    }
+}
+
+pub async fn within<F: IntoFuture>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(LIMIT, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("no {what} within {LIMIT:?}"),
+    }
+}
+
+/// Bytes that show where they are out of place.
+pub fn pattern(length: usize) -> Bytes {
+    (0..length).map(|i| (i % 251) as u8).collect::<Vec<u8>>().into()
+}
+
+/// Runs a story on IPv4 and on IPv6.
+#[macro_export]
+macro_rules! on_both {
+    ($name:ident) => {
+        mod $name {
+            #[tokio::test]
+            async fn on_ipv4() {
+                super::story::$name($crate::common::V4).await;
+            }
+            #[tokio::test]
+            async fn on_ipv6() {
+                super::story::$name($crate::common::V6).await;
+            }
+        }
+    };
+}

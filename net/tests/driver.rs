@@ -1,0 +1,130 @@
+//! The driver as its users see it: starting, calling, ending.
+
+mod common;
+
+use common::{Machine, Setup, V4, V6, within};
+use proto::Channel;
+use rserpool_net::driver::CallError;
+use rserpool_net::sctp::SctpConfig;
+use rserpool_net::{Driver, DriverConfig, Handle, Listen, StartError};
+use std::net::UdpSocket;
+use std::sync::mpsc;
+use std::time::Duration;
+
+fn start(config: DriverConfig) -> Result<Handle<Machine>, StartError> {
+    Driver::spawn(config, |_| Machine::new(false), |_, _, _| {})
+}
+
+#[test]
+fn a_port_that_another_process_has_is_a_clear_error() {
+    for ip in [V4, V6] {
+        let other = UdpSocket::bind((ip, 0)).unwrap();
+        let address = other.local_addr().unwrap();
+        let error = start(Setup { address, ..Setup::on(ip) }.config()).unwrap_err();
+        assert!(matches!(error, StartError::AddressInUse { address: at } if at == address));
+        assert_eq!(error.to_string(), format!("{address} is already in use by another process"));
+    }
+}
+
+#[test]
+fn an_address_of_another_host_is_a_clear_error() {
+    let address = "192.0.2.1:0".parse().unwrap();
+    let error = start(Setup { address, ..Setup::on(V4) }.config()).unwrap_err();
+    assert!(matches!(error, StartError::Bind { address: at, .. } if at == address), "{error}");
+}
+
+#[test]
+fn a_driver_without_an_address_does_not_start() {
+    let config = DriverConfig { name: "none".into(), listen: Vec::new() };
+    assert!(matches!(start(config), Err(StartError::NoEndpoint)));
+}
+
+#[test]
+fn port_zero_takes_any_free_port_and_the_machine_learns_it() {
+    let (sender, told) = mpsc::channel();
+    let listen = |channel| Listen::new(channel, (V4, 0).into(), SctpConfig::control());
+    let config =
+        DriverConfig { name: "two".into(), listen: vec![listen(Channel::Asap), listen(Channel::Enrp)] };
+    let make = move |addresses: &[_]| {
+        sender.send(addresses.to_vec()).unwrap();
+        Machine::new(false)
+    };
+    let handle = Driver::spawn(config, make, |_, _, _| {}).unwrap();
+    assert_eq!(told.recv().unwrap(), handle.local_addresses());
+    assert_eq!(handle.local_addresses().len(), 2);
+    assert!(handle.local_addresses().iter().all(|address| address.port() != 0));
+}
+
+#[tokio::test]
+async fn calls_run_in_order_with_those_that_do_not_wait() {
+    let peer = Setup::on(V4).start();
+    for _ in 0..1000 {
+        peer.handle.try_call(|machine, _| machine.received += 1).unwrap();
+    }
+    assert_eq!(peer.call(|machine| machine.received).await, 1000);
+}
+
+#[tokio::test]
+async fn time_goes_on_while_nothing_happens() {
+    let peer = Setup::on(V4).start();
+    let before = peer.timed(|_, now| now).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let after = peer.timed(|_, now| now).await;
+    assert!(after.since(before) >= Duration::from_millis(295), "idle time is not lost time");
+}
+
+#[tokio::test]
+async fn a_stop_runs_until_the_machine_is_done_and_tells_everyone_why() {
+    let peer = Setup::on(V4).start();
+    let handle = peer.handle.clone();
+    let done = |machine: &Machine| machine.received == 2;
+    handle.stop("maintenance", common::LIMIT, |machine, _| machine.received = 1, done);
+    assert_eq!(peer.call(|machine| machine.received).await, 1, "not done: it still answers");
+    handle.try_call(|machine, _| machine.received = 2).unwrap();
+    assert_eq!(within("end", handle.closed()).await.reason, "maintenance");
+    let error = handle.call(|_, _| ()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the endpoint thread has ended: maintenance");
+    assert_eq!(handle.try_call(|_, _| ()), Err(CallError::Stopped(error)));
+    assert!(handle.is_closed());
+    UdpSocket::bind(peer.address).expect("the port is free again");
+}
+
+#[tokio::test]
+async fn a_stop_that_is_never_done_ends_at_its_limit() {
+    let peer = Setup::on(V4).start();
+    peer.handle.stop("too late", Duration::from_millis(50), |_, _| {}, |_| false);
+    assert_eq!(within("end", peer.handle.closed()).await.reason, "too late");
+}
+
+#[tokio::test]
+async fn the_thread_ends_with_its_last_handle() {
+    let mut peer = Setup::on(V4).start();
+    let second = peer.handle.clone();
+    drop(peer.handle);
+    assert!(within("answer", second.call(|_, _| true)).await.unwrap());
+    drop(second);
+    assert!(within("end", peer.events.recv()).await.is_none());
+    UdpSocket::bind(peer.address).expect("the port is free again");
+}
+
+#[tokio::test]
+async fn a_machine_that_panics_leaves_an_error_not_a_hang() {
+    let peer = Setup::on(V4).start();
+    let error = within("answer", peer.handle.call(|_, _| panic!("on purpose"))).await.unwrap_err();
+    assert_eq!(error.reason, "it panicked");
+}
+
+#[tokio::test]
+async fn more_callers_than_may_wait_are_all_served() {
+    let peer = Setup::on(V4).start();
+    let callers: Vec<_> = (0..2000)
+        .map(|_| {
+            let handle = peer.handle.clone();
+            tokio::spawn(async move { handle.call(|machine, _| machine.received += 1).await })
+        })
+        .collect();
+    for caller in callers {
+        within("answer", caller).await.unwrap().unwrap();
+    }
+    assert_eq!(peer.call(|machine| machine.received).await, 2000);
+}
