@@ -21,13 +21,13 @@ const MAX_TRANSMITS: usize = 8192;
 
 /// Everything that lives on the endpoint thread.
 pub(super) struct Turns<N, E> {
+    // Dropped in this order: who waits for the end of the events or of the thread finds the ports free.
+    ports: Ports,
     clock: Clock,
     sleep: Pin<Box<Sleep>>,
     node: N,
     on_event: E,
-    ports: Ports,
     stopping: Option<Stopping<N>>,
-    // Dropped last: who waits for the end finds the ports free.
     receiver: Receiver<N>,
 }
 
@@ -59,7 +59,7 @@ where
         receiver: Receiver<N>,
     ) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
-        Self { clock, sleep, node, on_event, ports: Ports::new(endpoints), stopping: None, receiver }
+        Self { ports: Ports::new(endpoints), clock, sleep, node, on_event, stopping: None, receiver }
     }
 
     /// Runs until the last handle is gone or a stop is done.
