@@ -5,9 +5,11 @@
 
 pub mod endpoint;
 mod node;
+mod outbox;
 pub mod profile;
 pub mod registrar;
 mod time;
+mod timers;
 
 pub use node::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Transmit};
 pub use time::Time;

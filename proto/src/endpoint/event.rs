@@ -163,6 +163,9 @@ pub enum ResolveError {
     /// No registrar answered MAX-REQUEST-RETRANSMIT times.
     #[error("no registrar answers")]
     NoRegistrar,
+    /// The endpoint shuts down.
+    #[error("shutting down")]
+    ShuttingDown,
 }
 
 /// Why a session ended.

@@ -1,10 +1,21 @@
 //! The ASAP endpoint machine (RFC 5352): all elements, resolutions and sessions of one process.
 //!
-//! One endpoint keeps one association to its home registrar and runs everything over it: several pools, a pool
-//! element that is also a pool user. The crates `pool-element` and `pool-user` are two faces of it.
+//! [`AsapEndpoint`] keeps one association to its home registrar and runs everything over it: several pools, a
+//! pool element that is also a pool user. The crates `pool-element` and `pool-user` are two faces of it. Each
+//! procedure is one file here and one `impl` block; this one holds the state and says who handles what.
 
+mod accept;
+mod cache;
 mod config;
+mod control;
 mod event;
+mod failover;
+mod hunt;
+mod keep_alive;
+mod registration;
+mod request;
+mod resolution;
+mod session;
 
 pub use config::{
     Config, ElementId, ElementTransport, Limits, Message, Registration, RequestId, ResolveOptions, SessionId,
@@ -12,141 +23,357 @@ pub use config::{
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 
-use crate::{Input, Node, Time, Transmit};
-use bytes::Bytes;
-use params::{PeIdentifier, Policy, PoolHandle};
+use crate::outbox::Outbox;
+use crate::timers::Timers;
+use crate::{AssocId, DownReason, Input, Node, PPID_ASAP, Time, Transmit};
+use accept::Peer;
+use cache::Cache;
+use hunt::{Home, Hunt};
+use params::{PeIdentifier, PoolHandle};
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use registration::Element;
+use resolution::Lookup;
+use session::Session;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// The state machine of an ASAP endpoint. See the module for what it is, [`Node`] for how to drive it.
+///
+/// Commands return at once; what comes of them is told by [`Event`]s. Everything that is asked for ends in an
+/// answer or an error after a bounded time. A registrar is looked for when the first command needs one.
 #[derive(Debug)]
 pub struct AsapEndpoint {
     config: Config,
+    rng: ChaCha12Rng,
+    timers: Timers<Timer>,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    counters: Counters,
+    /// The last number given to an association, element, request or session.
+    last_number: u64,
+    associations: BTreeMap<AssocId, Role>,
+    /// How many associations have the role [`Role::Pending`].
+    pending: usize,
+    home: Option<Home>,
+    hunt: Hunt,
+    elements: BTreeMap<ElementId, Element>,
+    identities: BTreeMap<(PoolHandle, PeIdentifier), ElementId>,
+    lookups: BTreeMap<PoolHandle, Lookup>,
+    /// How many resolutions of the application have no answer yet.
+    waiting_requests: usize,
+    cache: Cache,
+    /// Reports that wait for a home registrar.
+    unsent_reports: BTreeSet<(PoolHandle, PeIdentifier)>,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Until when another ASAP_ERROR may not be sent.
+    errors_paused_until: Time,
+    shutting_down: bool,
 }
 
-/// Commands. Each returns at once; what comes of it is told by [`Event`]s.
+/// What happened that no event tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// ASAP messages that could not be read.
+    pub undecodable: u64,
+    /// Messages that have no place where they arrived: of a wrong type, for somebody else, nobody's answer.
+    pub unexpected: u64,
+    /// ASAP_ERROR messages.
+    pub errors_received: u64,
+    /// Associations that were refused: nothing to serve, or a limit.
+    pub refused_associations: u64,
+    /// Messages that were not sent because too many waited for their association.
+    pub dropped_replies: u64,
+}
+
+/// What an association is for.
+#[derive(Debug)]
+enum Role {
+    /// Connecting to a registrar.
+    Attempt,
+    /// Connecting to a registrar that is not needed any more.
+    Spare,
+    /// A registrar: our home, or one that asks whether we live.
+    Registrar(Peer),
+    /// Shut down or aborted by us.
+    Leaving,
+    /// Accepted, and not clear yet what it is.
+    Pending(Peer),
+    /// A session, connecting or established.
+    Session(SessionId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    T1(PoolHandle),
+    T2(ElementId),
+    T3(ElementId),
+    T4(ElementId),
+    T5,
+    Pending(AssocId),
+    Connect(SessionId),
+    Retry(SessionId),
+    Close(SessionId),
+}
+
+impl Timer {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::T1(_) => "T1-ENRPrequest",
+            Self::T2(_) => "T2-registration",
+            Self::T3(_) => "T3-deregistration",
+            Self::T4(_) => "T4-reregistration",
+            Self::T5 => "T5-Serverhunt",
+            Self::Pending(_) => "cookie-wait",
+            Self::Connect(_) => "session-connect",
+            Self::Retry(_) => "session-retry",
+            Self::Close(_) => "session-close",
+        }
+    }
+}
+
+/// The longest pool handle that fits into every message beside what else is in it.
+const MAX_HANDLE: usize = 60_000;
+/// At most one ASAP_ERROR per this time.
+const ERROR_INTERVAL: Duration = Duration::from_millis(100);
+
 impl AsapEndpoint {
-    /// An endpoint that does nothing yet. It looks for a registrar when it first needs one.
+    /// An endpoint that does nothing yet.
     pub fn new(config: Config, now: Time) -> Self {
-        let _ = now;
-        Self { config }
+        let memory = config.timers.connect_timeout * 4;
+        Self {
+            rng: ChaCha12Rng::from_seed(config.seed),
+            timers: Timers::default(),
+            outbox: Outbox::default(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            last_number: 0,
+            associations: BTreeMap::new(),
+            pending: 0,
+            home: None,
+            hunt: Hunt::new(config.registrars.len()),
+            elements: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            waiting_requests: 0,
+            cache: Cache::new(config.limits.cached_pools, config.stale_cache_value, memory),
+            unsent_reports: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            errors_paused_until: now,
+            shutting_down: false,
+            config,
+        }
     }
 
-    /// Registers a pool element and keeps it registered (RFC 5352 §3.1).
-    pub fn register(&mut self, now: Time, registration: Registration) -> Result<ElementId, CommandError> {
-        let _ = (now, registration, &self.config);
-        Err(CommandError::Unknown)
+    /// What happened that no event tells.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
-    /// Changes the policy or its values by registering again. Corrects a rejected registration, too.
-    pub fn set_policy(&mut self, now: Time, element: ElementId, policy: Policy) -> Result<(), CommandError> {
-        let _ = (now, element, policy);
-        Err(CommandError::Unknown)
-    }
-
-    /// Takes an element out of its pool (RFC 5352 §3.2). Its sessions go on; [`Event::Deregistered`] follows.
-    pub fn deregister(&mut self, now: Time, element: ElementId) -> Result<(), CommandError> {
-        let _ = (now, element);
-        Err(CommandError::Unknown)
-    }
-
-    /// Resolves a pool handle (RFC 5352 §3.3). [`Event::Resolved`] follows.
-    pub fn resolve(
-        &mut self,
-        now: Time,
-        handle: PoolHandle,
-        options: ResolveOptions,
-    ) -> Result<RequestId, CommandError> {
-        let _ = (now, handle, options);
-        Err(CommandError::Unknown)
-    }
-
-    /// Reports that an element that the pool's resolution named cannot be reached (RFC 5352 §3.5).
-    ///
-    /// For applications with their own transports; sessions report by themselves.
-    /// An element that was never resolved here is refused: nobody can have tried it.
-    pub fn report_unreachable(
-        &mut self,
-        now: Time,
-        handle: &PoolHandle,
-        id: PeIdentifier,
-    ) -> Result<(), CommandError> {
-        let _ = (now, handle, id);
-        Err(CommandError::Unknown)
-    }
-
-    /// Starts a session with a pool. [`Event::Connected`] or [`Event::Closed`] follows.
-    pub fn connect(
-        &mut self,
-        now: Time,
-        handle: PoolHandle,
-        options: SessionOptions,
-    ) -> Result<SessionId, CommandError> {
-        let _ = (now, handle, options);
-        Err(CommandError::Unknown)
-    }
-
-    /// Sends a message in a session; before [`Event::Connected`] it is queued.
-    ///
-    /// `epoch` is that of the last [`Event::Failover`] that the application has seen, 0 before the first: what
-    /// was written for the former server is dropped here, because the application will send it again.
-    pub fn send(
-        &mut self,
-        now: Time,
-        session: SessionId,
-        epoch: u32,
-        message: Message,
-    ) -> Result<(), SendError> {
-        let _ = (now, session, epoch, message);
-        Err(SendError::Closed)
-    }
-
-    /// Gives the pool user of an accepted session a cookie, in order before what follows on stream 0
-    /// (RFC 5352 §3.8). Counts as much as a message of its size.
-    pub fn set_cookie(&mut self, now: Time, session: SessionId, cookie: Bytes) -> Result<(), SendError> {
-        let _ = (now, session, cookie);
-        Err(SendError::Closed)
-    }
-
-    /// Goes on or stops reading a session's messages: at most those on their way still come.
-    pub fn read(&mut self, now: Time, session: SessionId, on: bool) {
-        let _ = (now, session, on);
-    }
-
-    /// Ends a session after everything queued was delivered. [`Event::Closed`] follows.
-    pub fn close(&mut self, now: Time, session: SessionId) {
-        let _ = (now, session);
-    }
-
-    /// Ends a session at once. [`Event::Closed`] follows.
-    pub fn abort(&mut self, now: Time, session: SessionId, cause: impl Into<String>) {
-        let _ = (now, session, cause.into());
-    }
-
-    /// Deregisters every element, closes every session, then leaves the registrar.
+    /// Deregisters every element, closes every session, answers every resolution, then leaves the registrar.
     pub fn shutdown(&mut self, now: Time) {
-        let _ = now;
+        self.shutting_down = true;
+        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.close(now, session);
+        }
+        for handle in self.lookups.keys().cloned().collect::<Vec<_>>() {
+            while self.lookups.contains_key(&handle) {
+                self.end_lookup(now, &handle, Err(ResolveError::ShuttingDown));
+            }
+        }
+        for element in self.elements.keys().copied().collect::<Vec<_>>() {
+            // The element is there, so this cannot fail.
+            let _ = self.deregister(now, element);
+        }
+        self.leave_when_idle();
     }
 
     /// Whether a shutdown has finished: nothing is left to do or to wait for.
     pub fn is_drained(&self) -> bool {
-        false
+        self.is_idle_in_shutdown() && self.associations.is_empty() && self.events.is_empty()
+    }
+
+    fn is_idle_in_shutdown(&self) -> bool {
+        self.shutting_down && self.elements.is_empty() && self.sessions.is_empty() && self.lookups.is_empty()
+    }
+
+    fn leave_when_idle(&mut self) {
+        if !self.is_idle_in_shutdown() {
+            return;
+        }
+        self.end_hunt();
+        self.unsent_reports.clear();
+        self.home = None;
+        let unused = |(assoc, role): (&AssocId, &Role)| match role {
+            Role::Registrar(_) => Some((*assoc, false)),
+            Role::Pending(_) | Role::Spare => Some((*assoc, true)),
+            Role::Attempt | Role::Leaving | Role::Session(_) => None,
+        };
+        for (assoc, abort) in self.associations.iter().filter_map(unused).collect::<Vec<_>>() {
+            if self.take_pending(assoc).is_some() || abort {
+                self.abort_association(assoc, "shutting down");
+            } else {
+                self.leave(assoc);
+            }
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn up(&mut self, now: Time, assoc: AssocId, channel: crate::Channel, peer: Peer) {
+        match self.associations.get(&assoc) {
+            None if assoc.is_accepted() => self.accepted_up(now, assoc, channel, peer),
+            Some(Role::Attempt) => self.attempt_up(now, assoc, peer),
+            Some(Role::Spare) => self.leave(assoc),
+            Some(Role::Session(session)) => self.session_up(now, assoc, *session),
+            _ => {}
+        }
+    }
+
+    fn down(&mut self, now: Time, assoc: AssocId, why: DownReason) {
+        let dropped = self.outbox.forget(assoc);
+        match self.associations.remove(&assoc) {
+            Some(Role::Attempt) => self.attempt_down(now, assoc, why),
+            Some(Role::Pending(_)) => self.pending_gone(assoc),
+            Some(Role::Session(session)) => {
+                self.release(session, dropped);
+                self.session_down(now, session, why);
+            }
+            Some(Role::Registrar(_)) if self.is_home(assoc) => self.home_lost(now),
+            Some(Role::Registrar(_) | Role::Spare | Role::Leaving) | None => {}
+        }
+    }
+
+    fn message(&mut self, now: Time, assoc: AssocId, message: Message) {
+        match self.associations.get(&assoc) {
+            Some(Role::Session(session)) => self.session_message(now, assoc, *session, message),
+            Some(Role::Pending(_)) => self.pending_message(now, assoc, message),
+            Some(Role::Registrar(_)) if message.ppid == PPID_ASAP => {
+                if let Some(message) = self.decode(now, assoc, &message.bytes) {
+                    self.registrar_message(now, assoc, message);
+                }
+            }
+            // What an association that we are leaving still brings is of no use.
+            Some(Role::Leaving) => {}
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    /// Reads an ASAP message, and sends what the codec wants the sender to hear.
+    fn decode(&mut self, now: Time, assoc: AssocId, bytes: &[u8]) -> Option<asap::Message> {
+        let asap::Decoded { message, reply, .. } = asap::decode(bytes);
+        if let Some(reply) = reply
+            && now >= self.errors_paused_until
+        {
+            self.errors_paused_until = now + ERROR_INTERVAL;
+            self.tell_encoded(assoc, reply);
+        }
+        if message.is_err() {
+            self.counters.undecodable += 1;
+        }
+        message.ok()
+    }
+
+    fn restarted(&mut self, now: Time, assoc: AssocId) {
+        match self.associations.get(&assoc) {
+            Some(Role::Session(session)) => self.session_restarted(now, assoc, *session),
+            // It has forgotten everything: tell it again.
+            Some(Role::Registrar(_)) if self.is_home(assoc) => {
+                self.requests_failed();
+                self.repeat_requests(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn send_failed(&mut self, now: Time, assoc: AssocId, bytes: bytes::Bytes, why: &'static str) {
+        match self.associations.get(&assoc) {
+            Some(Role::Session(session)) if self.sessions.contains_key(session) => {
+                self.events.push_back(Event::SendFailed { session: *session, bytes, why });
+            }
+            // SEND.FAILURE: look elsewhere; the timers of the requests go on (RFC 5352 §3.7.1).
+            Some(Role::Registrar(_)) if self.is_home(assoc) => {
+                self.requests_failed();
+                self.start_hunt(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn is_home(&self, assoc: AssocId) -> bool {
+        self.home.as_ref().is_some_and(|home| home.assoc == assoc)
+    }
+
+    fn expired(&mut self, now: Time, timer: Timer) {
+        match timer {
+            Timer::T1(handle) => self.t1_expired(now, handle),
+            Timer::T2(element) => self.t2_expired(now, element),
+            Timer::T3(element) => self.t3_expired(now, element),
+            Timer::T4(element) => self.t4_expired(now, element),
+            Timer::T5 => self.t5_expired(now),
+            Timer::Pending(assoc) => self.pending_expired(assoc),
+            Timer::Connect(session) => self.connect_expired(now, session),
+            Timer::Retry(session) => self.retry_expired(now, session),
+            Timer::Close(session) => self.abort(now, session, "not delivered in time"),
+        }
+    }
+}
+
+fn check_handle(handle: &PoolHandle) -> Result<(), CommandError> {
+    match handle.as_bytes().len() {
+        0 => Err(CommandError::Invalid("empty pool handle")),
+        1..=MAX_HANDLE => Ok(()),
+        _ => Err(CommandError::Invalid("pool handle too long")),
     }
 }
 
 impl Node for AsapEndpoint {
     type Event = Event;
+
     fn handle_input(&mut self, now: Time, input: Input) {
-        let _ = (now, input);
+        match input {
+            Input::Up { assoc, channel, remote, local, .. } => {
+                self.up(now, assoc, channel, Peer { remote, local })
+            }
+            Input::Message { assoc, stream, ppid, unordered, bytes } => {
+                self.message(now, assoc, Message { stream, ppid, unordered, bytes });
+            }
+            Input::Full { assoc } => self.outbox.full(assoc),
+            Input::Writable { assoc } => self.outbox.writable(assoc),
+            Input::SendFailed { assoc, bytes, why } => self.send_failed(now, assoc, bytes, why),
+            Input::Restart { assoc } => self.restarted(now, assoc),
+            Input::Down { assoc, why } => self.down(now, assoc, why),
+            // The end follows, and what is on its way comes before.
+            Input::PeerShutdown { .. } | Input::Path { .. } | Input::Announce { .. } => {}
+        }
+        self.leave_when_idle();
     }
+
     fn handle_timeout(&mut self, now: Time) {
-        let _ = now;
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.expired(now, timer);
+        }
+        self.leave_when_idle();
     }
+
     fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        let (transmit, credit) = self.outbox.pop()?;
+        if let Transmit::Send { assoc, .. } = &transmit
+            && let Some(Role::Session(session)) = self.associations.get(assoc)
+        {
+            self.release(*session, credit);
+        }
+        Some(transmit)
     }
+
     fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
+
     fn poll_timeout(&self) -> Option<(Time, &'static str)> {
-        None
+        self.timers.next().map(|(at, timer)| (at, timer.name()))
     }
 }

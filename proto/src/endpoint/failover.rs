@@ -1,0 +1,304 @@
+//! The pool user's side of a session: finding a server, and another one when it is gone (RFC 5352 §3.8, §6.5).
+//!
+//! A *search* takes the elements of the pool as the policy chooses them, each for at most `connect_timeout`,
+//! those that failed lately last. A failover does not wait for the registrar: it begins with what the cache
+//! has, stale or not, while a new resolution is under way. When all were tried it pauses and begins again,
+//! until the session's patience ends.
+//!
+//! Any end of the association that is not our wish is a reason to fail over, an orderly shutdown too: a server
+//! that shuts its sessions down wants them to go elsewhere. Only silence and refused connects are evidence of
+//! an unreachable element and reported (§3.5); an abort shows that somebody is there.
+
+use super::resolution::Waiter;
+use super::session::{Session, Side};
+use super::{
+    AsapEndpoint, CloseReason, CommandError, Event, Message, ResolveError, Role, SessionId, SessionOptions,
+    Timer, check_handle,
+};
+use crate::{AssocId, Channel, DownReason, Time, Transmit};
+use asap::CookieEcho;
+use bytes::Bytes;
+use params::{PeIdentifier, PoolElement, PoolHandle, Transport};
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// So many failovers in quick succession are carried out without a pause.
+const QUICK_FAILOVERS: u32 = 2;
+
+#[derive(Debug)]
+pub(super) struct User {
+    pub(super) handle: PoolHandle,
+    patience: Duration,
+    /// The present server or the last one.
+    server: Option<PeIdentifier>,
+    /// The latest cookie, whichever server it came from (ambiguity A-51).
+    pub(super) cookie: Option<Bytes>,
+    /// Counts the failovers.
+    pub(super) epoch: u32,
+    /// Messages from before the first server was there.
+    pub(super) waiting: VecDeque<Message>,
+    /// While there is no server.
+    pub(super) search: Option<Search>,
+    established: Time,
+    /// Failovers in quick succession.
+    quick: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Search {
+    until: Time,
+    /// The element that we are connecting to.
+    candidate: Option<PeIdentifier>,
+    /// Tried since the last pause.
+    tried: BTreeSet<PeIdentifier>,
+    /// The registrar was asked since the last pause, and has answered.
+    asked: bool,
+    answered: bool,
+    /// What it answered instead of elements.
+    error: Option<ResolveError>,
+    pauses: u32,
+}
+
+impl Search {
+    fn new(until: Time) -> Self {
+        Self {
+            until,
+            candidate: None,
+            tried: BTreeSet::new(),
+            asked: false,
+            answered: false,
+            error: None,
+            pauses: 0,
+        }
+    }
+}
+
+impl AsapEndpoint {
+    /// Starts a session with a pool. [`Event::Connected`] or [`Event::Closed`] follows.
+    ///
+    /// # Errors
+    /// Too many sessions; an empty or overlong handle.
+    pub fn connect(
+        &mut self,
+        now: Time,
+        handle: PoolHandle,
+        options: SessionOptions,
+    ) -> Result<SessionId, CommandError> {
+        if self.shutting_down {
+            return Err(CommandError::ShuttingDown);
+        }
+        check_handle(&handle)?;
+        if self.sessions.len() >= self.config.limits.sessions {
+            return Err(CommandError::Limit("sessions"));
+        }
+        let session = SessionId(self.number());
+        let user = User {
+            handle,
+            patience: options.patience,
+            server: None,
+            cookie: None,
+            epoch: 0,
+            waiting: VecDeque::new(),
+            search: Some(Search::new(now + options.patience)),
+            established: now,
+            quick: 0,
+        };
+        self.sessions.insert(session, Session::new(Side::User(Box::new(user)), None));
+        self.seek_server(now, session);
+        Ok(session)
+    }
+
+    fn user(&mut self, session: SessionId) -> Option<&mut User> {
+        self.sessions.get_mut(&session)?.user()
+    }
+
+    fn search(&mut self, session: SessionId) -> Option<&mut Search> {
+        self.user(session)?.search.as_mut()
+    }
+
+    /// Goes on with the search: connects to the next element, or asks the registrar, or pauses.
+    fn seek_server(&mut self, now: Time, session: SessionId) {
+        let Some(search) = self.search(session) else { return };
+        if now >= search.until {
+            let why = search.error.take().map_or(CloseReason::NoElement, CloseReason::Resolve);
+            return self.end_session(session, why);
+        }
+        if let Some((element, remote)) = self.choose_server(now, session) {
+            return self.connect_to(now, session, element, remote);
+        }
+        let Some(user) = self.user(session) else { return };
+        let handle = user.handle.clone();
+        let Some(search) = &mut user.search else { return };
+        if !search.asked {
+            search.asked = true;
+            self.look_up(now, handle, None, Waiter::Session(session));
+        } else if search.answered {
+            self.pause(now, session);
+        }
+    }
+
+    /// The next element to try. A first connect wants a fresh answer, a failover takes what there is.
+    fn choose_server(&mut self, now: Time, session: SessionId) -> Option<(PeIdentifier, Vec<SocketAddr>)> {
+        let user = self.sessions.get_mut(&session)?.user()?;
+        let search = user.search.as_mut()?;
+        let handle = &user.handle;
+        if search.answered || user.server.is_some() || self.cache.is_fresh(now, handle) {
+            while let Some(element) = self.cache.choose(now, handle, &mut self.rng) {
+                if let Some(remote) = session_addresses(&element) {
+                    return Some((element.id, remote));
+                }
+                self.cache.set_failed(now, handle, element.id);
+            }
+        }
+        while search.answered
+            && let Some(element) = self.cache.any_but(handle, &search.tried)
+        {
+            if let Some(remote) = session_addresses(&element) {
+                return Some((element.id, remote));
+            }
+            search.tried.insert(element.id);
+        }
+        None
+    }
+
+    fn connect_to(&mut self, now: Time, session: SessionId, element: PeIdentifier, remote: Vec<SocketAddr>) {
+        let assoc = AssocId::connected(self.number());
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        state.assoc = Some(assoc);
+        if let Some(search) = state.user().and_then(|user| user.search.as_mut()) {
+            search.candidate = Some(element);
+            search.tried.insert(element);
+        }
+        self.associations.insert(assoc, Role::Session(session));
+        self.outbox.push_immediate(Transmit::Connect { assoc, channel: Channel::Session, remote });
+        self.timers.set(Timer::Connect(session), now + self.config.timers.connect_timeout);
+    }
+
+    /// A pause that grows each time; then everything is tried again.
+    fn pause(&mut self, now: Time, session: SessionId) {
+        let Some(search) = self.search(session) else { return };
+        let (until, pauses) = (search.until, search.pauses);
+        search.pauses = pauses.saturating_add(1);
+        let pause = self.backoff(pauses);
+        self.timers.set(Timer::Retry(session), (now + pause).min(until));
+    }
+
+    fn backoff(&mut self, pauses: u32) -> Duration {
+        let timers = &self.config.timers;
+        let pause = (timers.connect_timeout / 4 * (1 << pauses.min(16))).min(timers.retran_max);
+        pause + self.jitter(pause / 4)
+    }
+
+    pub(super) fn retry_expired(&mut self, now: Time, session: SessionId) {
+        let Some(search) = self.search(session) else { return };
+        search.tried.clear();
+        search.asked = false;
+        search.answered = false;
+        self.seek_server(now, session);
+    }
+
+    /// The registrar has answered the search's question, or nobody has in time.
+    pub(super) fn session_resolved(&mut self, now: Time, session: SessionId, error: Option<&ResolveError>) {
+        let Some(user) = self.user(session) else { return };
+        let first = user.server.is_none();
+        let Some(search) = &mut user.search else { return };
+        search.answered = true;
+        search.error = error.cloned();
+        if search.candidate.is_some() {
+            return;
+        }
+        match error {
+            // At first that is the answer to the application's question; later the pool may come back.
+            Some(error) if first && *error != ResolveError::NoRegistrar => {
+                self.end_session(session, CloseReason::Resolve(error.clone()));
+            }
+            _ => self.seek_server(now, session),
+        }
+    }
+
+    /// The candidate is now the server: it gets the cookie before anything else (RFC 5352 §3.8).
+    pub(super) fn session_up(&mut self, now: Time, assoc: AssocId, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session).filter(|state| state.assoc == Some(assoc)) else {
+            return;
+        };
+        let reading = state.reading;
+        let Some(user) = state.user() else { return };
+        let Some(to) = user.search.take().and_then(|search| search.candidate) else { return };
+        user.established = now;
+        let (epoch, cookie, waiting) = (user.epoch, user.cookie.clone(), std::mem::take(&mut user.waiting));
+        let event = match user.server.replace(to) {
+            Some(from) => Event::Failover { session, from, to, epoch },
+            None => Event::Connected { session, element: to },
+        };
+        self.timers.cancel(&Timer::Connect(session));
+        if !reading {
+            self.outbox.push_immediate(Transmit::Read { assoc, on: false });
+        }
+        if let Some(cookie) = cookie {
+            self.tell(assoc, &asap::Message::CookieEcho(CookieEcho { cookie }));
+        }
+        self.events.push_back(event);
+        for message in waiting {
+            self.push_message(assoc, message);
+        }
+    }
+
+    /// The candidate did not answer in time: the next one.
+    pub(super) fn connect_expired(&mut self, now: Time, session: SessionId) {
+        let Some(assoc) = self.sessions.get_mut(&session).and_then(|state| state.assoc.take()) else {
+            return;
+        };
+        self.abort_association(assoc, "no answer within the connect timeout");
+        self.server_lost(now, session, &DownReason::Unreachable);
+    }
+
+    /// The server is gone, or the candidate cannot be reached.
+    pub(super) fn server_lost(&mut self, now: Time, session: SessionId, why: &DownReason) {
+        self.timers.cancel(&Timer::Connect(session));
+        let evidence = matches!(why, DownReason::Unreachable | DownReason::ConnectFailed(_));
+        let Some(user) = self.user(session) else { return };
+        let handle = user.handle.clone();
+        let candidate = user.search.as_mut().map(|search| search.candidate.take());
+        let Some(lost) = candidate.unwrap_or(user.server) else { return };
+        self.cache.set_failed(now, &handle, lost);
+        if evidence {
+            self.element_unreachable(now, &handle, lost);
+        }
+        match candidate {
+            Some(_) => self.seek_server(now, session),
+            None => self.fail_over(now, session),
+        }
+    }
+
+    /// Looks for another server. What the application sends until it knows was meant for the former one: the
+    /// new epoch keeps it out.
+    fn fail_over(&mut self, now: Time, session: SessionId) {
+        let calm = self.config.timers.connect_timeout * 4;
+        let Some(user) = self.user(session) else { return };
+        user.epoch = user.epoch.wrapping_add(1);
+        user.quick = if now.since(user.established) < calm { user.quick.saturating_add(1) } else { 0 };
+        let quick = user.quick;
+        let mut search = Search::new(now + user.patience);
+        search.pauses = quick.saturating_sub(QUICK_FAILOVERS);
+        let pause = search.pauses > 0;
+        search.asked = !pause;
+        let handle = user.handle.clone();
+        user.search = Some(search);
+        if pause {
+            return self.pause(now, session);
+        }
+        self.look_up(now, handle, None, Waiter::Session(session));
+        self.seek_server(now, session);
+    }
+}
+
+/// Where a session with this element goes; none if its transport is not SCTP.
+fn session_addresses(element: &PoolElement) -> Option<Vec<SocketAddr>> {
+    match &element.user_transport {
+        Transport::Sctp(sctp) if !sctp.addresses.is_empty() => {
+            Some(sctp.addresses.iter().map(|address| SocketAddr::new(*address, sctp.port)).collect())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,179 @@
+//! The server hunt (RFC 5352 §3.6): finding a home registrar.
+//!
+//! Up to three registrars at once, in random order; the first association that is up wins and the others are
+//! closed (ambiguity A-43). One that fails makes room for the next. T5 ends a round; the next one is longer and
+//! begins with those that were not tried. While there is a home the hunt looks for an alternative only once:
+//! the request that has no answer starts it again.
+
+use super::{AsapEndpoint, Event, Peer, Role, Timer};
+use crate::{AssocId, Channel, DownReason, Time, Transmit};
+use params::RegistrarId;
+use rand::seq::SliceRandom;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// RFC 5352 §3.6 SH1.
+const MAX_PARALLEL: usize = 3;
+
+#[derive(Debug)]
+pub(super) struct Hunt {
+    /// Indices of the configured registrars, the next to try first.
+    order: VecDeque<usize>,
+    /// The registrar that was our home last: others come before it (RFC 5352 §3.6 "a different server").
+    last: Option<usize>,
+    round: Option<Round>,
+}
+
+#[derive(Debug)]
+struct Round {
+    t5: Duration,
+    untried: usize,
+    attempts: BTreeMap<AssocId, usize>,
+}
+
+/// The registrar that all requests go to.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) assoc: AssocId,
+    /// Known once it sent a keep-alive.
+    pub(super) id: Option<RegistrarId>,
+    pub(super) peer: Peer,
+    server: Option<usize>,
+}
+
+impl Hunt {
+    pub(super) fn new(registrars: usize) -> Self {
+        Self { order: (0..registrars).collect(), last: None, round: None }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.round.is_some()
+    }
+}
+
+impl AsapEndpoint {
+    /// Sees to it that there will be a home registrar.
+    pub(super) fn seek_home(&mut self, now: Time) {
+        if self.home.is_none() {
+            self.start_hunt(now);
+        }
+    }
+
+    /// Starts the hunt unless it is on; beside a home that does not answer it looks for another one.
+    pub(super) fn start_hunt(&mut self, now: Time) {
+        if self.hunt.is_running() || self.hunt.order.is_empty() {
+            return;
+        }
+        let order = self.hunt.order.make_contiguous();
+        order.shuffle(&mut self.rng);
+        order.sort_by_key(|&server| Some(server) == self.hunt.last);
+        let t5 = self.config.timers.t5_server_hunt;
+        self.hunt.round = Some(Round { t5, untried: 0, attempts: BTreeMap::new() });
+        self.start_round(now);
+    }
+
+    fn start_round(&mut self, now: Time) {
+        let Some(round) = &mut self.hunt.round else { return };
+        round.untried = self.hunt.order.len();
+        self.timers.set(Timer::T5, now + round.t5);
+        self.try_registrars();
+    }
+
+    fn try_registrars(&mut self) {
+        let home = self.home.as_ref().and_then(|home| home.server);
+        while let Some(round) = &mut self.hunt.round
+            && round.untried > 0
+            && round.attempts.len() < MAX_PARALLEL
+        {
+            round.untried -= 1;
+            self.hunt.order.rotate_left(1);
+            let Some(&server) = self.hunt.order.back() else { break };
+            let Some(remote) = self.config.registrars.get(server) else { break };
+            if home == Some(server) || remote.is_empty() {
+                continue;
+            }
+            self.last_number += 1;
+            let assoc = AssocId::connected(self.last_number);
+            round.attempts.insert(assoc, server);
+            self.associations.insert(assoc, Role::Attempt);
+            let remote = remote.clone();
+            self.outbox.push_immediate(Transmit::Connect { assoc, channel: Channel::Asap, remote });
+        }
+        if self.home.is_some() && self.hunt.round.as_ref().is_some_and(|round| round.attempts.is_empty()) {
+            self.end_hunt();
+        }
+    }
+
+    /// T5: nobody answered in time (RFC 5352 §3.6 SH5).
+    pub(super) fn t5_expired(&mut self, now: Time) {
+        let Some(round) = &mut self.hunt.round else { return };
+        round.t5 = (round.t5 * 2).min(self.config.timers.retran_max);
+        for (assoc, _) in std::mem::take(&mut round.attempts) {
+            self.abort_association(assoc, "no answer within T5");
+        }
+        if self.home.is_some() {
+            self.end_hunt();
+        } else {
+            self.start_round(now);
+        }
+    }
+
+    pub(super) fn attempt_up(&mut self, now: Time, assoc: AssocId, peer: Peer) {
+        let server = self.hunt.round.as_mut().and_then(|round| round.attempts.remove(&assoc));
+        self.adopt_home(now, assoc, None, peer, server);
+    }
+
+    pub(super) fn attempt_down(&mut self, now: Time, assoc: AssocId, why: DownReason) {
+        let Some(server) = self.hunt.round.as_mut().and_then(|round| round.attempts.remove(&assoc)) else {
+            return;
+        };
+        // The registrar was faster and has connected to us: that association serves as well.
+        if let DownReason::Duplicate(other) = why
+            && !self.is_home(other)
+            && let Some(peer) = self.take_registrar(other)
+        {
+            return self.adopt_home(now, other, None, peer, Some(server));
+        }
+        self.try_registrars();
+    }
+
+    /// Ends the hunt; what is still connecting is closed as soon as it is up (ambiguity A-43).
+    pub(super) fn end_hunt(&mut self) {
+        self.timers.cancel(&Timer::T5);
+        for (assoc, _) in self.hunt.round.take().map(|round| round.attempts).unwrap_or_default() {
+            self.associations.insert(assoc, Role::Spare);
+        }
+    }
+
+    /// From now on every request goes to this registrar (RFC 5352 §3.6 SH6, §3.4 KA2.4).
+    pub(super) fn adopt_home(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        id: Option<RegistrarId>,
+        peer: Peer,
+        server: Option<usize>,
+    ) {
+        self.end_hunt();
+        self.associations.insert(assoc, Role::Registrar(peer.clone()));
+        self.hunt.last = server;
+        self.events.push_back(Event::RegistrarConnected { remote: peer.remote.clone() });
+        self.events.extend(id.map(|home| Event::HomeChanged { home }));
+        if let Some(old) = self.home.replace(Home { assoc, id, peer, server }) {
+            self.leave(old.assoc);
+        }
+        self.repeat_requests(now);
+    }
+
+    /// The association to the home registrar is gone: hunt at once.
+    pub(super) fn home_lost(&mut self, now: Time) {
+        self.home = None;
+        self.events.push_back(Event::RegistrarLost);
+        self.requests_failed();
+        if !self.is_idle_in_shutdown() {
+            // A parallel hunt that is on knows nothing of the lost one: begin again with all.
+            self.end_hunt();
+            self.start_hunt(now);
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Registration, re-registration and de-registration (RFC 5352 §3.1, §3.2).
+
+use super::{
+    AsapEndpoint, CommandError, Config, ElementId, ElementTransport, Event, RegisterError, Registration,
+    Timer, check_handle,
+};
+use crate::{AssocId, Time};
+use asap::{Deregistration, DeregistrationResponse, Message, RegistrationResponse};
+use params::{
+    CauseCode, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, RegistrationLife,
+    SctpTransport, Transport, TransportUse,
+};
+use rand::{Rng, RngExt};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// A pool element of this process.
+#[derive(Debug)]
+pub(super) struct Element {
+    registration: Registration,
+    id: PeIdentifier,
+    state: State,
+    /// Registered as far as the application knows.
+    registered: bool,
+    /// A registrar may know of it.
+    sent: bool,
+    /// Failures in a row (RFC 5352 §3.1, MAX-REG-ATTEMPT).
+    attempts: u32,
+    /// The policy changed while a registration was outstanding.
+    changed: bool,
+    /// Register once more soon: the former home may delete us when it sees us go.
+    twice: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// A registration is outstanding, or waits for a registrar. T2 runs.
+    Registering,
+    /// T4 runs.
+    Registered,
+    /// A registrar refused it; only a change of the application makes it try again.
+    Rejected,
+    /// A deregistration is outstanding. T3 runs.
+    Deregistering { until: Time },
+}
+
+impl Element {
+    /// The registration of this element, whose sessions come to these addresses (RFC 5352 §3.1 R2).
+    fn message(&self, config: &Config, addresses: &[IpAddr]) -> Message {
+        let user_transport = match &self.registration.transport {
+            ElementTransport::Other(transport) => transport.clone(),
+            ElementTransport::Sessions => Transport::Sctp(SctpTransport {
+                port: config.port,
+                transport_use: TransportUse::DATA_AND_CONTROL,
+                addresses: addresses.to_vec(),
+            }),
+        };
+        Message::Registration(asap::Registration {
+            handle: self.registration.handle.clone(),
+            element: PoolElement {
+                id: self.id,
+                home: RegistrarId::NONE,
+                life: wire_life(self.registration.life, config.life_in_milliseconds),
+                user_transport,
+                policy: self.registration.policy.clone(),
+                asap_transport: None,
+            },
+        })
+    }
+}
+
+/// How long after a registration at a new home the second one follows.
+const SECOND_REGISTRATION: Duration = Duration::from_secs(1);
+
+impl AsapEndpoint {
+    /// Registers a pool element and keeps it registered (RFC 5352 §3.1).
+    ///
+    /// # Errors
+    /// Too many elements; an empty handle; a life below one second; an identifier that is zero or in use;
+    /// a transport or policy that cannot be sent.
+    pub fn register(&mut self, now: Time, registration: Registration) -> Result<ElementId, CommandError> {
+        if self.shutting_down {
+            return Err(CommandError::ShuttingDown);
+        }
+        if self.elements.len() >= self.config.limits.elements {
+            return Err(CommandError::Limit("elements"));
+        }
+        check_handle(&registration.handle)?;
+        if registration.life.is_some_and(|life| life < Duration::from_secs(1)) {
+            return Err(CommandError::Invalid("registration life below one second"));
+        }
+        let id = match registration.id {
+            Some(PeIdentifier(0)) => return Err(CommandError::Invalid("PE identifier zero")),
+            Some(id) if self.identities.contains_key(&(registration.handle.clone(), id)) => {
+                return Err(CommandError::Invalid("PE identifier in use"));
+            }
+            Some(id) => id,
+            None => self.random_identifier(&registration.handle),
+        };
+        let key = (registration.handle.clone(), id);
+        let element = Element {
+            registration,
+            id,
+            state: State::Registering,
+            registered: false,
+            sent: false,
+            attempts: 0,
+            changed: false,
+            twice: false,
+        };
+        if element.message(&self.config, &[Ipv4Addr::LOCALHOST.into()]).encode().is_err() {
+            return Err(CommandError::Invalid("a transport, policy or port that no registration can carry"));
+        }
+        let id = ElementId(self.number());
+        self.identities.insert(key, id);
+        self.elements.insert(id, element);
+        self.send_registration(now, id);
+        Ok(id)
+    }
+
+    /// Changes the policy or its values by registering again. Corrects a rejected registration, too.
+    ///
+    /// # Errors
+    /// There is no such element, or it is being deregistered.
+    pub fn set_policy(&mut self, now: Time, element: ElementId, policy: Policy) -> Result<(), CommandError> {
+        let state = self.elements.get_mut(&element).ok_or(CommandError::Unknown)?;
+        if matches!(state.state, State::Deregistering { .. }) {
+            return Err(CommandError::Unknown);
+        }
+        state.registration.policy = policy;
+        if state.state == State::Registering {
+            state.changed = state.sent;
+        } else {
+            self.send_registration(now, element);
+        }
+        Ok(())
+    }
+
+    /// Takes an element out of its pool (RFC 5352 §3.2). Its sessions go on; [`Event::Deregistered`] follows.
+    ///
+    /// # Errors
+    /// There is no such element.
+    pub fn deregister(&mut self, now: Time, element: ElementId) -> Result<(), CommandError> {
+        let timers = &self.config.timers;
+        let until = now + timers.t3_deregistration * (timers.max_reg_attempt + 1);
+        let state = self.elements.get_mut(&element).ok_or(CommandError::Unknown)?;
+        if matches!(state.state, State::Deregistering { .. }) {
+            return Ok(());
+        }
+        if !state.sent || (state.state == State::Rejected && !state.registered) {
+            self.remove_element(element, None);
+            return Ok(());
+        }
+        state.state = State::Deregistering { until };
+        self.timers.cancel(&Timer::T2(element));
+        self.timers.cancel(&Timer::T4(element));
+        self.send_deregistration(now, element);
+        Ok(())
+    }
+
+    /// The element that sessions are for: the first that takes any.
+    pub(super) fn session_element(&self) -> Option<ElementId> {
+        self.elements
+            .iter()
+            .find(|(_, element)| matches!(element.registration.transport, ElementTransport::Sessions))
+            .map(|(id, _)| *id)
+    }
+
+    /// Our identifiers in this pool, or the given one if it is ours.
+    pub(super) fn identities_of(&self, handle: &PoolHandle, id: Option<PeIdentifier>) -> Vec<PeIdentifier> {
+        let (from, to) = id.map_or((PeIdentifier(0), PeIdentifier(u32::MAX)), |id| (id, id));
+        self.identities.range((handle.clone(), from)..=(handle.clone(), to)).map(|((_, id), _)| *id).collect()
+    }
+
+    /// There is a new home: what is outstanding goes there at once; what is registered follows within a tenth
+    /// of T2, so that not everybody comes at the same moment.
+    pub(super) fn repeat_registrations(&mut self, now: Time) {
+        let ids: Vec<ElementId> = self.elements.keys().copied().collect();
+        for id in ids {
+            match self.elements.get(&id).map(|element| &element.state) {
+                Some(State::Registering) => self.send_registration(now, id),
+                Some(State::Deregistering { .. }) => self.send_deregistration(now, id),
+                Some(State::Registered) => {
+                    let most = self.config.timers.t2_registration / 10;
+                    let jitter = self.jitter(most);
+                    self.timers.set(Timer::T4(id), now + jitter);
+                }
+                Some(State::Rejected) | None => {}
+            }
+        }
+    }
+
+    /// Each element registers once more, a second after its registration at the new home: when the former one
+    /// sees the old association end it may tell everybody that the element is gone.
+    pub(super) fn register_twice(&mut self) {
+        for element in self.elements.values_mut() {
+            element.twice = true;
+        }
+    }
+
+    /// SEND.FAILURE: counts like an expired T2 (RFC 5352 §3.1).
+    pub(super) fn registrations_failed(&mut self) {
+        let outstanding = |element: &Element| element.state == State::Registering && element.sent;
+        let ids: Vec<ElementId> =
+            self.elements.iter().filter(|(_, element)| outstanding(element)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.count_attempt(id);
+        }
+    }
+
+    /// No answer to a registration: try again, here or elsewhere (RFC 5352 §3.1, ambiguity A-29).
+    pub(super) fn t2_expired(&mut self, now: Time, element: ElementId) {
+        self.count_attempt(element);
+        self.send_registration(now, element);
+        self.start_hunt(now);
+    }
+
+    /// No answer to a deregistration (RFC 5352 §3.2).
+    pub(super) fn t3_expired(&mut self, now: Time, element: ElementId) {
+        let Some(State::Deregistering { until }) = self.elements.get(&element).map(|element| &element.state)
+        else {
+            return;
+        };
+        if now >= *until {
+            return self.remove_element(element, Some(RegisterError::NoRegistrar));
+        }
+        self.send_deregistration(now, element);
+        self.start_hunt(now);
+    }
+
+    /// Time to register again.
+    pub(super) fn t4_expired(&mut self, now: Time, element: ElementId) {
+        self.send_registration(now, element);
+    }
+
+    pub(super) fn registration_response(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        response: RegistrationResponse,
+    ) {
+        let RegistrationResponse { rejected, handle, id, error } = response;
+        let home = self.home.as_ref().and_then(|home| home.id);
+        let outstanding = self
+            .identities
+            .get(&(handle, id))
+            .and_then(|key| self.elements.get_mut(key).map(|element| (*key, element)))
+            .filter(|(_, element)| element.state == State::Registering && element.sent);
+        let Some((key, element)) = outstanding else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        if rejected {
+            self.registration_rejected(now, key, error.unwrap_or(OperationError { causes: Vec::new() }));
+        } else {
+            element.attempts = 0;
+            if !element.registered || error.is_some() {
+                self.events.push_back(Event::Registered { element: key, id, home, warning: error });
+            }
+            element.registered = true;
+            element.state = State::Registered;
+            self.timers.cancel(&Timer::T2(key));
+            if std::mem::take(&mut element.changed) {
+                self.send_registration(now, key);
+            } else if std::mem::take(&mut element.twice) {
+                self.timers.set(Timer::T4(key), now + SECOND_REGISTRATION);
+            } else {
+                let interval = reregistration_interval(element.registration.life);
+                let early = self.jitter(interval / 10);
+                self.timers.set(Timer::T4(key), now + (interval - early));
+            }
+        }
+        self.answered(assoc);
+    }
+
+    /// A rejection is told at once and not repeated unchanged, unless the error can be corrected: the policy
+    /// has changed meanwhile, or the identifier is taken and another random one will do (ambiguity A-28).
+    fn registration_rejected(&mut self, now: Time, key: ElementId, error: OperationError) {
+        let Some(element) = self.elements.get_mut(&key) else { return };
+        let taken = error.causes.iter().any(|cause| cause.code == CauseCode::NON_UNIQUE_PE_IDENTIFIER);
+        if std::mem::take(&mut element.changed) {
+            self.send_registration(now, key);
+        } else if taken
+            && element.registration.id.is_none()
+            && element.attempts < self.config.timers.max_reg_attempt
+        {
+            element.attempts += 1;
+            element.registered = false;
+            let (handle, old) = (element.registration.handle.clone(), element.id);
+            let id = self.random_identifier(&handle);
+            self.identities.remove(&(handle.clone(), old));
+            self.identities.insert((handle, id), key);
+            if let Some(element) = self.elements.get_mut(&key) {
+                element.id = id;
+            }
+            self.send_registration(now, key);
+        } else {
+            element.state = State::Rejected;
+            element.attempts = 0;
+            element.registered = false;
+            self.timers.cancel(&Timer::T2(key));
+            let error = RegisterError::Rejected(error);
+            self.events.push_back(Event::RegistrationFailed { element: key, error });
+        }
+    }
+
+    /// The answer to a deregistration; without one outstanding it says that the registration has expired
+    /// (RFC 5352 §2.2.4, ambiguity A-48).
+    pub(super) fn deregistration_response(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        response: DeregistrationResponse,
+    ) {
+        let DeregistrationResponse { handle, id, error } = response;
+        let key = self.identities.get(&(handle, id)).copied();
+        let Some((key, element)) =
+            key.and_then(|key| self.elements.get_mut(&key).map(|element| (key, element)))
+        else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        match element.state {
+            State::Deregistering { .. } => {
+                self.remove_element(key, error.map(RegisterError::Rejected));
+                self.answered(assoc);
+            }
+            State::Registered if error.is_none() => {
+                element.registered = false;
+                self.events.push_back(Event::Expired { element: key });
+                self.send_registration(now, key);
+            }
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    fn count_attempt(&mut self, key: ElementId) {
+        let Some(element) = self.elements.get_mut(&key) else { return };
+        element.attempts = element.attempts.saturating_add(1);
+        if element.attempts == self.config.timers.max_reg_attempt + 1 {
+            element.registered = false;
+            let error = RegisterError::NoRegistrar;
+            self.events.push_back(Event::RegistrationFailed { element: key, error });
+        }
+    }
+
+    /// Sends a registration if there is a home, and starts T2 in any case.
+    fn send_registration(&mut self, now: Time, key: ElementId) {
+        let Some(element) = self.elements.get_mut(&key) else { return };
+        element.state = State::Registering;
+        self.timers.cancel(&Timer::T4(key));
+        self.timers.set(Timer::T2(key), now + self.config.timers.t2_registration);
+        let Some(home) = &self.home else { return self.start_hunt(now) };
+        element.sent = true;
+        element.changed = false;
+        let advertise = &self.config.advertise;
+        let addresses = if advertise.is_empty() { &home.peer.local } else { advertise };
+        let message = element.message(&self.config, addresses);
+        self.ask(&message);
+    }
+
+    fn send_deregistration(&mut self, now: Time, key: ElementId) {
+        let Some(element) = self.elements.get(&key) else { return };
+        let handle = element.registration.handle.clone();
+        let message = Message::Deregistration(Deregistration { handle, id: element.id });
+        self.timers.set(Timer::T3(key), now + self.config.timers.t3_deregistration);
+        self.seek_home(now);
+        self.ask(&message);
+    }
+
+    fn remove_element(&mut self, key: ElementId, error: Option<RegisterError>) {
+        let Some(element) = self.elements.remove(&key) else { return };
+        self.identities.remove(&(element.registration.handle, element.id));
+        for timer in [Timer::T2(key), Timer::T3(key), Timer::T4(key)] {
+            self.timers.cancel(&timer);
+        }
+        self.events.push_back(Event::Deregistered { element: key, error });
+    }
+
+    fn random_identifier(&mut self, handle: &PoolHandle) -> PeIdentifier {
+        loop {
+            let id = PeIdentifier(self.rng.next_u32());
+            if id.0 != 0 && !self.identities.contains_key(&(handle.clone(), id)) {
+                return id;
+            }
+        }
+    }
+
+    /// A random duration up to `most`.
+    pub(super) fn jitter(&mut self, most: Duration) -> Duration {
+        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.rng.random_range(0..=micros))
+    }
+}
+
+/// T4 (RFC 5352 §7.1, ambiguity A-30), before jitter.
+fn reregistration_interval(life: Option<Duration>) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(600);
+    const MARGIN: Duration = Duration::from_secs(20);
+    match life {
+        None => LONGEST,
+        Some(life) if life > 2 * MARGIN => (life - MARGIN).min(LONGEST),
+        Some(life) => (life / 2).max(Duration::from_secs(1)),
+    }
+}
+
+/// The Registration Life field in the unit of the scope (ambiguities ).
+fn wire_life(life: Option<Duration>, in_milliseconds: bool) -> RegistrationLife {
+    let Some(life) = life else { return RegistrationLife::INFINITE };
+    let units = if in_milliseconds { life.as_millis() } else { u128::from(life.as_secs()) };
+    RegistrationLife(i32::try_from(units).unwrap_or(i32::MAX))
+}

@@ -1,0 +1,212 @@
+//! Sessions: sending, receiving, ending; the same for those we start and those we accept (RFC 5352 §6.5, §6.6).
+
+use super::accept::Peer;
+use super::failover::User;
+use super::{AsapEndpoint, CloseReason, Event, Message, SendError, SessionId, Timer};
+use crate::{AssocId, DownReason, PPID_ASAP, Time, Transmit};
+use std::time::Duration;
+
+/// How long a session may take to deliver what is queued when it is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) side: Side,
+    /// The association of the moment; none while a server is looked for.
+    pub(super) assoc: Option<AssocId>,
+    /// Bytes taken from the application and not yet handed to SCTP.
+    pub(super) queued: usize,
+    pub(super) reading: bool,
+    closing: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Side {
+    /// We are the server; with the peer as long as nothing has arrived that only a pool user sends.
+    Server { silent: Option<Box<Peer>> },
+    /// We are the pool user.
+    User(Box<User>),
+}
+
+impl Session {
+    pub(super) fn new(side: Side, assoc: Option<AssocId>) -> Self {
+        Self { side, assoc, queued: 0, reading: true, closing: false }
+    }
+
+    pub(super) fn user(&mut self) -> Option<&mut User> {
+        match &mut self.side {
+            Side::User(user) => Some(user),
+            Side::Server { .. } => None,
+        }
+    }
+
+    /// The association to send on, unless the session has none or is closing.
+    fn open(&self) -> Option<AssocId> {
+        self.assoc.filter(|_| !self.closing)
+    }
+}
+
+impl AsapEndpoint {
+    /// Sends a message in a session; before [`Event::Connected`] it is queued.
+    ///
+    /// `epoch` is that of the last [`Event::Failover`] that the application has seen, 0 before the first: what
+    /// was written for the former server is dropped here, because the application will send it again.
+    ///
+    /// # Errors
+    /// The queue is full; the message is too large or empty or has ASAP's payload protocol; the session is closed.
+    pub fn send(
+        &mut self,
+        _now: Time,
+        session: SessionId,
+        epoch: u32,
+        message: Message,
+    ) -> Result<(), SendError> {
+        let size = message.bytes.len();
+        if message.ppid == PPID_ASAP {
+            return Err(SendError::ReservedPpid);
+        }
+        if size == 0 {
+            return Err(SendError::Size { limit: self.config.limits.message });
+        }
+        let state = self.room(session, size)?;
+        if let Side::User(user) = &mut state.side {
+            if epoch != user.epoch {
+                self.release(session, size);
+                return Ok(());
+            }
+            if user.search.is_some() {
+                user.waiting.push_back(message);
+                return Ok(());
+            }
+        }
+        let assoc = state.open().ok_or(SendError::Closed)?;
+        self.push_message(assoc, message);
+        Ok(())
+    }
+
+    /// The session, if its queue has room for so many bytes, which are taken at once.
+    pub(super) fn room(&mut self, session: SessionId, size: usize) -> Result<&mut Session, SendError> {
+        let limits = &self.config.limits;
+        if size > limits.message {
+            return Err(SendError::Size { limit: limits.message });
+        }
+        let state =
+            self.sessions.get_mut(&session).filter(|state| !state.closing).ok_or(SendError::Closed)?;
+        if state.queued > 0 && state.queued + size > limits.session_queue {
+            return Err(SendError::Full);
+        }
+        state.queued += size;
+        Ok(state)
+    }
+
+    pub(super) fn push_message(&mut self, assoc: AssocId, message: Message) {
+        let Message { stream, ppid, unordered, bytes } = message;
+        let size = bytes.len();
+        self.outbox.push(assoc, Transmit::Send { assoc, stream, ppid, unordered, bytes }, size);
+    }
+
+    /// Gives the application back so many bytes of a session's queue.
+    pub(super) fn release(&mut self, session: SessionId, size: usize) {
+        let Some(state) = self.sessions.get_mut(&session).filter(|_| size > 0) else { return };
+        state.queued = state.queued.saturating_sub(size);
+        match self.events.back_mut() {
+            Some(Event::Sent { session: last, bytes }) if *last == session => *bytes += size,
+            _ => self.events.push_back(Event::Sent { session, bytes: size }),
+        }
+    }
+
+    /// Goes on or stops reading a session's messages: at most those on their way still come.
+    pub fn read(&mut self, _now: Time, session: SessionId, on: bool) {
+        let Some(state) = self.sessions.get_mut(&session).filter(|state| state.reading != on) else { return };
+        state.reading = on;
+        if let Some(assoc) = state.assoc {
+            self.outbox.push_immediate(Transmit::Read { assoc, on });
+        }
+    }
+
+    /// Ends a session after everything queued was delivered; one that has no server at the moment ends at once.
+    /// [`Event::Closed`] follows.
+    pub fn close(&mut self, now: Time, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.closing) else { return };
+        let searching = state.user().is_some_and(|user| user.search.is_some());
+        match state.assoc {
+            Some(assoc) if !searching => {
+                state.closing = true;
+                // The peer may have to be read out before it is ready to end.
+                if !std::mem::replace(&mut state.reading, true) {
+                    self.outbox.push_immediate(Transmit::Read { assoc, on: true });
+                }
+                self.outbox.push(assoc, Transmit::Shutdown { assoc }, 0);
+                self.timers.set(Timer::Close(session), now + CLOSE_TIMEOUT);
+            }
+            _ => self.abort(now, session, "closed"),
+        }
+    }
+
+    /// Ends a session at once. [`Event::Closed`] follows.
+    pub fn abort(&mut self, _now: Time, session: SessionId, cause: impl Into<String>) {
+        let Some(state) = self.sessions.get(&session) else { return };
+        if let Some(assoc) = state.assoc {
+            self.abort_association(assoc, &cause.into());
+        }
+        self.end_session(session, CloseReason::Local);
+    }
+
+    pub(super) fn end_session(&mut self, session: SessionId, why: CloseReason) {
+        if self.sessions.remove(&session).is_none() {
+            return;
+        }
+        for timer in [Timer::Connect(session), Timer::Retry(session), Timer::Close(session)] {
+            self.timers.cancel(&timer);
+        }
+        self.events.push_back(Event::Closed { session, why });
+    }
+
+    /// A message of a session's association. Control and data share it and differ in the payload protocol
+    /// (RFC 5352 §3.8).
+    pub(super) fn session_message(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        session: SessionId,
+        message: Message,
+    ) {
+        if message.ppid == PPID_ASAP {
+            return self.control_message(now, assoc, session, message.bytes);
+        }
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if let Side::Server { silent } = &mut state.side {
+            *silent = None;
+        }
+        self.events.push_back(Event::Received { session, message });
+    }
+
+    pub(super) fn session_down(&mut self, now: Time, session: SessionId, why: DownReason) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        state.assoc = None;
+        match (&state.side, why) {
+            _ if state.closing => self.end_session(session, CloseReason::Local),
+            (Side::User(_), why) => self.server_lost(now, session, &why),
+            (Side::Server { .. }, DownReason::Shutdown) => self.end_session(session, CloseReason::Peer),
+            (Side::Server { .. }, why) => self.end_session(session, CloseReason::Lost(reason(&why))),
+        }
+    }
+
+    /// The peer of a session restarted: it has forgotten us, whatever SCTP says (RFC 9260 §5.2).
+    pub(super) fn session_restarted(&mut self, now: Time, assoc: AssocId, session: SessionId) {
+        let dropped = self.abort_association(assoc, "restarted");
+        self.release(session, dropped);
+        self.session_down(now, session, DownReason::PeerAborted("restarted".to_owned()));
+    }
+}
+
+fn reason(why: &DownReason) -> String {
+    match why {
+        DownReason::PeerAborted(cause) if cause.is_empty() => "aborted by the peer".to_owned(),
+        DownReason::PeerAborted(cause) => format!("aborted by the peer: {cause}"),
+        DownReason::Unreachable => "the peer does not answer".to_owned(),
+        DownReason::ConnectFailed(cause) => cause.clone(),
+        DownReason::Violation(rule) => format!("the peer broke a rule: {rule}"),
+        DownReason::Shutdown | DownReason::LocalAbort | DownReason::Duplicate(_) => "closed".to_owned(),
+    }
+}
