@@ -10,7 +10,7 @@ use params::RegistrarId;
 use proto::profile::Profile;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything a registrar is told at its start.
@@ -246,22 +246,6 @@ pub enum AdminSocket {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong in it.
-        source: Box<ConfigError>,
-    },
     /// Not TOML, an unknown key, a value of a wrong form: line, column, key and reason.
     #[error(transparent)]
     Toml(#[from] Box<toml::de::Error>),
@@ -281,14 +265,5 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(Box::new)?;
         config.check()?;
         Ok(config)
-    }
-
-    /// The configuration in the file at `path`.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        Self::from_toml(&text)
-            .map_err(|source| ConfigError::File { path: path.into(), source: Box::new(source) })
     }
 }
