@@ -93,3 +93,106 @@ impl CachedPool {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use params::{Load, PolicyType, RegistrarId, RegistrationLife, TcpTransport, Transport};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    fn element(id: u32, policy: Policy) -> PoolElement {
+        PoolElement {
+            id: PeIdentifier(id),
+            home: RegistrarId(1),
+            life: RegistrationLife::INFINITE,
+            user_transport: Transport::Tcp(TcpTransport { port: 80, address: "10.0.0.1".parse().unwrap() }),
+            policy,
+            asap_transport: None,
+        }
+    }
+
+    /// The elements 1, 2, 3, … with these policies.
+    fn answer(overall: Policy, policies: impl IntoIterator<Item = Policy>) -> CachedPool {
+        CachedPool::new(overall, (1..).zip(policies).map(|(id, policy)| element(id, policy)))
+    }
+
+    fn choices(pool: &mut CachedPool, times: usize) -> Vec<u32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        (0..times).filter_map(|_| pool.choose(&mut rng).map(|element| element.id.0)).collect()
+    }
+
+    // POL-4.1-08, POL-4.1-09, POL-4.2-07, A-78: each element of the list in turn, whatever its weight.
+    #[test]
+    fn round_robin_goes_through_the_list() {
+        let weighted = |weight| Policy::WeightedRoundRobin { weight };
+        let unknown = Policy::Opaque { policy_type: PolicyType(0x8000_0001), value: Default::default() };
+        for overall in [Policy::RoundRobin, weighted(1), unknown] {
+            let mut pool = answer(overall, [9, 1, 1].map(weighted));
+            assert_eq!(choices(&mut pool, 5), [1, 2, 3, 1, 2]);
+            pool.set_failed(PeIdentifier(1));
+            assert_eq!(choices(&mut pool, 4), [3, 2, 3, 2]);
+        }
+    }
+
+    // listed twice, two turns.
+    #[test]
+    fn duplicates_count_as_turns() {
+        let elements = [1, 2, 1].map(|id| element(id, Policy::WeightedRoundRobin { weight: 1 }));
+        let mut pool = CachedPool::new(Policy::WeightedRoundRobin { weight: 1 }, elements);
+        assert_eq!(choices(&mut pool, 6), [1, 2, 1, 1, 2, 1]);
+        assert!(pool.set_failed(PeIdentifier(1)));
+        assert_eq!(choices(&mut pool, 2), [2, 2]);
+    }
+
+    // POL-4.3-05, POL-4.4-07, POL-5.4-05: uniform, the weights have had their effect.
+    #[test]
+    fn random_policies_choose_uniformly() {
+        let weighted = |weight| Policy::WeightedRandom { weight };
+        let randomized = |load| Policy::RandomizedLeastUsed { load: Load(load) };
+        let pools = [
+            answer(Policy::Random, [Policy::Random, Policy::Random, Policy::Random]),
+            answer(weighted(1), [1000, 1, 1].map(weighted)),
+            answer(randomized(0), [0, u32::MAX, u32::MAX].map(randomized)),
+        ];
+        for mut pool in pools {
+            let chosen = choices(&mut pool, 9000);
+            for id in 1..=3 {
+                // Four standard deviations.
+                let times = chosen.iter().filter(|&&chosen| chosen == id).count();
+                assert!((2820..=3180).contains(&times), "{id} was chosen {times} times");
+            }
+        }
+    }
+
+    // POL-4.5-06, POL-4.5-07
+    #[test]
+    fn priority_chooses_the_highest_that_works() {
+        let mut pool =
+            answer(Policy::Priority { priority: 0 }, [3, 9, 7].map(|priority| Policy::Priority { priority }));
+        assert_eq!(choices(&mut pool, 2), [2, 2]);
+        pool.set_failed(PeIdentifier(2));
+        assert_eq!(choices(&mut pool, 2), [3, 3]);
+        // Elements that say nothing of priorities: the order of the list.
+        let mut pool = answer(Policy::Priority { priority: 0 }, [Policy::RoundRobin, Policy::RoundRobin]);
+        assert_eq!(choices(&mut pool, 2), [1, 1]);
+    }
+
+    // POL-5.1-06, POL-5.2-08, POL-5.3-07: the registrar knows the loads better.
+    #[test]
+    fn least_used_follows_the_list() {
+        let used = |load| Policy::LeastUsed { load: Load(load) };
+        let mut pool = answer(used(0), [20, 10, 30].map(used));
+        assert_eq!(choices(&mut pool, 2), [1, 1]);
+        pool.set_failed(PeIdentifier(1));
+        assert_eq!(choices(&mut pool, 2), [2, 2]);
+    }
+
+    #[test]
+    fn nothing_left() {
+        let mut pool = answer(Policy::Random, [Policy::Random]);
+        assert!(pool.set_failed(PeIdentifier(1)) && !pool.set_failed(PeIdentifier(2)));
+        assert_eq!(pool.choose(&mut ChaCha8Rng::seed_from_u64(1)), None);
+        assert_eq!(answer(Policy::RoundRobin, []).choose(&mut ChaCha8Rng::seed_from_u64(1)), None);
+    }
+}

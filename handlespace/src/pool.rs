@@ -177,10 +177,8 @@ impl Pool {
     ) -> Vec<Slot> {
         let round = Round { degrades: policy::degrades(&self.attributes.policy), max_increment };
         let mut chosen = Vec::with_capacity(count.min(self.slots.len()));
-        for (rank, schedule) in &mut self.schedules {
-            if rank.is_drained() && !chosen.is_empty() {
-                break;
-            }
+        let listed = self.listed();
+        for (_, schedule) in &mut self.schedules[..listed] {
             schedule.select(entries, count - chosen.len(), round, rng, &mut chosen);
         }
         chosen
@@ -188,12 +186,15 @@ impl Pool {
 
     /// The elements in the order of the schedules, without counting them as selected.
     pub(crate) fn peek(&self) -> impl Iterator<Item = Slot> {
-        let drained = |rank: Rank| rank.is_drained();
-        let only_drained = self.schedules.iter().all(|(rank, _)| drained(*rank));
-        self.schedules
-            .iter()
-            .filter(move |(rank, _)| only_drained || !drained(*rank))
-            .flat_map(|(_, schedule)| schedule.iter())
+        self.schedules[..self.listed()].iter().flat_map(|(_, schedule)| schedule.iter())
+    }
+
+    /// How many of the schedules take part: all, or those before the drained elements if there are any.
+    fn listed(&self) -> usize {
+        match self.schedules.partition_point(|(rank, _)| !rank.is_drained()) {
+            0 => self.schedules.len(),
+            able => able,
+        }
     }
 
     pub(crate) fn default_count(&self) -> usize {
