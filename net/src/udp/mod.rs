@@ -18,7 +18,7 @@ use errors::Report;
 use outgoing::Outgoing;
 use proto::{Channel, Input, Time, Transmit};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use socket::{BoundSocket, canonical, mapped, watch};
+use socket::{BoundSocket, mapped, watch};
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -172,12 +172,11 @@ impl UdpEndpoint {
         self.counters.receive_calls += 1;
         self.drained = count < BATCH_SIZE;
         for (buffer, meta) in self.buffers.chunks_exact(BUFFER).zip(metas.iter().take(count)) {
-            let from = canonical(meta.addr);
-            let to = meta.dst_ip.map_or(self.local.ip(), |ip| ip.to_canonical());
+            let to = meta.dst_ip.unwrap_or(self.local.ip());
             let datagrams = buffer.get(..meta.len).unwrap_or_default();
             for datagram in datagrams.chunks(meta.stride.max(1)) {
                 self.counters.received += 1;
-                self.sctp.handle_datagram(now, from, to, datagram);
+                self.sctp.handle_datagram(now, meta.addr, to, datagram);
             }
         }
         Ok(())
@@ -249,7 +248,7 @@ impl UdpEndpoint {
             match errors::next(self.socket.get_ref()) {
                 Ok(Some(Report { destination: Some(destination), quoted, refused: true })) => {
                     self.counters.icmp_refused += 1;
-                    self.sctp.handle_unreachable(now, canonical(destination), &quoted);
+                    self.sctp.handle_unreachable(now, destination, &quoted);
                 }
                 Ok(Some(_)) => self.counters.icmp_ignored += 1,
                 Ok(None) => return,

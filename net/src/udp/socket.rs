@@ -4,7 +4,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::debug;
@@ -25,7 +25,7 @@ impl BoundSocket {
     /// Binds `address` (port 0: any free one) and sets the options.
     ///
     /// A socket on `[::]` is a dual-stack one, whatever the system's default is; any other IPv6 socket takes
-    /// IPv6 only. Inside, IPv4 addresses are IPv4 addresses on both (see [`canonical`] and [`mapped`]).
+    /// IPv6 only. The core sees IPv4 addresses as IPv4 addresses on both.
     pub(super) fn bind(address: SocketAddr, icmp: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if let SocketAddr::V6(v6) = address {
@@ -69,20 +69,11 @@ pub(super) fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd
     unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(io::Error::from)
 }
 
-/// An IPv4-mapped IPv6 address as the IPv4 address that it is; a link-local one keeps its scope.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V4(v4) => (v4, address.port()).into(),
-        IpAddr::V6(_) => address,
-    }
-}
-
-/// The address as a socket of the family of `local` wants it.
+/// The address as a socket on `local` wants it: IPv4-mapped on a dual-stack one.
 pub(super) fn mapped(address: SocketAddr, local: SocketAddr) -> SocketAddr {
     match (address, local) {
         (SocketAddr::V4(v4), SocketAddr::V6(_)) => {
-            let ip: Ipv6Addr = v4.ip().to_ipv6_mapped();
-            SocketAddrV6::new(ip, v4.port(), 0, 0).into()
+            SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into()
         }
         _ => address,
     }
@@ -93,19 +84,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ipv4_is_ipv4_inside_and_mapped_on_a_dual_stack_socket() {
+    fn ipv4_is_mapped_only_on_a_dual_stack_socket() {
         let v4: SocketAddr = "192.0.2.1:3863".parse().unwrap();
         let dual: SocketAddr = "[::]:3863".parse().unwrap();
-        let on_the_socket: SocketAddr = "[::ffff:192.0.2.1]:3863".parse().unwrap();
-        assert_eq!(mapped(v4, dual), on_the_socket);
-        assert_eq!(canonical(on_the_socket), v4);
+        assert_eq!(mapped(v4, dual), "[::ffff:192.0.2.1]:3863".parse().unwrap());
         assert_eq!(mapped(v4, v4), v4);
     }
 
     #[test]
     fn a_link_local_address_keeps_its_scope() {
         let local = SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, 3));
-        assert_eq!(canonical(local), local);
         assert_eq!(mapped(local, "[::]:1".parse().unwrap()), local);
     }
 }
