@@ -1,4 +1,13 @@
-//! Tests of the endpoint: two or more of them on a simulated network.
+//! Tests of the endpoint: two or more of them on a simulated network, or packets by hand.
 
+mod assumptions;
+mod cookies;
+mod determinism;
+mod ends;
+mod flow;
 mod handshake;
+mod hostile;
+mod packets;
+mod ports;
+mod scale;
 mod support;

@@ -1,7 +1,8 @@
 //! A small world: endpoints on a simulated network, and words for what they do.
 
 use crate::memory::{Link, Network, NodeId};
-use crate::sctp::{Counters, SctpConfig, SctpEndpoint};
+use crate::sctp::packet::{self, InitFields, Packet, chunk};
+use crate::sctp::{Counters, Datagram, SctpConfig, SctpEndpoint};
 use bytes::Bytes;
 use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time, Transmit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -123,4 +124,119 @@ pub(super) fn messages(inputs: &[Input]) -> Vec<(AssocId, Bytes)> {
         _ => None,
     };
     inputs.iter().filter_map(message).collect()
+}
+
+/// One endpoint without a network: the test plays the peer.
+pub(super) struct Bench {
+    pub(super) endpoint: SctpEndpoint,
+    pub(super) now: Time,
+}
+
+impl Bench {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self::with_config(address, SctpConfig::control())
+    }
+
+    pub(super) fn with_config(address: SocketAddr, config: SctpConfig) -> Self {
+        let endpoint = SctpEndpoint::new(config, Channel::Asap, address, [7; 32]);
+        Self { endpoint, now: Time::from_micros(1_000_000) }
+    }
+
+    pub(super) fn pass(&mut self, duration: Duration) {
+        self.now += duration;
+        self.endpoint.handle_timeout(self.now);
+    }
+
+    /// Gives it a packet and returns what it sends.
+    pub(super) fn receive(&mut self, from: SocketAddr, packet: &[u8]) -> Vec<Vec<u8>> {
+        let to = self.endpoint.local_address().ip();
+        self.endpoint.handle_datagram(self.now, from, to, packet);
+        self.sent().into_iter().map(|datagram| datagram.bytes).collect()
+    }
+
+    pub(super) fn sent(&mut self) -> Vec<Datagram> {
+        self.endpoint.finish_batch(self.now);
+        std::iter::from_fn(|| self.endpoint.poll_datagram()).collect()
+    }
+
+    pub(super) fn inputs(&mut self) -> Vec<Input> {
+        std::iter::from_fn(|| self.endpoint.poll_input()).collect()
+    }
+
+    pub(super) fn connect(&mut self, n: u64, channel: Channel, remote: SocketAddr) -> AssocId {
+        let assoc = AssocId::connected(n);
+        self.endpoint.carry_out(self.now, Transmit::Connect { assoc, channel, remote: vec![remote] });
+        assoc
+    }
+}
+
+/// Lets two endpoints exchange until both are silent; `seen_as` is where the second sees the first one.
+pub(super) fn exchange(first: &mut Bench, second: &mut Bench, seen_as: SocketAddr) {
+    loop {
+        let there = first.sent();
+        let back = second.sent();
+        if there.is_empty() && back.is_empty() {
+            return;
+        }
+        let (first_address, second_address) = (first.endpoint.local_address(), second.endpoint.local_address());
+        for datagram in there {
+            assert_eq!(datagram.to, second_address);
+            second.endpoint.handle_datagram(second.now, seen_as, second_address.ip(), &datagram.bytes);
+        }
+        for datagram in back.into_iter().filter(|datagram| datagram.to == seen_as) {
+            first.endpoint.handle_datagram(first.now, second_address, first_address.ip(), &datagram.bytes);
+        }
+    }
+}
+
+/// An INIT as dcsctp sends it, from one SCTP port to another.
+pub(super) fn init(source: u16, destination: u16) -> Vec<u8> {
+    let mut value = vec![0x11, 0x22, 0x33, 0x44];
+    value.extend_from_slice(&131_072_u32.to_be_bytes());
+    value.extend_from_slice(&[0, 16, 0, 16]);
+    value.extend_from_slice(&1000_u32.to_be_bytes());
+    value.extend_from_slice(&[0x80, 0x08, 0, 5, 130, 0, 0, 0]);
+    packet::single((source, destination), 0, chunk::INIT, 0, &value)
+}
+
+/// The COOKIE ECHO that answers an INIT ACK.
+pub(super) fn cookie_echo(init_ack: &[u8]) -> Vec<u8> {
+    let packet = Packet::parse(init_ack).expect("a packet");
+    let value = packet.first().expect("a chunk").value;
+    let tag = packet::u32_at(value, 0).expect("a tag");
+    let mut at = InitFields::LENGTH;
+    let cookie = loop {
+        let kind = packet::u16_at(value, at).expect("a cookie");
+        let length = usize::from(packet::u16_at(value, at + 2).expect("a length"));
+        if kind == 7 {
+            break &value[at + 4..at + length];
+        }
+        at += length.next_multiple_of(4);
+    };
+    let ports = (packet.destination_port(), packet.source_port());
+    packet::single(ports, tag, chunk::COOKIE_ECHO, 0, cookie)
+}
+
+/// A DATA chunk value: a whole message on a stream.
+pub(super) fn data(tsn: u32, stream: u16, bytes: &[u8]) -> Vec<u8> {
+    let mut value = tsn.to_be_bytes().to_vec();
+    value.extend_from_slice(&stream.to_be_bytes());
+    value.extend_from_slice(&[0, 0]);
+    value.extend_from_slice(&PPID_ASAP.to_be_bytes());
+    value.extend_from_slice(bytes);
+    value
+}
+
+/// The chunk types of a packet.
+pub(super) fn kinds(packet: &[u8]) -> Vec<u8> {
+    Packet::parse(packet).expect("a packet").chunks().map(|chunk| chunk.kind).collect()
+}
+
+/// A handshake by hand: our tag at the endpoint.
+pub(super) fn establish_by_hand(bench: &mut Bench, from: SocketAddr, source: u16) -> u32 {
+    let destination = bench.endpoint.local_address().port();
+    let init_ack = bench.receive(from, &init(source, destination)).remove(0);
+    let echo = cookie_echo(&init_ack);
+    assert_eq!(kinds(&bench.receive(from, &echo)[0]), [chunk::COOKIE_ACK]);
+    Packet::parse(&echo).expect("a packet").tag()
 }
