@@ -7,6 +7,7 @@ use crate::{
 };
 use net::driver::{Driver, DriverConfig, Handle, Listen, StartError};
 use net::sctp::{SctpConfig, SctpTiming};
+use net::udp::UdpConfig;
 use params::{PeIdentifier, PoolHandle};
 use proto::endpoint::{self as machine, ElementId};
 use proto::{Channel, Time};
@@ -27,6 +28,9 @@ pub struct Config {
     /// How long an accepted session waits for a cookie before it is handed out without one; `None`: as the
     /// profile says.
     pub cookie_wait: Option<Duration>,
+    /// Whether ICMP messages are listened to: a peer whose process is gone is then noticed at once instead of by its
+    /// silence.
+    pub icmp: bool,
 }
 
 impl Config {
@@ -37,6 +41,7 @@ impl Config {
             listen: None,
             profile: Profile::Lan,
             cookie_wait: None,
+            icmp: true,
         }
     }
 
@@ -102,7 +107,7 @@ impl AsapEndpoint {
         let attention = Arc::<Attention>::default();
         let driver = DriverConfig {
             name: "asap-endpoint".into(),
-            listen: vec![Listen::new(Channel::Asap, listen, sctp)],
+            listen: vec![Listen { udp: UdpConfig { icmp: config.icmp }, ..Listen::new(Channel::Asap, listen, sctp) }],
         };
         let shared = Arc::clone(&attention);
         let make_shell = move |bound: &[SocketAddr]| {

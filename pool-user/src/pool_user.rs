@@ -98,6 +98,13 @@ impl Builder {
         self
     }
 
+    /// Whether ICMP messages are listened to (default: yes): a server whose process is gone is then noticed at once
+    /// instead of by its silence.
+    pub fn icmp(mut self, icmp: bool) -> Self {
+        self.config.icmp = icmp;
+        self
+    }
+
     /// How long a session looks for a server, at first and at each failover, before it gives up. Default: 30 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.session.patience = patience;
