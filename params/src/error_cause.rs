@@ -1,9 +1,11 @@
 //! Operation errors and their causes (RFC 5354 §3.12).
 
+use crate::transport::encode_address;
 use crate::wire::{Encoder, HEADER, Parameter, padded};
 use crate::{DecodeError, EncodeError, ParameterType, Policy, Problem, Transport};
 use bytes::Bytes;
 use std::fmt;
+use std::net::IpAddr;
 
 /// The code of an error cause (RFC 5354 §3.12, table 2; rsplib's in its own range). Unknown codes survive.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +84,14 @@ pub struct ErrorCause {
 }
 
 impl ErrorCause {
+    /// Invalid Values with an address that does not belong there (§3.12.4).
+    pub fn invalid_address(address: &IpAddr) -> Self {
+        Self {
+            code: CauseCode::INVALID_VALUES,
+            information: alone(|encoder| encode_address(address, encoder)),
+        }
+    }
+
     /// Inconsistent Pooling Policy with the policy of the pool (§3.12.6).
     pub fn inconsistent_policy(pool: &Policy) -> Self {
         Self { code: CauseCode::INCONSISTENT_POLICY, information: alone(|encoder| pool.encode(encoder)) }

@@ -163,7 +163,7 @@ fn decode_address(parameter: &Parameter<'_>) -> Result<Option<IpAddr>, DecodeErr
 }
 
 /// Writes an address parameter; an IPv4-mapped address as the IPv4 address that it is.
-fn encode_address(address: &IpAddr, encoder: &mut Encoder) -> Result<(), EncodeError> {
+pub(crate) fn encode_address(address: &IpAddr, encoder: &mut Encoder) -> Result<(), EncodeError> {
     match address.to_canonical() {
         IpAddr::V4(address) => encoder.parameter(ParameterType::IPV4_ADDRESS, |encoder| {
             encoder.bytes(&address.octets());

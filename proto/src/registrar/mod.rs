@@ -3,48 +3,105 @@
 //! [`Registrar`] owns the handlespace and speaks with pool elements and pool users over ASAP associations and
 //! with its peers over ENRP associations. Each procedure of the RFCs is one file here and one `impl` block.
 
+mod asap;
+mod association;
+mod audit;
 mod config;
+mod elements;
+mod enrp;
 mod event;
+mod keep_alive;
+mod peers;
+mod registration;
+mod report;
+mod resolution;
+mod startup;
 mod status;
+mod table;
+mod takeover;
+mod timers;
+mod update;
 
 pub use config::{Arbitration, Config, ForeignAddresses, LifeUnit, Limits};
 pub use event::{Event, PeerDownReason, RemovalReason};
 pub use status::{Counters, ElementStatus, PeerState, PeerStatus, PoolSummary, State, Status};
 
-use crate::{Input, Node, Time, Transmit};
+use crate::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Time, Transmit};
+use association::Associations;
+use bytes::Bytes;
+use elements::ElementKey;
+use handlespace::Handlespace;
 use params::{PeIdentifier, PoolHandle, RegistrarId};
+use rand::Rng;
 use rand_chacha::ChaCha12Rng;
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use timers::{Timer, Timers};
+
+/// How many times MAX-TIME-NO-RESPONSE associations may take to end in order.
+const SHUTDOWN_PATIENCE: u32 = 4;
 
 /// A registrar without I/O and without a clock. See [`Node`] for how it is driven.
 #[derive(Debug)]
 pub struct Registrar {
     config: Config,
     id: RegistrarId,
-    started: Time,
+    born: Time,
     state: State,
     rng: ChaCha12Rng,
     counters: Counters,
-    transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
+    timers: Timers,
+    associations: Associations,
+
+    handlespace: Handlespace,
+    owned: BTreeMap<ElementKey, keep_alive::Owned>,
+    probes: BTreeMap<ElementKey, keep_alive::Probe>,
+    reports: BTreeMap<ElementKey, report::Reports>,
+
+    startup: startup::Startup,
+    peers: BTreeMap<RegistrarId, peers::Peer>,
+    contacts: Vec<peers::Contact>,
+    takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
+    /// Elements that were taken over and have to be told.
+    claims: VecDeque<ElementKey>,
+    /// Tables that we serve, by association and W bit.
+    table_sessions: BTreeMap<(AssocId, bool), table::TableSession>,
+    /// Tables that we load anew.
+    resynchronizations: BTreeMap<RegistrarId, audit::Resynchronization>,
 }
 
 impl Registrar {
     /// A registrar that starts now: it looks for its peers and serves ASAP at once.
     pub fn new(config: Config, mut rng: ChaCha12Rng, now: Time) -> Self {
-        use rand::Rng;
         let id = config.id.unwrap_or_else(|| RegistrarId(rng.next_u32().max(1)));
-        Self {
-            config,
+        let mut registrar = Self {
             id,
-            started: now,
+            born: now,
             state: State::Starting,
             rng,
             counters: Counters::default(),
-            transmits: VecDeque::new(),
             events: VecDeque::new(),
+            timers: Timers::default(),
+            associations: Associations::new(config.limits.queued_bytes),
+            handlespace: Handlespace::new(),
+            owned: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            startup: startup::Startup::new(now),
+            peers: BTreeMap::new(),
+            contacts: Vec::new(),
+            takeovers: BTreeMap::new(),
+            claims: VecDeque::new(),
+            table_sessions: BTreeMap::new(),
+            resynchronizations: BTreeMap::new(),
+            config,
+        };
+        for addresses in registrar.config.peers.clone() {
+            registrar.add_contact(now, addresses, true);
         }
+        registrar.begin_startup(now);
+        registrar
     }
 
     /// Its identifier, unchanged as long as it lives.
@@ -54,19 +111,29 @@ impl Registrar {
 
     /// Adds a registrar that was learned from outside, for instance from DNS.
     pub fn add_peer(&mut self, now: Time, addresses: Vec<SocketAddr>) {
-        let _ = (now, addresses);
+        if self.is_serving() {
+            self.add_contact(now, addresses, true);
+            self.connect_contacts(now);
+        }
     }
 
     /// Removes an element by the operator's wish, whoever its home is. Says whether there was one.
     pub fn remove_element(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) -> bool {
-        let _ = (now, handle, id);
-        false
+        self.remove_by_right(now, &ElementKey::new(handle, id), RemovalReason::Administrator)
     }
 
     /// Ends all associations in order, so that the peers take over at once. The elements stay registered.
     pub fn shutdown(&mut self, now: Time) {
-        let _ = now;
+        if !self.is_serving() {
+            return;
+        }
         self.state = State::Stopping;
+        self.timers.clear();
+        self.timers.set(Timer::Shutdown, now + self.config.timers.max_time_no_response * SHUTDOWN_PATIENCE);
+        for assoc in self.associations.ids() {
+            self.associations.shutdown(assoc);
+        }
+        self.check_drained();
     }
 
     /// Whether a [`Registrar::shutdown`] is complete.
@@ -74,51 +141,101 @@ impl Registrar {
         self.state == State::Stopped
     }
 
-    /// The registrar at a glance. Costs no more than the number of peers.
-    pub fn status(&self, now: Time) -> Status {
-        Status {
-            id: self.id,
-            state: self.state,
-            uptime: now.since(self.started),
-            pools: 0,
-            elements: 0,
-            owned_elements: 0,
-            peers: 0,
-            associations: 0,
-            checksum: 0xffff,
-            counters: self.counters.clone(),
+    fn is_serving(&self) -> bool {
+        matches!(self.state, State::Starting | State::Running)
+    }
+
+    fn check_drained(&mut self) {
+        if self.state == State::Stopping && self.associations.is_empty() {
+            self.state = State::Stopped;
+            self.timers.clear();
         }
     }
 
-    /// All known registrars but this one, by identifier.
-    pub fn peers(&self, now: Time) -> Vec<PeerStatus> {
-        let _ = now;
-        Vec::new()
-    }
-
-    /// At most `count` pools in the order of their handles, those after `after`.
-    pub fn pools(&self, after: Option<&PoolHandle>, count: usize) -> Vec<PoolSummary> {
-        let _ = (after, count);
-        Vec::new()
-    }
-
-    /// One pool; `None` if there is no such pool.
-    pub fn pool(&self, handle: &PoolHandle) -> Option<PoolSummary> {
-        let _ = handle;
-        None
-    }
-
-    /// At most `count` elements of a pool in the order of their identifiers, those after `after`; `None` if there
-    /// is no such pool.
-    pub fn elements(
-        &self,
+    fn up(
+        &mut self,
         now: Time,
-        handle: &PoolHandle,
-        after: Option<PeIdentifier>,
-        count: usize,
-    ) -> Option<Vec<ElementStatus>> {
-        let _ = (now, handle, after, count);
-        None
+        assoc: AssocId,
+        channel: Channel,
+        remote: Vec<SocketAddr>,
+        local: Vec<IpAddr>,
+    ) {
+        let full = assoc.is_accepted() && self.associations.len() >= self.config.limits.associations;
+        self.associations.up(now, assoc, channel, remote, local);
+        if full {
+            self.counters.limits_reached += 1;
+            return self.abort(assoc, "too many associations");
+        }
+        if !self.is_serving() {
+            return self.abort(assoc, "shutting down");
+        }
+        if channel == Channel::Enrp {
+            self.enrp_association_up(assoc);
+        }
+    }
+
+    fn message(&mut self, now: Time, assoc: AssocId, ppid: u32, bytes: &Bytes) {
+        let Some(association) = self.associations.get_mut(assoc) else { return };
+        association.last_heard = now;
+        association.heard = true;
+        if !self.is_serving() {
+            return;
+        }
+        match (self.associations.get(assoc).map(|association| association.channel), ppid) {
+            (Some(Channel::Asap), PPID_ASAP) => self.asap_received(now, assoc, bytes),
+            (Some(Channel::Enrp), PPID_ENRP) => self.enrp_received(now, assoc, bytes),
+            (_, PPID_ASAP | PPID_ENRP) => {
+                self.counters.wrong_protocol += 1;
+                self.abort(assoc, "the other protocol's port");
+            }
+            _ => self.counters.malformed_messages += 1,
+        }
+    }
+
+    fn restarted(&mut self, now: Time, assoc: AssocId) {
+        match self.associations.get(assoc).map(|association| association.channel) {
+            Some(Channel::Enrp) => self.send_presence(assoc, RegistrarId::NONE, true),
+            Some(_) => self.asap_association_restarted(now, assoc),
+            None => {}
+        }
+    }
+
+    fn down(&mut self, now: Time, assoc: AssocId, why: &DownReason) {
+        let Some(association) = self.associations.down(assoc, why) else { return };
+        if !self.is_serving() {
+            return self.check_drained();
+        }
+        match association.channel {
+            Channel::Enrp => self.enrp_association_down(now, assoc, &association, why),
+            Channel::Asap | Channel::Session => self.asap_association_down(now, assoc, association, why),
+        }
+    }
+
+    /// Ends an association at once; what depends on it goes when it is down.
+    fn abort(&mut self, assoc: AssocId, cause: &str) {
+        self.counters.associations_aborted += 1;
+        self.associations.abort(assoc, cause);
+    }
+
+    fn expired(&mut self, now: Time, timer: Timer) {
+        match timer {
+            Timer::Heartbeat => self.heartbeat(now),
+            Timer::Startup => self.startup_timeout(now),
+            Timer::Peer(id) => self.peer_timeout(now, id),
+            Timer::Takeover(target) => self.takeover_timeout(now, target),
+            Timer::Claims => self.claim_next(now),
+            Timer::Resynchronization(id) => self.resynchronization_aborted(id),
+            Timer::TableSession => self.table_session_timeout(now),
+            Timer::Element(key) => self.element_due(now, key),
+            Timer::Probe(key) => self.probe_timeout(now, key),
+            Timer::Reports(key) => self.reports_timeout(now, key),
+            Timer::Shutdown => {
+                for assoc in self.associations.ids() {
+                    self.associations.drop_now(assoc);
+                }
+                self.check_drained();
+            }
+        }
     }
 }
 
@@ -126,15 +243,32 @@ impl Node for Registrar {
     type Event = Event;
 
     fn handle_input(&mut self, now: Time, input: Input) {
-        let _ = (now, input, &self.config, &self.rng);
+        match input {
+            Input::Up { assoc, channel, remote, local, streams: _ } => {
+                self.up(now, assoc, channel, remote, local);
+            }
+            Input::Message { assoc, ppid, bytes, stream: _, unordered: _ } => {
+                self.message(now, assoc, ppid, &bytes);
+            }
+            Input::Restart { assoc } => self.restarted(now, assoc),
+            Input::Full { assoc } => self.associations.full(assoc),
+            Input::Writable { assoc } => self.associations.writable(assoc),
+            Input::PeerShutdown { assoc } => self.associations.closing(assoc),
+            Input::SendFailed { .. } => self.counters.send_failures += 1,
+            Input::Down { assoc, why } => self.down(now, assoc, &why),
+            // Multicast is off; a path that fails leaves the others, and the last one ends the association.
+            Input::Announce { .. } | Input::Path { .. } => {}
+        }
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        let _ = now;
+        while let Some(timer) = self.timers.pop(now) {
+            self.expired(now, timer);
+        }
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        self.associations.pop()
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -142,6 +276,6 @@ impl Node for Registrar {
     }
 
     fn poll_timeout(&self) -> Option<(Time, &'static str)> {
-        None
+        self.timers.next().map(|(at, timer)| (at, timer.name()))
     }
 }

@@ -1,6 +1,11 @@
 //! The view for the admin API: plain values, made on request and one pool at a time.
 
-use params::{PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, Transport};
+use super::peers::Peer;
+use super::report::Reports;
+use super::{ElementKey, Registrar};
+use crate::Time;
+use handlespace::PoolView;
+use params::{PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -146,4 +151,82 @@ pub struct Counters {
     pub limits_reached: u64,
     pub send_failures: u64,
     pub associations_aborted: u64,
+}
+
+impl Registrar {
+    /// The registrar at a glance. Costs no more than the number of peers.
+    pub fn status(&self, now: Time) -> Status {
+        Status {
+            id: self.id,
+            state: self.state,
+            uptime: now.since(self.born),
+            pools: self.handlespace.pool_count(),
+            elements: self.handlespace.element_count(),
+            owned_elements: self.elements_of(self.id),
+            peers: self.peers.values().filter(|peer| peer.state != PeerState::NotActive).count(),
+            associations: self.associations.len(),
+            checksum: self.own_checksum(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// All known registrars but this one, by identifier.
+    pub fn peers(&self, now: Time) -> Vec<PeerStatus> {
+        let status = |(id, peer): (&RegistrarId, &Peer)| PeerStatus {
+            id: *id,
+            addresses: peer.addresses.clone(),
+            state: peer.state,
+            connected: peer.association.is_some_and(|assoc| self.associations.is_up(assoc)),
+            last_heard: now.since(peer.last_heard),
+            last_presence: peer.last_presence.map(|at| now.since(at)),
+            announced_checksum: peer.announced_checksum,
+            expected_checksum: self.handlespace.checksum(*id),
+            elements: self.elements_of(*id),
+        };
+        self.peers.iter().map(status).collect()
+    }
+
+    /// At most `count` pools in the order of their handles, those after `after`.
+    pub fn pools(&self, after: Option<&PoolHandle>, count: usize) -> Vec<PoolSummary> {
+        self.handlespace.pools_after(after).take(count).map(summary).collect()
+    }
+
+    /// One pool; `None` if there is no such pool.
+    pub fn pool(&self, handle: &PoolHandle) -> Option<PoolSummary> {
+        self.handlespace.pool(handle).map(summary)
+    }
+
+    /// At most `count` elements of a pool in the order of their identifiers, those after `after`; `None` if there
+    /// is no such pool.
+    pub fn elements(
+        &self,
+        now: Time,
+        handle: &PoolHandle,
+        after: Option<PeIdentifier>,
+        count: usize,
+    ) -> Option<Vec<ElementStatus>> {
+        let pool = self.handlespace.pool(handle)?;
+        let elements = pool.elements_after(after).take(count);
+        Some(elements.map(|element| self.element_status(now, handle, element)).collect())
+    }
+
+    fn element_status(&self, now: Time, handle: &PoolHandle, element: &PoolElement) -> ElementStatus {
+        let key = ElementKey::new(handle, element.id);
+        let expires = self.owned.get(&key).and_then(|owned| owned.expires);
+        ElementStatus {
+            id: element.id,
+            home: element.home,
+            user_transport: element.user_transport.clone(),
+            asap_transport: element.asap_transport.clone(),
+            policy: element.policy.clone(),
+            life: self.life(element.life),
+            expires_in: expires.map(|at| at.since(now)),
+            suspect: self.handlespace.state(handle, element.id).is_some_and(|state| state.suspect),
+            reports: self.reports.get(&key).map_or(0, Reports::len),
+        }
+    }
+}
+
+fn summary(pool: PoolView<'_>) -> PoolSummary {
+    PoolSummary { handle: pool.handle().clone(), policy: pool.policy().clone(), elements: pool.len() }
 }

@@ -1,0 +1,337 @@
+//! The registrar's associations and what is on its way out over them.
+//!
+//! Everything to be transmitted passes one queue, so its order is the order of the decisions. A message for an
+//! association that is not established yet, or that is full, waits in the association's own queue. What waits
+//! coalesces: of two updates of one element, or of two presences, only the later is kept, since each is
+//! complete in itself. Beyond a limit of waiting bytes the association is aborted; the audit repairs the rest.
+
+use super::ElementKey;
+use super::asap::Parked;
+use crate::{AssocId, Channel, DownReason, Time, Transmit};
+use bytes::Bytes;
+use params::RegistrarId;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+/// How an association ends that breaks a rule; the peer sees it in the ABORT.
+pub(super) const QUEUE_OVERFLOW: &str = "too much is waiting to be sent";
+
+/// One association.
+#[derive(Debug)]
+pub(super) struct Association {
+    pub(super) channel: Channel,
+    pub(super) phase: Phase,
+    /// The peer's addresses, each with the peer's SCTP port.
+    pub(super) remote: Vec<SocketAddr>,
+    /// Our addresses as the peer sees them.
+    pub(super) local: Vec<IpAddr>,
+    /// When a message last came over it; when it was made before the first.
+    pub(super) last_heard: Time,
+    /// Whether anything came over it.
+    pub(super) heard: bool,
+    /// ENRP: who is at the other end, as soon as it has said so.
+    pub(super) peer: Option<RegistrarId>,
+    /// ASAP: the elements that are reached over it.
+    pub(super) elements: BTreeSet<ElementKey>,
+    /// ASAP: what must wait for the answer to an earlier request (ambiguity A-48); `None` = none is outstanding.
+    pub(super) parked: Option<VecDeque<Parked>>,
+    blocked: bool,
+    held: Held,
+}
+
+/// The life of an association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Asked for.
+    Connecting,
+    /// Established.
+    Up,
+    /// Its end was asked for or announced: nothing more is sent.
+    Closing,
+}
+
+/// What makes a later message replace an earlier one that still waits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Replaces {
+    /// ENRP_PRESENCE.
+    Presence,
+    /// ENRP_HANDLE_UPDATE of this element.
+    Update(ElementKey),
+}
+
+impl Association {
+    /// Whether all of its addresses are loopback addresses (design D2).
+    pub(super) fn is_loopback(&self) -> bool {
+        self.remote.iter().all(|remote| remote.ip().is_loopback())
+    }
+
+    /// Whether one of the peer's addresses, with its port, is among `addresses`.
+    pub(super) fn reaches(&self, addresses: &[SocketAddr]) -> bool {
+        self.remote.iter().any(|remote| addresses.contains(remote))
+    }
+}
+
+/// Messages that wait, in their order.
+#[derive(Debug, Default)]
+struct Held {
+    messages: BTreeMap<u64, (Bytes, Option<Replaces>)>,
+    replaceable: BTreeMap<Replaces, u64>,
+    next: u64,
+    bytes: usize,
+}
+
+impl Held {
+    fn push(&mut self, bytes: Bytes, replaces: Option<Replaces>) {
+        let earlier = replaces.clone().and_then(|key| self.replaceable.insert(key, self.next));
+        if let Some((dropped, _)) = earlier.and_then(|earlier| self.messages.remove(&earlier)) {
+            self.bytes -= dropped.len();
+        }
+        self.bytes += bytes.len();
+        self.messages.insert(self.next, (bytes, replaces));
+        self.next += 1;
+    }
+}
+
+/// An entry of the outgoing queue.
+#[derive(Debug)]
+enum Outgoing {
+    Message { assoc: AssocId, bytes: Bytes, replaces: Option<Replaces> },
+    Other(Transmit),
+}
+
+/// All associations and the outgoing queue.
+#[derive(Debug)]
+pub(super) struct Associations {
+    map: BTreeMap<AssocId, Association>,
+    by_remote: BTreeMap<(Channel, SocketAddr), AssocId>,
+    outgoing: VecDeque<Outgoing>,
+    connected: u64,
+    queued_bytes: usize,
+}
+
+impl Associations {
+    /// None yet; at most `queued_bytes` may wait for each.
+    pub(super) fn new(queued_bytes: usize) -> Self {
+        Self {
+            map: BTreeMap::new(),
+            by_remote: BTreeMap::new(),
+            outgoing: VecDeque::new(),
+            connected: 0,
+            queued_bytes,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    pub(super) fn get(&self, assoc: AssocId) -> Option<&Association> {
+        self.map.get(&assoc)
+    }
+
+    pub(super) fn get_mut(&mut self, assoc: AssocId) -> Option<&mut Association> {
+        self.map.get_mut(&assoc)
+    }
+
+    /// Whether it is established.
+    pub(super) fn is_up(&self, assoc: AssocId) -> bool {
+        self.map.get(&assoc).is_some_and(|association| association.phase == Phase::Up)
+    }
+
+    pub(super) fn ids(&self) -> Vec<AssocId> {
+        self.map.keys().copied().collect()
+    }
+
+    /// An association that leads to one of these addresses and is not about to end.
+    pub(super) fn find(&self, channel: Channel, remote: &[SocketAddr]) -> Option<AssocId> {
+        remote
+            .iter()
+            .filter_map(|remote| self.by_remote.get(&(channel, *remote)).copied())
+            .find(|assoc| self.map.get(assoc).is_some_and(|association| association.phase != Phase::Closing))
+    }
+
+    /// The association to one of these addresses; a new one if there is none.
+    pub(super) fn connect(&mut self, now: Time, channel: Channel, remote: &[SocketAddr]) -> AssocId {
+        if let Some(assoc) = self.find(channel, remote) {
+            return assoc;
+        }
+        let assoc = AssocId::connected(self.connected);
+        self.connected += 1;
+        self.insert(now, assoc, channel, Phase::Connecting, remote.to_vec(), Vec::new());
+        self.outgoing.push_back(Outgoing::Other(Transmit::Connect {
+            assoc,
+            channel,
+            remote: remote.to_vec(),
+        }));
+        assoc
+    }
+
+    /// An association is established.
+    pub(super) fn up(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        channel: Channel,
+        remote: Vec<SocketAddr>,
+        local: Vec<IpAddr>,
+    ) {
+        match self.map.get_mut(&assoc) {
+            Some(association) => {
+                for remote in std::mem::replace(&mut association.remote, remote) {
+                    let key = (channel, remote);
+                    if self.by_remote.get(&key) == Some(&assoc) {
+                        self.by_remote.remove(&key);
+                    }
+                }
+                association.local = local;
+                association.last_heard = now;
+                if association.phase == Phase::Connecting {
+                    association.phase = Phase::Up;
+                }
+                for remote in &association.remote {
+                    self.by_remote.insert((channel, *remote), assoc);
+                }
+                self.writable(assoc);
+            }
+            None => self.insert(now, assoc, channel, Phase::Up, remote, local),
+        }
+    }
+
+    fn insert(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        channel: Channel,
+        phase: Phase,
+        remote: Vec<SocketAddr>,
+        local: Vec<IpAddr>,
+    ) {
+        for remote in &remote {
+            self.by_remote.insert((channel, *remote), assoc);
+        }
+        let association = Association {
+            channel,
+            phase,
+            remote,
+            local,
+            last_heard: now,
+            heard: false,
+            peer: None,
+            elements: BTreeSet::new(),
+            parked: None,
+            blocked: phase == Phase::Connecting,
+            held: Held::default(),
+        };
+        self.map.insert(assoc, association);
+    }
+
+    /// The association is gone. What waited for it moves to the one it duplicates, if that is why it ended.
+    pub(super) fn down(&mut self, assoc: AssocId, why: &DownReason) -> Option<Association> {
+        let association = self.map.remove(&assoc)?;
+        for remote in &association.remote {
+            let key = (association.channel, *remote);
+            if self.by_remote.get(&key) == Some(&assoc) {
+                self.by_remote.remove(&key);
+            }
+        }
+        if let DownReason::Duplicate(other) = why {
+            for (bytes, replaces) in association.held.messages.values().cloned() {
+                self.send(*other, bytes, replaces);
+            }
+        }
+        Some(association)
+    }
+
+    /// Queues a message. One that `replaces` earlier ones overtakes nothing but takes their meaning.
+    pub(super) fn send(&mut self, assoc: AssocId, bytes: Bytes, replaces: Option<Replaces>) {
+        self.outgoing.push_back(Outgoing::Message { assoc, bytes, replaces });
+    }
+
+    /// Ends an association in order.
+    pub(super) fn shutdown(&mut self, assoc: AssocId) {
+        self.outgoing.push_back(Outgoing::Other(Transmit::Shutdown { assoc }));
+    }
+
+    /// Ends an association at once. Its `Down` comes back as of any other.
+    pub(super) fn abort(&mut self, assoc: AssocId, cause: &str) {
+        let Some(association) = self.map.get_mut(&assoc) else { return };
+        if association.phase == Phase::Closing {
+            return;
+        }
+        association.phase = Phase::Closing;
+        association.held = Held::default();
+        self.outgoing.push_back(Outgoing::Other(Transmit::Abort { assoc, cause: cause.into() }));
+    }
+
+    /// The peer ends it: nothing more can be sent.
+    pub(super) fn closing(&mut self, assoc: AssocId) {
+        if let Some(association) = self.map.get_mut(&assoc) {
+            association.phase = Phase::Closing;
+            association.held = Held::default();
+        }
+    }
+
+    /// Ends an association at once and does not wait for its `Down`.
+    pub(super) fn drop_now(&mut self, assoc: AssocId) {
+        self.map.remove(&assoc);
+        self.outgoing.push_back(Outgoing::Other(Transmit::Abort { assoc, cause: "shutting down".into() }));
+    }
+
+    /// The outgoing queue of the endpoint is full.
+    pub(super) fn full(&mut self, assoc: AssocId) {
+        if let Some(association) = self.map.get_mut(&assoc) {
+            association.blocked = true;
+        }
+    }
+
+    /// There is room again: what waited goes first.
+    pub(super) fn writable(&mut self, assoc: AssocId) {
+        let Some(association) = self.map.get_mut(&assoc) else { return };
+        association.blocked = false;
+        let held = std::mem::take(&mut association.held);
+        for (bytes, replaces) in held.messages.into_values().rev() {
+            self.outgoing.push_front(Outgoing::Message { assoc, bytes, replaces });
+        }
+    }
+
+    /// The next thing to transmit.
+    pub(super) fn pop(&mut self) -> Option<Transmit> {
+        loop {
+            match self.outgoing.pop_front()? {
+                Outgoing::Other(Transmit::Shutdown { assoc }) => {
+                    let Some(association) = self.map.get_mut(&assoc) else { continue };
+                    if association.phase != Phase::Up {
+                        self.abort(assoc, "shutting down");
+                        continue;
+                    }
+                    association.phase = Phase::Closing;
+                    association.held = Held::default();
+                    return Some(Transmit::Shutdown { assoc });
+                }
+                Outgoing::Other(transmit) => return Some(transmit),
+                Outgoing::Message { assoc, bytes, replaces } => {
+                    let Some(association) = self.map.get_mut(&assoc) else { continue };
+                    if association.phase == Phase::Closing {
+                        continue;
+                    }
+                    if !association.blocked {
+                        let ppid = match association.channel {
+                            Channel::Enrp => crate::PPID_ENRP,
+                            Channel::Asap | Channel::Session => crate::PPID_ASAP,
+                        };
+                        // Everything to one peer in one order (ambiguity A-55).
+                        return Some(Transmit::Send { assoc, stream: 0, ppid, unordered: false, bytes });
+                    }
+                    association.held.push(bytes, replaces);
+                    if association.held.bytes > self.queued_bytes {
+                        self.abort(assoc, QUEUE_OVERFLOW);
+                    }
+                }
+            }
+        }
+    }
+}

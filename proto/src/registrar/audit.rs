@@ -1,0 +1,111 @@
+//! The audit of peers' tables by checksum, and the resynchronisation of what differs (RFC 5353 §3.6).
+
+use super::timers::Timer;
+use super::{ElementKey, Event, Registrar, RemovalReason, State};
+use crate::{AssocId, Time};
+use enrp::{Body, HandleTableRequest, PoolEntry};
+use params::{PoolElement, RegistrarId};
+use std::collections::BTreeSet;
+
+/// A peer's table that is being loaded anew.
+#[derive(Debug)]
+pub(super) struct Resynchronization {
+    /// The elements that the peer owned here and has not listed yet: removed at the end, not before.
+    marked: BTreeSet<ElementKey>,
+}
+
+impl Resynchronization {
+    /// Keeps an element whatever the peer lists: something newer was heard of it.
+    pub(super) fn unmark(&mut self, key: &ElementKey) {
+        self.marked.remove(key);
+    }
+}
+
+impl Registrar {
+    /// Compares the checksum that a peer announced with ours of its elements.
+    pub(super) fn audit(&mut self, now: Time, id: RegistrarId, announced: u16) {
+        let settled = self.config.timers.max_time_no_response;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.announced_checksum = Some(announced);
+        if self.handlespace.checksum(id) == announced || self.state != State::Running {
+            return;
+        }
+        self.counters.checksum_mismatches += 1;
+        // An element that has just moved: the peer may not have heard of it when it announced its checksum.
+        if peer.moved.is_some_and(|moved| moved + settled > now) || self.resynchronizations.contains_key(&id)
+        {
+            return;
+        }
+        let Some(assoc) = self.association_to(id) else { return };
+        let marked = self.keys_of(id).into_iter().collect();
+        self.resynchronizations.insert(id, Resynchronization { marked });
+        self.request_own_table(now, assoc, id);
+    }
+
+    fn request_own_table(&mut self, now: Time, assoc: AssocId, id: RegistrarId) {
+        self.timers.set(Timer::Resynchronization(id), now + self.config.timers.max_time_no_response);
+        let request = HandleTableRequest { own_children_only: true };
+        self.send_enrp(assoc, id, Body::HandleTableRequest(request));
+    }
+
+    /// A page of the peer's own elements.
+    pub(super) fn resynchronize(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        id: RegistrarId,
+        rejected: bool,
+        more: bool,
+        entries: Vec<PoolEntry>,
+    ) {
+        if rejected {
+            return self.resynchronization_aborted(id);
+        }
+        for entry in entries {
+            for element in entry.elements.into_iter().filter(|element| element.home == id) {
+                let key = ElementKey::new(&entry.handle, element.id);
+                if let Some(resynchronization) = self.resynchronizations.get_mut(&id) {
+                    resynchronization.unmark(&key);
+                }
+                match self.owned.contains_key(&key) {
+                    true => self.claimed_by_both(now, id, &key, element),
+                    false => self.store_foreign(now, &key.handle, element),
+                }
+            }
+        }
+        if more {
+            return self.request_own_table(now, assoc, id);
+        }
+        self.timers.cancel(&Timer::Resynchronization(id));
+        let Some(resynchronization) = self.resynchronizations.remove(&id) else { return };
+        for key in resynchronization.marked {
+            if self.home(&key) == Some(id) {
+                self.remove(now, &key, RemovalReason::Audit);
+            }
+        }
+        self.counters.resynchronizations += 1;
+        self.events.push_back(Event::Resynchronized { peer: id });
+    }
+
+    /// After a network was cut in two, both sides may own an element. Both come to the same decision: who wins
+    /// takeovers keeps it and tells it so; the other gives it up.
+    fn claimed_by_both(&mut self, now: Time, other: RegistrarId, key: &ElementKey, element: PoolElement) {
+        if self.config.arbitration.wins(other, self.id) {
+            return self.store_foreign(now, &key.handle, element);
+        }
+        if let Some(peer) = self.peers.get_mut(&other) {
+            peer.moved = Some(now);
+        }
+        if let Some(owned) = self.owned.get_mut(key) {
+            owned.claimed = true;
+        }
+        self.probe(now, key.clone());
+    }
+
+    /// The peer rejected, is silent or gone: nothing is removed, the next mismatch begins anew.
+    pub(super) fn resynchronization_aborted(&mut self, id: RegistrarId) {
+        if self.resynchronizations.remove(&id).is_some() {
+            self.timers.cancel(&Timer::Resynchronization(id));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The elements of the handlespace and which of them are ours: every change of ownership passes here.
+
+use super::keep_alive::Owned;
+use super::timers::Timer;
+use super::{Event, Registrar, RemovalReason};
+use crate::{AssocId, Time};
+use params::{PeIdentifier, PoolElement, PoolHandle, RegistrarId};
+use std::fmt;
+
+/// Names an element: identifiers are unique within their pool only.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ElementKey {
+    pub(super) handle: PoolHandle,
+    pub(super) id: PeIdentifier,
+}
+
+impl ElementKey {
+    pub(super) fn new(handle: &PoolHandle, id: PeIdentifier) -> Self {
+        Self { handle: handle.clone(), id }
+    }
+}
+
+impl fmt::Debug for ElementKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.handle, self.id)
+    }
+}
+
+impl Registrar {
+    /// The element, if it is registered.
+    pub(super) fn element(&self, key: &ElementKey) -> Option<&PoolElement> {
+        self.handlespace.get(&key.handle, key.id)
+    }
+
+    /// Its home, if it is registered.
+    pub(super) fn home(&self, key: &ElementKey) -> Option<RegistrarId> {
+        self.element(key).map(|element| element.home)
+    }
+
+    /// The elements of a home.
+    pub(super) fn keys_of(&self, home: RegistrarId) -> Vec<ElementKey> {
+        self.handlespace.owned_by(home).map(|(handle, element)| ElementKey::new(handle, element.id)).collect()
+    }
+
+    /// How many elements a home has.
+    pub(super) fn elements_of(&self, home: RegistrarId) -> usize {
+        self.handlespace.owned_count(home)
+    }
+
+    /// The checksum over our own elements (RFC 5353 §3.6.2).
+    pub(super) fn own_checksum(&self) -> u16 {
+        self.handlespace.checksum(self.id)
+    }
+
+    /// Whether there is room for this element.
+    pub(super) fn has_room_for(&self, key: &ElementKey) -> bool {
+        let limits = &self.config.limits;
+        if self.element(key).is_some() {
+            return true;
+        }
+        self.handlespace.element_count() < limits.elements
+            && (self.handlespace.pool_count() < limits.pools || self.handlespace.pool(&key.handle).is_some())
+    }
+
+    /// Tells that an element was stored that was not there before, or was.
+    pub(super) fn element_stored(&mut self, key: &ElementKey, home: RegistrarId, previous: bool) {
+        let (handle, id) = (key.handle.clone(), key.id);
+        if previous {
+            self.events.push_back(Event::ElementReregistered { handle, id, home });
+            return;
+        }
+        if self.handlespace.pool(&handle).is_some_and(|pool| pool.len() == 1) {
+            self.events.push_back(Event::PoolCreated { handle: handle.clone() });
+        }
+        self.events.push_back(Event::ElementRegistered { handle, id, home });
+    }
+
+    /// Stores what a peer told. It replaces what there was, ownership included.
+    pub(super) fn store_foreign(&mut self, now: Time, handle: &PoolHandle, element: PoolElement) {
+        let key = ElementKey::new(handle, element.id);
+        if !self.has_room_for(&key) {
+            self.counters.limits_reached += 1;
+            return;
+        }
+        let home = element.home;
+        let before = self.home(&key);
+        if before == Some(self.id) {
+            self.disown(&key);
+        }
+        self.home_changed(now, &key, before, home);
+        let previous = self.handlespace.replicate(handle, element);
+        self.element_stored(&key, home, previous.is_some());
+        self.probe_outdated(now, &key);
+    }
+
+    /// Gives an element another home.
+    pub(super) fn change_home(&mut self, key: &ElementKey, home: RegistrarId) {
+        self.handlespace.set_home(&key.handle, key.id, home);
+        for resynchronization in self.resynchronizations.values_mut() {
+            resynchronization.unmark(key);
+        }
+    }
+
+    /// Notes that the tables of two peers are about to change by the word of one of them (ambiguity A-70).
+    fn home_changed(&mut self, now: Time, key: &ElementKey, before: Option<RegistrarId>, home: RegistrarId) {
+        let Some(before) = before.filter(|before| *before != home) else { return };
+        if let Some(peer) = self.peers.get_mut(&before) {
+            peer.moved = Some(now);
+        }
+        if let Some(resynchronization) = self.resynchronizations.get_mut(&before) {
+            resynchronization.unmark(key);
+        }
+    }
+
+    /// Makes a stored element ours: reached over `association`, or by its ASAP transport.
+    pub(super) fn own(&mut self, now: Time, key: &ElementKey, association: Option<AssocId>, claimed: bool) {
+        let Some(element) = self.element(key) else { return };
+        let (life, home) = (element.life, element.home);
+        if home != self.id {
+            if let Some(peer) = self.peers.get_mut(&home) {
+                peer.moved = Some(now);
+            }
+            self.change_home(key, self.id);
+        }
+        self.disown(key);
+        let expires = self.life(life).map(|life| now + life);
+        self.owned.insert(key.clone(), Owned { association, expires, claimed });
+        if let Some(association) = association.and_then(|assoc| self.associations.get_mut(assoc)) {
+            association.elements.insert(key.clone());
+        }
+        if !claimed {
+            self.schedule_keep_alive(now, key);
+        }
+    }
+
+    /// Forgets that an element is ours. It stays in the handlespace.
+    pub(super) fn disown(&mut self, key: &ElementKey) {
+        let Some(owned) = self.owned.remove(key) else { return };
+        self.timers.cancel(&Timer::Element(key.clone()));
+        if let Some(association) = owned.association.and_then(|assoc| self.associations.get_mut(assoc)) {
+            association.elements.remove(key);
+        }
+    }
+
+    /// Removes an element from the handlespace, and all we know of it. Tells the owner, not the peers.
+    pub(super) fn remove(&mut self, now: Time, key: &ElementKey, why: RemovalReason) -> Option<PoolElement> {
+        self.disown(key);
+        let element = self.handlespace.remove(&key.handle, key.id)?;
+        self.forget_reports(key);
+        let (handle, id, home) = (key.handle.clone(), key.id, element.home);
+        self.events.push_back(Event::ElementRemoved { handle: handle.clone(), id, home, why });
+        if self.handlespace.pool(&handle).is_none() {
+            self.events.push_back(Event::PoolRemoved { handle });
+        }
+        self.probe_outdated(now, key);
+        Some(element)
+    }
+
+    /// Removes an element and announces it (RFC 5353 §3.3.2).
+    pub(super) fn remove_and_announce(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
+        if let Some(element) = self.remove(now, key, why) {
+            self.announce_removed(key, element);
+        }
+    }
+
+    /// Removes an element by its own or the operator's wish. If another registrar owns it, it is made ours first,
+    /// so that the owner does not take the removal for that of a former owner (ambiguity A-63).
+    pub(super) fn remove_by_right(&mut self, now: Time, key: &ElementKey, why: RemovalReason) -> bool {
+        let Some(home) = self.home(key) else { return false };
+        if home != self.id {
+            self.own(now, key, None, true);
+            self.announce_added(key);
+        }
+        self.remove_and_announce(now, key, why);
+        true
+    }
+}

@@ -1,0 +1,271 @@
+//! Whether elements live (RFC 5352 §3.4, §3.5; design D4, D7).
+//!
+//! Each owned element that nothing was heard of for a while is probed with a keep-alive; so is any element that
+//! was reported, claimed, or whose identifier somebody else wants. A probe that is not acknowledged is repeated
+//! once; if that is not acknowledged either, or the association ends, the element is removed, whoever its home
+//! is: the home verifies what others say (ambiguities ).
+
+use super::association::Association;
+use super::timers::Timer;
+use super::{ElementKey, LifeUnit, Registrar, RemovalReason};
+use crate::{AssocId, Channel, DownReason, Time};
+use asap::{DeregistrationResponse, EndpointKeepAlive, EndpointKeepAliveAck, Message};
+use params::RegistrationLife;
+use rand::RngExt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What the home of an element keeps of it.
+#[derive(Debug)]
+pub(super) struct Owned {
+    /// The association it registered over. `None`: it has to be reached at its ASAP transport.
+    pub(super) association: Option<AssocId>,
+    /// When its registration life ends.
+    pub(super) expires: Option<Time>,
+    /// Taken over, and has not acknowledged that yet.
+    pub(super) claimed: bool,
+}
+
+/// A keep-alive that is to be acknowledged.
+#[derive(Debug)]
+pub(super) struct Probe {
+    association: AssocId,
+    /// H bit: the element is to take us for its home.
+    home: bool,
+    /// How long the acknowledgement of each try may take.
+    wait: Duration,
+    repeated: bool,
+    /// If it answers, the peers are told that it is registered: one of them believes otherwise.
+    announce: bool,
+    /// Associations whose registration of the same identifier waits for the result (ambiguity A-28).
+    contenders: Vec<AssocId>,
+}
+
+impl Registrar {
+    /// Keep-alives of all owned elements fit into the budget of probes a second (design D7).
+    fn keep_alive_interval(&self) -> Duration {
+        let budget = f64::from(self.config.limits.probes_per_second.max(1));
+        let needed = Duration::from_secs_f64(self.owned.len() as f64 / budget);
+        self.config.timers.keep_alive_interval.max(needed)
+    }
+
+    /// Sets the timer for the next look at an owned element: spread over the second half of the interval, so that
+    /// no two go in step (RFC 5352 §3.5).
+    pub(super) fn schedule_keep_alive(&mut self, from: Time, key: &ElementKey) {
+        let at = from + self.keep_alive_interval().mul_f64(self.rng.random_range(0.5..=1.0));
+        let Some(owned) = self.owned.get(key) else { return };
+        let at = owned.expires.map_or(at, |expires| expires.min(at));
+        self.timers.set(Timer::Element(key.clone()), at);
+    }
+
+    /// An owned element is due: its life ended, or it is probed unless something else came from it meanwhile.
+    pub(super) fn element_due(&mut self, now: Time, key: ElementKey) {
+        let Some(owned) = self.owned.get(&key) else { return };
+        if owned.expires.is_some_and(|expires| expires <= now) {
+            return self.expire(now, &key);
+        }
+        if self.probes.contains_key(&key) {
+            return self.schedule_keep_alive(now, &key);
+        }
+        let association = owned.association.and_then(|assoc| self.associations.get(assoc));
+        let half = self.keep_alive_interval() / 2;
+        match association.map(|association| association.last_heard) {
+            Some(heard) if heard + half > now => self.schedule_keep_alive(heard, &key),
+            _ => self.probe(now, key),
+        }
+    }
+
+    /// The home ends a registration that was not renewed, and says so (RFC 5352 §3.2, ambiguity A-33).
+    fn expire(&mut self, now: Time, key: &ElementKey) {
+        if let Some(assoc) = self.owned.get(key).and_then(|owned| owned.association) {
+            let (handle, id) = (key.handle.clone(), key.id);
+            let response = DeregistrationResponse { handle, id, error: None };
+            self.send_asap(assoc, &Message::DeregistrationResponse(response));
+        }
+        self.remove_and_announce(now, key, RemovalReason::Expired);
+    }
+
+    /// A registration life as a span of time; `None` = for ever. rsplib's registrars never let an element that
+    /// answers expire, and its elements count on it.
+    pub(super) fn life(&self, life: RegistrationLife) -> Option<Duration> {
+        let value = u64::try_from(life.0).ok().filter(|_| !self.config.rsplib)?;
+        Some(match self.config.life_unit {
+            LifeUnit::Seconds => Duration::from_secs(value),
+            LifeUnit::Milliseconds => Duration::from_millis(value),
+        })
+    }
+
+    /// Probes an element at once, whoever its home is; a claimed one learns that we are its home now.
+    pub(super) fn probe(&mut self, now: Time, key: ElementKey) {
+        self.probe_waiting(now, key, self.config.timers.keep_alive_timeout);
+    }
+
+    fn probe_waiting(&mut self, now: Time, key: ElementKey, wait: Duration) {
+        if self.probes.contains_key(&key) {
+            return;
+        }
+        let Some(association) = self.association_of(now, &key) else {
+            return self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
+        };
+        let home = self.owned.get(&key).is_some_and(|owned| owned.claimed);
+        let probe =
+            Probe { association, home, wait, repeated: false, announce: false, contenders: Vec::new() };
+        if let Some(association) = self.associations.get_mut(association) {
+            association.elements.insert(key.clone());
+        }
+        self.timers.set(Timer::Probe(key.clone()), now + wait);
+        self.probes.insert(key.clone(), probe);
+        self.send_keep_alive(association, home, &key);
+    }
+
+    /// Probes an owned element that a peer wants removed; if it lives, the peers hear so (ambiguity A-63).
+    pub(super) fn verify(&mut self, now: Time, key: ElementKey) {
+        self.probe(now, key.clone());
+        if let Some(probe) = self.probes.get_mut(&key) {
+            probe.announce = true;
+        }
+    }
+
+    /// Probes an element whose identifier `contender` wants to register. The answer must come before the
+    /// contender loses its patience: both tries share the time of one.
+    pub(super) fn verify_for(&mut self, now: Time, key: ElementKey, contender: AssocId) {
+        self.probe_waiting(now, key.clone(), self.config.timers.keep_alive_timeout / 2);
+        match self.probes.get_mut(&key) {
+            Some(probe) => probe.contenders.push(contender),
+            None => self.unpark(now, contender, &key, false),
+        }
+    }
+
+    fn send_keep_alive(&mut self, assoc: AssocId, home: bool, key: &ElementKey) {
+        self.counters.keep_alives_sent += 1;
+        let id = self.config.rsplib.then_some(key.id);
+        let keep_alive = EndpointKeepAlive { home, registrar: self.id, handle: key.handle.clone(), id };
+        self.send_asap(assoc, &Message::EndpointKeepAlive(keep_alive));
+    }
+
+    /// The association over which an element is reached: the one it registered over, or one to its ASAP transport.
+    fn association_of(&mut self, now: Time, key: &ElementKey) -> Option<AssocId> {
+        let registered = self.owned.get(key).and_then(|owned| owned.association);
+        if let Some(assoc) = registered.filter(|assoc| self.associations.get(*assoc).is_some()) {
+            return Some(assoc);
+        }
+        let addresses = self.asap_addresses(key);
+        (!addresses.is_empty()).then(|| self.associations.connect(now, Channel::Asap, &addresses))
+    }
+
+    /// Where the ASAP endpoint of an element is, as its home recorded it.
+    pub(super) fn asap_addresses(&self, key: &ElementKey) -> Vec<SocketAddr> {
+        let transport = self.element(key).and_then(|element| element.asap_transport.as_ref());
+        transport.map_or_else(Vec::new, |transport| super::peers::socket_addresses(transport, true))
+    }
+
+    /// ENDPOINT_KEEP_ALIVE_ACK: counts only from the element itself.
+    pub(super) fn keep_alive_ack_received(&mut self, now: Time, assoc: AssocId, ack: EndpointKeepAliveAck) {
+        let key = ElementKey::new(&ack.handle, ack.id);
+        let from_itself = self.probes.get(&key).is_some_and(|probe| probe.association == assoc)
+            || self.speaks_for(assoc, &key);
+        let Some(probe) = from_itself.then(|| self.probes.remove(&key)).flatten() else {
+            self.counters.keep_alive_acks_ignored += 1;
+            return;
+        };
+        self.counters.keep_alive_acks += 1;
+        self.timers.cancel(&Timer::Probe(key.clone()));
+        let mut announce = probe.announce;
+        if let Some(owned) = self.owned.get_mut(&key) {
+            announce |= std::mem::take(&mut owned.claimed);
+            if owned.association.is_none() {
+                owned.association = Some(assoc);
+                if let Some(association) = self.associations.get_mut(assoc) {
+                    association.elements.insert(key.clone());
+                }
+            }
+            self.schedule_keep_alive(now, &key);
+            if announce {
+                self.announce_added(&key);
+            }
+        } else if let Some(association) = self.associations.get_mut(probe.association) {
+            association.elements.remove(&key);
+        }
+        for contender in probe.contenders {
+            self.unpark(now, contender, &key, true);
+        }
+    }
+
+    /// An acknowledgement did not come in time.
+    pub(super) fn probe_timeout(&mut self, now: Time, key: ElementKey) {
+        let Some(probe) = self.probes.get_mut(&key) else { return };
+        if probe.repeated {
+            return self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
+        }
+        probe.repeated = true;
+        let (assoc, home, wait) = (probe.association, probe.home, probe.wait);
+        self.timers.set(Timer::Probe(key.clone()), now + wait);
+        self.send_keep_alive(assoc, home, &key);
+    }
+
+    /// An element was registered anew, moved or removed: nobody needs the result of its probe any more.
+    pub(super) fn probe_outdated(&mut self, now: Time, key: &ElementKey) {
+        let Some(probe) = self.probes.remove(key) else { return };
+        self.timers.cancel(&Timer::Probe(key.clone()));
+        let reached_over_it =
+            self.owned.get(key).is_some_and(|owned| owned.association == Some(probe.association));
+        if !reached_over_it && let Some(association) = self.associations.get_mut(probe.association) {
+            association.elements.remove(key);
+        }
+        for contender in probe.contenders {
+            self.unpark(now, contender, key, false);
+        }
+    }
+
+    /// An ASAP association is gone, and with it the elements that were reached over it (design D4): those that
+    /// registered over it, and those that it was made for.
+    pub(super) fn asap_association_down(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        association: Association,
+        why: &DownReason,
+    ) {
+        for key in association.elements {
+            if let DownReason::Duplicate(other) = why {
+                self.move_element(assoc, *other, &key);
+                continue;
+            }
+            let reached = self.owned.get(&key).is_some_and(|owned| owned.association == Some(assoc));
+            let probed = self.probes.get(&key).is_some_and(|probe| probe.association == assoc);
+            if !reached && !probed {
+                continue;
+            }
+            let established = association.phase != super::association::Phase::Connecting;
+            self.remove_and_announce(
+                now,
+                &key,
+                match established {
+                    true => RemovalReason::AssociationEnded,
+                    false => RemovalReason::KeepAliveFailed,
+                },
+            );
+        }
+    }
+
+    /// What was to be reached over one association is reached over another to the same endpoint.
+    fn move_element(&mut self, from: AssocId, to: AssocId, key: &ElementKey) {
+        if let Some(probe) = self.probes.get_mut(key).filter(|probe| probe.association == from) {
+            probe.association = to;
+        }
+        if let Some(owned) = self.owned.get_mut(key).filter(|owned| owned.association == Some(from)) {
+            owned.association = Some(to);
+        }
+        if let Some(association) = self.associations.get_mut(to) {
+            association.elements.insert(key.clone());
+        }
+    }
+
+    /// The process behind an association was started anew or lost it: which elements are still there?
+    pub(super) fn asap_association_restarted(&mut self, now: Time, assoc: AssocId) {
+        let Some(association) = self.associations.get(assoc) else { return };
+        for key in association.elements.clone() {
+            self.probe(now, key);
+        }
+    }
+}

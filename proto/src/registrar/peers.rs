@@ -1,0 +1,375 @@
+//! The peers: who they are, whether they live, how they are reached (RFC 5353 §3.4).
+//!
+//! A peer is known by its identifier as soon as anything came from it. Addresses that lead, or led, to a
+//! registrar are *contacts*: they are connected to again and again, so a scope that was cut grows together.
+//!
+//! Silence is found by the RFC's timers. An association that ends is faster: the peer is connected to at once,
+//! and if that fails it is dead.
+
+use super::association::{Association, Phase, Replaces};
+use super::timers::Timer;
+use super::{Event, PeerDownReason, PeerState, Registrar, State};
+use crate::{AssocId, Channel, DownReason, Time};
+use enrp::{Body, Presence};
+use params::{RegistrarId, SctpTransport, ServerInformation, TransportUse};
+use std::net::SocketAddr;
+
+/// A registrar that was heard.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) addresses: Vec<SocketAddr>,
+    /// The association to it: established, or on the way.
+    pub(super) association: Option<AssocId>,
+    pub(super) state: PeerState,
+    pub(super) last_heard: Time,
+    pub(super) last_presence: Option<Time>,
+    pub(super) announced_checksum: Option<u16>,
+    /// When an element last changed its home from or to this peer by the word of another registrar.
+    pub(super) moved: Option<Time>,
+}
+
+/// Addresses at which there is, was or should be a registrar.
+#[derive(Debug)]
+pub(super) struct Contact {
+    addresses: Vec<SocketAddr>,
+    /// The association being tried or in use.
+    association: Option<AssocId>,
+    /// Configured ones are never forgotten.
+    configured: bool,
+    /// It is ourselves.
+    ourselves: bool,
+    failures: u32,
+    retry_at: Time,
+}
+
+/// How often a contact that was learned is tried in vain before it is forgotten.
+const FORGET_AFTER: u32 = 1000;
+/// The pause between attempts doubles this many times, starting with MAX-TIME-NO-RESPONSE.
+const MAX_DOUBLINGS: u32 = 3;
+
+impl Registrar {
+    /// Tries this address from now on, unless it is known.
+    pub(super) fn add_contact(&mut self, now: Time, addresses: Vec<SocketAddr>, configured: bool) {
+        if addresses.is_empty() {
+            return;
+        }
+        let overlaps = |contact: &&mut Contact| contact.addresses.iter().any(|a| addresses.contains(a));
+        if let Some(known) = self.contacts.iter_mut().find(overlaps) {
+            known.configured |= configured;
+            return;
+        }
+        if !configured && self.contacts.len() >= self.config.limits.peers {
+            self.counters.limits_reached += 1;
+            return;
+        }
+        self.contacts.push(Contact {
+            addresses,
+            association: None,
+            configured,
+            ourselves: false,
+            failures: 0,
+            retry_at: now,
+        });
+    }
+
+    /// Connects to every contact that is neither connected nor in its pause.
+    pub(super) fn connect_contacts(&mut self, now: Time) {
+        self.contacts.retain(|contact| contact.configured || contact.failures < FORGET_AFTER);
+        for contact in &mut self.contacts {
+            if contact.ourselves || contact.association.is_some() || contact.retry_at > now {
+                continue;
+            }
+            contact.association = Some(self.associations.connect(now, Channel::Enrp, &contact.addresses));
+        }
+    }
+
+    /// An ENRP association is established. Whoever connected introduces itself and asks who is there.
+    pub(super) fn enrp_association_up(&mut self, assoc: AssocId) {
+        let Some(association) = self.associations.get(assoc) else { return };
+        for contact in &mut self.contacts {
+            if association.reaches(&contact.addresses) {
+                contact.association = Some(assoc);
+            }
+        }
+        if !assoc.is_accepted() {
+            self.send_presence(assoc, RegistrarId::NONE, true);
+        }
+    }
+
+    /// An ENRP association is gone.
+    pub(super) fn enrp_association_down(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        association: &Association,
+        why: &DownReason,
+    ) {
+        self.table_sessions.retain(|(session, _), _| *session != assoc);
+        let other = match why {
+            DownReason::Duplicate(other) => Some(*other),
+            _ => self.associations.find(Channel::Enrp, &association.remote),
+        };
+        let pause = self.config.timers.max_time_no_response;
+        for contact in self.contacts.iter_mut().filter(|contact| contact.association == Some(assoc)) {
+            contact.association = other;
+            if other.is_none() {
+                contact.failures += 1;
+                contact.retry_at = now + pause * (1 << contact.failures.saturating_sub(1).min(MAX_DOUBLINGS));
+            }
+        }
+        if let (DownReason::Duplicate(_), Some(other)) = (why, other) {
+            self.send_presence(other, RegistrarId::NONE, true);
+        }
+        let affected: Vec<RegistrarId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.association == Some(assoc))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in affected {
+            self.peer_disconnected(now, id, other, association, why);
+        }
+    }
+
+    fn peer_disconnected(
+        &mut self,
+        now: Time,
+        id: RegistrarId,
+        other: Option<AssocId>,
+        association: &Association,
+        why: &DownReason,
+    ) {
+        self.resynchronization_aborted(id);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.association = other;
+        if other.is_some() {
+            return;
+        }
+        self.takeover_lost_peer(now, id);
+        self.mentor_lost(now, id);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if self.state == State::Stopping || peer.state == PeerState::NotActive {
+            return;
+        }
+        // An attempt that brought no sign of life, other than one that we ended ourselves, tells enough.
+        if !association.heard && *why != DownReason::LocalAbort {
+            return self.peer_dead(now, id, PeerDownReason::Unreachable);
+        }
+        peer.state = PeerState::Probed;
+        let addresses = peer.addresses.clone();
+        peer.association = Some(self.associations.connect(now, Channel::Enrp, &addresses));
+        // The attempt itself ends in time; this is for an endpoint that never says so.
+        self.timers.set(Timer::Peer(id), now + self.config.timers.max_time_no_response * 4);
+    }
+
+    /// A message of `sender` came: it lives (RFC 5353 §3.4.1, §3.4.3). Says whether to go on with the message.
+    pub(super) fn heard(&mut self, now: Time, assoc: AssocId, sender: RegistrarId) -> bool {
+        let Some(association) = self.associations.get_mut(assoc) else { return false };
+        let before = association.peer.replace(sender);
+        let remote = association.remote.clone();
+        if let Some(before) = before.filter(|before| *before != sender) {
+            self.peer_dead(now, before, PeerDownReason::Replaced);
+        }
+        for contact in self.contacts.iter_mut().filter(|contact| contact.association == Some(assoc)) {
+            contact.failures = 0;
+        }
+        let Some(peer) = self.peers.get_mut(&sender) else {
+            return self.peer_found(now, assoc, sender, remote);
+        };
+        peer.last_heard = now;
+        if peer.association != Some(assoc) {
+            let current = peer.association.filter(|current| self.associations.is_up(*current));
+            peer.association = Some(current.unwrap_or(assoc));
+        }
+        if peer.state != PeerState::Active {
+            peer.state = PeerState::Active;
+            self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
+            self.takeover_target_lives(sender);
+        }
+        true
+    }
+
+    fn peer_found(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        sender: RegistrarId,
+        remote: Vec<SocketAddr>,
+    ) -> bool {
+        if self.peers.len() >= self.config.limits.peers {
+            self.counters.limits_reached += 1;
+            return false;
+        }
+        let peer = Peer {
+            addresses: remote.clone(),
+            association: Some(assoc),
+            state: PeerState::Active,
+            last_heard: now,
+            last_presence: None,
+            announced_checksum: None,
+            moved: None,
+        };
+        self.peers.insert(sender, peer);
+        self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
+        self.events.push_back(Event::PeerUp { id: sender, addresses: remote });
+        self.send_presence(assoc, sender, true);
+        true
+    }
+
+    /// A message with our own identifier: we talk to ourselves, or somebody else has it too (ambiguity A-20).
+    pub(super) fn own_identifier_heard(&mut self, assoc: AssocId) {
+        self.counters.own_identifier += 1;
+        let Some(association) = self.associations.get(assoc) else { return };
+        let port = self.config.enrp_port;
+        let ourselves =
+            |remote: &SocketAddr| remote.port() == port && association.local.contains(&remote.ip());
+        if !association.remote.iter().any(ourselves) {
+            let remote = association.remote.first().copied();
+            self.events.extend(remote.map(|remote| Event::IdConflict { remote }));
+            return;
+        }
+        for contact in self.contacts.iter_mut().filter(|contact| association.reaches(&contact.addresses)) {
+            contact.ourselves = true;
+        }
+        self.abort(assoc, "this is myself");
+    }
+
+    /// PRESENCE (RFC 5353 §2.1, §3.6.1).
+    pub(super) fn presence_received(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        sender: RegistrarId,
+        presence: Presence,
+    ) {
+        self.counters.presences_received += 1;
+        let loopback = self.associations.get(assoc).is_some_and(Association::is_loopback);
+        let Some(peer) = self.peers.get_mut(&sender) else { return };
+        peer.last_presence = Some(now);
+        if let Some(information) = presence.information.filter(|information| information.id == sender) {
+            let addresses = socket_addresses(&information.transport, loopback);
+            if !addresses.is_empty() {
+                peer.addresses = addresses;
+            }
+        }
+        if presence.reply_required {
+            self.send_presence(assoc, sender, false);
+        }
+        self.mentor_available(now, sender);
+        if let Some(checksum) = presence.checksum {
+            self.audit(now, sender, checksum);
+        }
+    }
+
+    /// Every PEER-HEARTBEAT-CYCLE: presence to all (RFC 5353 §3.4.2), and another attempt where there is none.
+    pub(super) fn heartbeat(&mut self, now: Time) {
+        self.timers.set(Timer::Heartbeat, now + self.config.timers.peer_heartbeat_cycle);
+        self.presence_to_all();
+        self.connect_contacts(now);
+    }
+
+    /// PRESENCE to every peer that is connected.
+    pub(super) fn presence_to_all(&mut self) {
+        for (id, assoc) in self.connected_peers() {
+            self.send_presence(assoc, id, false);
+        }
+    }
+
+    /// A peer was silent for too long, or did not answer (RFC 5353 §3.4.3).
+    pub(super) fn peer_timeout(&mut self, now: Time, id: RegistrarId) {
+        let timers = &self.config.timers;
+        let (silence, answer) = (timers.max_time_last_heard, timers.max_time_no_response);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        match peer.state {
+            PeerState::Active if peer.last_heard + silence > now => {
+                self.timers.set(Timer::Peer(id), peer.last_heard + silence);
+            }
+            PeerState::Active => {
+                peer.state = PeerState::Probed;
+                let assoc = match peer.association {
+                    Some(assoc) => assoc,
+                    None => self.associations.connect(now, Channel::Enrp, &peer.addresses),
+                };
+                peer.association = Some(assoc);
+                self.timers.set(Timer::Peer(id), now + answer);
+                self.send_presence(assoc, id, true);
+            }
+            PeerState::Probed => self.peer_dead(now, id, PeerDownReason::NotHeard),
+            // Whoever wanted to take it over did not (ambiguity A-65).
+            PeerState::NotActive => self.take_over(now, id),
+        }
+    }
+
+    /// A peer is dead: without elements it is forgotten, otherwise taken over.
+    pub(super) fn peer_dead(&mut self, now: Time, id: RegistrarId, why: PeerDownReason) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if peer.state == PeerState::NotActive {
+            return;
+        }
+        peer.state = PeerState::NotActive;
+        peer.association = None;
+        self.timers.cancel(&Timer::Peer(id));
+        self.events.push_back(Event::PeerDown { id, why });
+        self.resynchronization_aborted(id);
+        self.mentor_lost(now, id);
+        self.takeover_lost_peer(now, id);
+        self.take_over(now, id);
+    }
+
+    /// Takes a peer off the list; its addresses remain a contact, for it may return.
+    pub(super) fn forget_peer(&mut self, now: Time, id: RegistrarId) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        self.timers.cancel(&Timer::Peer(id));
+        self.resynchronization_aborted(id);
+        if peer.state != PeerState::NotActive {
+            self.events.push_back(Event::PeerDown { id, why: PeerDownReason::TakenOver });
+        }
+        self.add_contact(now, peer.addresses, false);
+    }
+
+    /// The established association to a peer.
+    pub(super) fn association_to(&self, id: RegistrarId) -> Option<AssocId> {
+        self.peers.get(&id)?.association.filter(|assoc| self.associations.is_up(*assoc))
+    }
+
+    /// The peers with an established association.
+    pub(super) fn connected_peers(&self) -> Vec<(RegistrarId, AssocId)> {
+        let connected = |assoc: &AssocId| self.associations.is_up(*assoc);
+        self.peers.iter().filter_map(|(id, peer)| Some((*id, peer.association.filter(connected)?))).collect()
+    }
+
+    /// PRESENCE always has checksum and Server Information (ambiguity A-18).
+    pub(super) fn send_presence(&mut self, assoc: AssocId, receiver: RegistrarId, reply_required: bool) {
+        let Some(association) = self.associations.get(assoc) else { return };
+        let addresses = match self.config.advertise.as_slice() {
+            [] => association.local.clone(),
+            advertised => advertised.to_vec(),
+        };
+        // An association on the way has no local addresses yet; the peer takes those it sees.
+        let information = (association.phase == Phase::Up && !addresses.is_empty()).then(|| {
+            let transport = SctpTransport {
+                port: self.config.enrp_port,
+                transport_use: TransportUse::DATA_ONLY,
+                addresses,
+            };
+            ServerInformation { id: self.id, transport }
+        });
+        let checksum = Some(self.own_checksum());
+        let presence = Presence { reply_required, checksum, information };
+        let Some(bytes) = self.encode_enrp(receiver, Body::Presence(presence)) else { return };
+        // A question must not be lost behind a later statement.
+        let replaces = (!reply_required).then_some(Replaces::Presence);
+        self.associations.send(assoc, bytes, replaces);
+    }
+}
+
+/// The addresses of a transport with its port; loopback ones only if `loopback` (design D2).
+pub(super) fn socket_addresses(transport: &SctpTransport, loopback: bool) -> Vec<SocketAddr> {
+    let usable = |address: &&std::net::IpAddr| loopback || !address.is_loopback();
+    transport
+        .addresses
+        .iter()
+        .filter(usable)
+        .map(|ip| SocketAddr::new(ip.to_canonical(), transport.port))
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! Reports of unreachable elements (RFC 5352 §3.5, design D4, ambiguities ).
+//!
+//! A report is a reason to look, never a reason to remove: the element is probed at once. If many clients report
+//! one that answers, it is listed last for a while, since an answer to us does not prove that they can reach it.
+
+use super::timers::Timer;
+use super::{ElementKey, Event, Registrar};
+use crate::{AssocId, Time};
+use asap::EndpointUnreachable;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a report counts.
+const MEMORY: Duration = Duration::from_secs(10);
+/// Distinct reporters remembered for one element; more tell nothing new.
+const REPORTERS: usize = 64;
+
+/// Who reported an element lately.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    by: BTreeMap<AssocId, Time>,
+    probed: Option<Time>,
+}
+
+impl Reports {
+    pub(super) fn len(&self) -> usize {
+        self.by.len()
+    }
+}
+
+impl Registrar {
+    /// ENDPOINT_UNREACHABLE.
+    pub(super) fn report_received(&mut self, now: Time, assoc: AssocId, report: EndpointUnreachable) {
+        self.counters.reports += 1;
+        let key = ElementKey::new(&report.handle, report.id);
+        let room = self.reports.len() < self.config.limits.reported_elements;
+        if self.element(&key).is_none() || !(room || self.reports.contains_key(&key)) {
+            self.counters.reports_ignored += 1;
+            return;
+        }
+        let reports = self.reports.entry(key.clone()).or_default();
+        if reports.by.len() < REPORTERS || reports.by.contains_key(&assoc) {
+            reports.by.insert(assoc, now);
+        }
+        let pause = self.config.timers.keep_alive_interval;
+        let probe = reports.probed.is_none_or(|probed| probed + pause <= now);
+        if probe {
+            reports.probed = Some(now);
+        }
+        self.timers.set(Timer::Reports(key.clone()), now + MEMORY);
+        self.judge_reports(now, &key);
+        if probe {
+            self.probe(now, key);
+        }
+    }
+
+    /// Forgets what is too old, and judges anew.
+    pub(super) fn reports_timeout(&mut self, now: Time, key: ElementKey) {
+        self.judge_reports(now, &key);
+        match self.reports.get(&key).and_then(|reports| reports.by.values().min()) {
+            Some(oldest) => self.timers.set(Timer::Reports(key), *oldest + MEMORY),
+            None => self.forget_reports(&key),
+        }
+    }
+
+    fn judge_reports(&mut self, now: Time, key: &ElementKey) {
+        let Some(reports) = self.reports.get_mut(key) else { return };
+        reports.by.retain(|_, at| *at + MEMORY > now);
+        let many = reports.by.len() > self.config.timers.max_bad_pe_report as usize;
+        self.suspect(key, many);
+    }
+
+    fn suspect(&mut self, key: &ElementKey, suspect: bool) {
+        let state = self.handlespace.state(&key.handle, key.id);
+        if state.is_some_and(|state| state.suspect != suspect) {
+            self.handlespace.set_suspect(&key.handle, key.id, suspect);
+            let (handle, id) = (key.handle.clone(), key.id);
+            self.events.push_back(Event::ElementSuspected { handle, id, suspect });
+        }
+    }
+
+    /// A registration, or the end of one, makes all reports void.
+    pub(super) fn forget_reports(&mut self, key: &ElementKey) {
+        if self.reports.remove(key).is_some() {
+            self.timers.cancel(&Timer::Reports(key.clone()));
+            self.suspect(key, false);
+        }
+    }
+}

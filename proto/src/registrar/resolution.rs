@@ -1,0 +1,74 @@
+//! Handle resolution (RFC 5352 §3.3).
+
+use super::Registrar;
+use crate::AssocId;
+use asap::{HandleResolution, HandleResolutionResponse};
+use params::{CauseCode, Policy, PoolElement, PoolHandle, Transport};
+
+impl Registrar {
+    /// ASAP_HANDLE_RESOLUTION.
+    pub(super) fn resolution_received(&mut self, assoc: AssocId, request: HandleResolution) {
+        self.counters.resolutions += 1;
+        let Some(association) = self.associations.get(assoc) else { return };
+        let loopback = association.is_loopback();
+        let policy = self.handlespace.pool(&request.handle).map(|pool| pool.policy().clone());
+        let count = policy.as_ref().map_or(0, |policy| self.answer_size(policy, request.items));
+        let mut elements = self.handlespace.select(&request.handle, Some(count), &mut self.rng);
+        let elements = elements.drain(..).filter_map(|element| visible(element, loopback)).collect();
+        let response = self.answer(request.handle, policy, elements);
+        self.send_asap(assoc, &response.into());
+    }
+
+    /// How many elements to list: all of a small pool, a few of a weighted one, or what the client asks for
+    /// (ambiguities ).
+    fn answer_size(&self, policy: &Policy, wanted: Option<u32>) -> usize {
+        let limits = &self.config.limits;
+        match (wanted.unwrap_or(0), policy) {
+            (
+                0,
+                Policy::WeightedRoundRobin { .. }
+                | Policy::WeightedRandom { .. }
+                | Policy::WeightedRandomDpf { .. }
+                | Policy::RandomizedLeastUsed { .. },
+            ) => limits.weighted_items,
+            (0, _) => limits.resolution_items,
+            (wanted, _) => usize::try_from(wanted).unwrap_or(usize::MAX).min(limits.resolution_items),
+        }
+    }
+
+    /// The policy is always there: Round Robin need not be, but rsplib wants it.
+    fn answer(
+        &mut self,
+        handle: PoolHandle,
+        policy: Option<Policy>,
+        elements: Vec<PoolElement>,
+    ) -> HandleResolutionResponse {
+        let mut response =
+            HandleResolutionResponse { accepted: false, handle, policy, elements, error: None };
+        response.cut_to(self.config.limits.resolution_bytes);
+        if response.elements.is_empty() {
+            self.counters.resolutions_unknown += 1;
+            response.policy = None;
+            response.error = Some(CauseCode::UNKNOWN_POOL_HANDLE.into());
+        }
+        response
+    }
+}
+
+/// An element as a client sees it: without its ASAP transport (ambiguity A-10), and with loopback addresses only
+/// if the client is on this host (design D2).
+fn visible(element: &PoolElement, loopback: bool) -> Option<PoolElement> {
+    let mut element = PoolElement { asap_transport: None, ..element.clone() };
+    let reachable = match &mut element.user_transport {
+        Transport::Sctp(sctp) => {
+            sctp.addresses.retain(|address| loopback || !address.is_loopback());
+            !sctp.addresses.is_empty()
+        }
+        Transport::Tcp(tcp) => loopback || !tcp.address.is_loopback(),
+        Transport::Udp(udp) => loopback || !udp.address.is_loopback(),
+        Transport::UdpLite(udp_lite) => loopback || !udp_lite.address.is_loopback(),
+        Transport::Dccp(dccp) => loopback || !dccp.address.is_loopback(),
+        Transport::Opaque(_) => true,
+    };
+    reachable.then_some(element)
+}

@@ -1,0 +1,120 @@
+//! Serving and reading tables, page by page (RFC 5353 §3.2.3, ambiguities ).
+
+use super::timers::Timer;
+use super::{ElementKey, Registrar, State};
+use crate::{AssocId, Time};
+use enrp::{Body, HandleTableRequest, HandleTableResponse, PoolEntry};
+use params::{PoolElement, PoolHandle, RegistrarId};
+
+/// A table that is being served: where the next page begins.
+#[derive(Debug)]
+pub(super) struct TableSession {
+    last: ElementKey,
+    expires: Time,
+}
+
+impl Registrar {
+    /// HANDLE_TABLE_REQUEST: the first or the next page of the whole table, or of our own elements.
+    pub(super) fn table_request_received(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        sender: RegistrarId,
+        request: HandleTableRequest,
+    ) {
+        self.counters.table_requests += 1;
+        let key = (assoc, request.own_children_only);
+        let session = self.table_sessions.remove(&key).filter(|session| session.expires > now);
+        let full = self.table_sessions.len() >= self.config.limits.table_sessions;
+        if self.state != State::Running || full {
+            self.counters.table_requests_rejected += 1;
+            let rejection = HandleTableResponse { rejected: true, more: false, entries: Vec::new() };
+            return self.send_enrp(assoc, sender, Body::HandleTableResponse(rejection));
+        }
+        let last = session.as_ref().map(|session| (&session.last.handle, session.last.id));
+        let room = self.config.limits.table_response_bytes;
+        let (entries, next) = if request.own_children_only {
+            page(self.handlespace.owned_after(self.id, last), room)
+        } else {
+            page(self.handlespace.elements_after(last), room)
+        };
+        let more = next.is_some();
+        if let Some(last) = next {
+            let expires = now + self.config.timers.max_time_no_response;
+            self.table_sessions.insert(key, TableSession { last, expires });
+            self.timers.set(Timer::TableSession, expires);
+        }
+        let response = HandleTableResponse { rejected: false, more, entries };
+        self.send_enrp(assoc, sender, Body::HandleTableResponse(response));
+    }
+
+    /// Drops sessions that were not continued in time.
+    pub(super) fn table_session_timeout(&mut self, now: Time) {
+        self.table_sessions.retain(|_, session| session.expires > now);
+        if let Some(next) = self.table_sessions.values().map(|session| session.expires).min() {
+            self.timers.set(Timer::TableSession, next);
+        }
+    }
+
+    /// HANDLE_TABLE_RESPONSE: to our start, to a resynchronisation, or to nothing that we asked.
+    pub(super) fn table_response_received(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        sender: RegistrarId,
+        response: HandleTableResponse,
+    ) {
+        let HandleTableResponse { rejected, more, entries } = response;
+        // More to come after nothing would never end (ambiguity A-21).
+        let more = more && !entries.is_empty();
+        if self.startup.downloads_from(sender) {
+            self.transfer(now, entries);
+            self.startup_table_received(now, assoc, sender, rejected, more);
+        } else if self.resynchronizations.contains_key(&sender) {
+            self.resynchronize(now, assoc, sender, rejected, more, entries);
+        } else {
+            self.counters.table_responses_ignored += 1;
+        }
+    }
+
+    /// Stores the mentor's entries. What is known of another home came from that home itself meanwhile, and what
+    /// registered here is ours.
+    fn transfer(&mut self, now: Time, entries: Vec<PoolEntry>) {
+        for entry in entries {
+            for element in entry.elements {
+                let known = self.home(&ElementKey::new(&entry.handle, element.id));
+                let nobodys = element.home == self.id || element.home == RegistrarId::NONE;
+                if !nobodys && known.is_none_or(|home| home == element.home) {
+                    self.store_foreign(now, &entry.handle, element);
+                }
+            }
+        }
+    }
+}
+
+/// As many elements as fit, and the last of them if there are more.
+fn page<'a>(
+    elements: impl Iterator<Item = (&'a PoolHandle, &'a PoolElement)>,
+    room: usize,
+) -> (Vec<PoolEntry>, Option<ElementKey>) {
+    /// Header, identifiers.
+    const MESSAGE: usize = 12;
+    /// Header of the Pool Handle, and its padding.
+    const HANDLE: usize = 7;
+    let mut entries: Vec<PoolEntry> = Vec::new();
+    let mut last: Option<ElementKey> = None;
+    let mut used = MESSAGE;
+    for (handle, element) in elements {
+        let same_pool = entries.last().is_some_and(|entry| entry.handle == *handle);
+        used += element.encoded_length() + if same_pool { 0 } else { HANDLE + handle.as_bytes().len() };
+        if used > room && last.is_some() {
+            return (entries, last);
+        }
+        match entries.last_mut().filter(|_| same_pool) {
+            Some(entry) => entry.elements.push(element.clone()),
+            None => entries.push(PoolEntry { handle: handle.clone(), elements: vec![element.clone()] }),
+        }
+        last = Some(ElementKey::new(handle, element.id));
+    }
+    (entries, None)
+}

@@ -1,0 +1,188 @@
+//! Taking over a dead registrar's elements (RFC 5353 §3.5, design D3, ambiguities ).
+//!
+//! Whoever finds a peer dead asks all others with INIT_TAKEOVER. If several do, the rule of [`Arbitration`]
+//! decides; who loses acknowledges. So that mostly only one begins, those that would lose wait a little.
+//! Missing acknowledgements delay a takeover, they never stop it. The winner says so with TAKEOVER_SERVER and
+//! claims each element with a keep-alive; each that answers is announced as its own.
+//!
+//! [`Arbitration`]: super::Arbitration
+
+use super::timers::Timer;
+use super::{ElementKey, Event, PeerState, Registrar, State};
+use crate::{AssocId, Time};
+use enrp::{Body, InitTakeover, InitTakeoverAck, TakeoverServer};
+use params::RegistrarId;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often INIT_TAKEOVER is sent to a peer that does not acknowledge (ambiguity A-65).
+const ROUNDS: u32 = 3;
+/// After how many times MAX-TIME-NO-RESPONSE another registrar's takeover is considered failed.
+const WATCHDOG: u32 = 3;
+/// How often claimed elements are probed: a share of the probes that a second allows each time.
+const CLAIM_PACE: Duration = Duration::from_millis(10);
+
+/// An arbitration that this registrar takes part in as initiator.
+#[derive(Debug)]
+pub(super) struct Takeover {
+    /// Who has not acknowledged yet.
+    outstanding: BTreeSet<RegistrarId>,
+    /// How often INIT_TAKEOVER was sent; 0 = waiting whether a better initiator begins.
+    rounds: u32,
+}
+
+impl Registrar {
+    /// The target shows no sign of life: begins an arbitration, unless there is nothing to take over.
+    pub(super) fn take_over(&mut self, now: Time, target: RegistrarId) {
+        if self.state == State::Stopping || self.takeovers.contains_key(&target) {
+            return;
+        }
+        if self.elements_of(target) == 0 {
+            return self.forget_peer(now, target);
+        }
+        let better = |id: &&RegistrarId| self.config.arbitration.wins(**id, self.id);
+        let active = self.peers.iter().filter(|(_, peer)| peer.state == PeerState::Active);
+        let rank = u32::try_from(active.map(|(id, _)| id).filter(better).count()).unwrap_or(u32::MAX);
+        self.takeovers.insert(target, Takeover { outstanding: BTreeSet::new(), rounds: 0 });
+        if rank == 0 {
+            return self.takeover_timeout(now, target);
+        }
+        let answer = self.config.timers.max_time_no_response;
+        self.timers.set(Timer::Takeover(target), now + (answer * rank.min(2 * WATCHDOG)) / 2);
+    }
+
+    /// Sends the next round of INIT_TAKEOVER, or goes on without those that stay silent.
+    pub(super) fn takeover_timeout(&mut self, now: Time, target: RegistrarId) {
+        let connected = self.connected_peers();
+        let Some(takeover) = self.takeovers.get_mut(&target) else { return };
+        let first = takeover.rounds == 0;
+        if first {
+            self.events.push_back(Event::TakeoverStarted { target });
+            takeover.outstanding = connected.iter().map(|(id, _)| *id).filter(|id| *id != target).collect();
+        }
+        if takeover.rounds == ROUNDS || takeover.outstanding.is_empty() {
+            return self.takeover_won(now, target);
+        }
+        takeover.rounds += 1;
+        let outstanding = takeover.outstanding.clone();
+        self.timers.set(Timer::Takeover(target), now + self.config.timers.max_time_no_response);
+        for (id, assoc) in connected {
+            // The first round has a copy for the target: it may live after all (RFC 5353 §2.7).
+            if outstanding.contains(&id) || (first && id == target) {
+                self.send_enrp(assoc, id, Body::InitTakeover(InitTakeover { target }));
+            }
+        }
+    }
+
+    /// INIT_TAKEOVER (RFC 5353 §3.5.1).
+    pub(super) fn init_takeover_received(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        sender: RegistrarId,
+        target: RegistrarId,
+    ) {
+        if target == self.id {
+            return self.presence_to_all();
+        }
+        if let Some(takeover) = self.takeovers.get(&target) {
+            if takeover.rounds > 0 && !self.config.arbitration.wins(sender, self.id) {
+                return;
+            }
+            self.abort_takeover(target, Some(sender));
+        }
+        if let Some(peer) = self.peers.get_mut(&target) {
+            peer.state = PeerState::NotActive;
+            let watchdog = self.config.timers.max_time_no_response * WATCHDOG;
+            self.timers.set(Timer::Peer(target), now + watchdog);
+        }
+        self.send_enrp(assoc, sender, Body::InitTakeoverAck(InitTakeoverAck { target }));
+    }
+
+    /// INIT_TAKEOVER_ACK: no objection of this peer.
+    pub(super) fn takeover_acknowledged(&mut self, now: Time, peer: RegistrarId, target: RegistrarId) {
+        let Some(takeover) = self.takeovers.get_mut(&target) else { return };
+        if takeover.outstanding.remove(&peer) && takeover.outstanding.is_empty() {
+            self.takeover_won(now, target);
+        }
+    }
+
+    /// A peer is not there to acknowledge anything any more.
+    pub(super) fn takeover_lost_peer(&mut self, now: Time, id: RegistrarId) {
+        let targets: Vec<RegistrarId> = self.takeovers.keys().copied().collect();
+        for target in targets {
+            self.takeover_acknowledged(now, id, target);
+        }
+    }
+
+    /// The target gave a sign of life: no takeover.
+    pub(super) fn takeover_target_lives(&mut self, target: RegistrarId) {
+        self.abort_takeover(target, None);
+    }
+
+    fn abort_takeover(&mut self, target: RegistrarId, winner: Option<RegistrarId>) {
+        let Some(takeover) = self.takeovers.remove(&target) else { return };
+        self.timers.cancel(&Timer::Takeover(target));
+        if takeover.rounds > 0 {
+            self.events.push_back(Event::TakeoverAborted { target, winner });
+        }
+    }
+
+    /// Takes over (RFC 5353 §3.5.2): says so, and claims the elements one after the other.
+    fn takeover_won(&mut self, now: Time, target: RegistrarId) {
+        self.takeovers.remove(&target);
+        self.timers.cancel(&Timer::Takeover(target));
+        self.counters.takeovers_won += 1;
+        self.forget_peer(now, target);
+        for (id, assoc) in self.connected_peers() {
+            self.send_enrp(assoc, id, Body::TakeoverServer(TakeoverServer { target }));
+        }
+        let elements = self.keys_of(target);
+        for key in &elements {
+            self.change_home(key, self.id);
+            self.claim(now, key.clone());
+        }
+        let winner = self.id;
+        self.events.push_back(Event::TakeoverCompleted { target, winner, elements: elements.len() });
+    }
+
+    /// TAKEOVER_SERVER: the sender is the home of the target's elements from now on.
+    pub(super) fn takeover_server_received(&mut self, now: Time, sender: RegistrarId, target: RegistrarId) {
+        if target != self.id {
+            self.abort_takeover(target, Some(sender));
+            self.forget_peer(now, target);
+        }
+        let elements = self.keys_of(target);
+        for key in &elements {
+            self.disown(key);
+            self.change_home(key, sender);
+        }
+        self.events.push_back(Event::TakeoverCompleted { target, winner: sender, elements: elements.len() });
+        if target == self.id {
+            self.presence_to_all();
+        }
+    }
+
+    /// Makes an element ours that does not know it yet: it is told in its turn.
+    pub(super) fn claim(&mut self, now: Time, key: ElementKey) {
+        self.own(now, &key, None, true);
+        self.claims.push_back(key);
+        if self.timers.at(&Timer::Claims).is_none() {
+            self.timers.set(Timer::Claims, now);
+        }
+    }
+
+    /// Tells the next claimed elements of their new home, as many as the budget of probes allows.
+    pub(super) fn claim_next(&mut self, now: Time) {
+        let share = self.config.limits.probes_per_second as f64 * CLAIM_PACE.as_secs_f64();
+        for _ in 0..(share as usize).max(1) {
+            let Some(key) = self.claims.pop_front() else { return };
+            if self.owned.get(&key).is_some_and(|owned| owned.claimed) {
+                self.probe(now, key);
+            }
+        }
+        if !self.claims.is_empty() {
+            self.timers.set(Timer::Claims, now + CLAIM_PACE);
+        }
+    }
+}

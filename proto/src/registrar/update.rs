@@ -1,0 +1,78 @@
+//! Changes of the handlespace, told and heard (RFC 5353 §3.3).
+
+use super::association::Replaces;
+use super::{ElementKey, Registrar, RemovalReason};
+use crate::{AssocId, Time};
+use enrp::{Body, HandleUpdate, UpdateAction};
+use params::{CauseCode, PoolElement, RegistrarId};
+
+impl Registrar {
+    /// Tells all peers of an element of ours (RFC 5353 §3.3.1).
+    pub(super) fn announce_added(&mut self, key: &ElementKey) {
+        if let Some(element) = self.element(key).cloned() {
+            self.announce(UpdateAction::ADD_PE, key, element);
+        }
+    }
+
+    /// Tells all peers that an element is gone (RFC 5353 §3.3.2). Its home tells whose it was: ours, or that of
+    /// another registrar that is to verify it.
+    pub(super) fn announce_removed(&mut self, key: &ElementKey, element: PoolElement) {
+        self.announce(UpdateAction::DEL_PE, key, element);
+    }
+
+    fn announce(&mut self, action: UpdateAction, key: &ElementKey, element: PoolElement) {
+        let update = Body::HandleUpdate(HandleUpdate { action, handle: key.handle.clone(), element });
+        let Some(bytes) = self.encode_enrp(RegistrarId::NONE, update) else { return };
+        for (_, assoc) in self.connected_peers() {
+            self.counters.updates_sent += 1;
+            self.associations.send(assoc, bytes.clone(), Some(Replaces::Update(key.clone())));
+        }
+    }
+
+    /// HANDLE_UPDATE.
+    pub(super) fn update_received(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        sender: RegistrarId,
+        update: HandleUpdate,
+    ) {
+        self.counters.updates_received += 1;
+        let key = ElementKey::new(&update.handle, update.element.id);
+        match update.action {
+            UpdateAction::ADD_PE => self.added_by_peer(now, assoc, sender, update),
+            UpdateAction::DEL_PE => self.removed_by_peer(now, sender, key, update.element.home),
+            _ => {
+                self.counters.updates_ignored += 1;
+                self.send_enrp_error(assoc, sender, CauseCode::INVALID_VALUES);
+            }
+        }
+    }
+
+    /// Only the owner announces, and nobody tells us what is ours (ambiguity A-62).
+    fn added_by_peer(&mut self, now: Time, assoc: AssocId, sender: RegistrarId, update: HandleUpdate) {
+        let home = update.element.home;
+        if home != sender {
+            self.counters.updates_ignored += 1;
+            if home != self.id {
+                self.send_enrp_error(assoc, sender, CauseCode::INVALID_VALUES);
+            }
+            return;
+        }
+        self.store_foreign(now, &update.handle, update.element);
+    }
+
+    /// A removal by a former owner that does not know of the new one is void; one by a registrar that could not
+    /// reach an element that it knows to be another's is verified by the owner (ambiguity A-63).
+    fn removed_by_peer(&mut self, now: Time, sender: RegistrarId, key: ElementKey, home: RegistrarId) {
+        let Some(owner) = self.home(&key) else { return };
+        if owner == self.id {
+            return self.verify(now, key);
+        }
+        if owner != sender && owner != home {
+            self.counters.updates_ignored += 1;
+            return;
+        }
+        self.remove(now, &key, RemovalReason::RemovedByPeer);
+    }
+}

@@ -1,0 +1,10 @@
+//! The registrar machine, one procedure after the other, on a small network in virtual time.
+
+// Helpers of tests are not seen as tests.
+#![allow(clippy::unwrap_used)]
+
+mod network;
+
+mod peers;
+mod registration;
+mod takeover;

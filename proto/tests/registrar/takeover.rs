@@ -1,0 +1,297 @@
+//! RFC 5353 §3.5: takeover of a dead registrar.
+
+use crate::network::{Network, element, endpoint, ip, ms, pool};
+use enrp::Body;
+use params::RegistrarId;
+use rserpool_proto::registrar::{Arbitration, Event, PeerState, RemovalReason};
+use rserpool_proto::{Channel, Transmit};
+
+fn completed(target: u32, winner: u32, elements: usize) -> Event {
+    Event::TakeoverCompleted { target: RegistrarId(target), winner: RegistrarId(winner), elements }
+}
+
+/// How many messages with this body left these registrars.
+fn sent(network: &Network, wanted: impl Fn(&Body) -> bool) -> usize {
+    let bodies = network.transcript.iter().filter_map(|(_, _, transmit)| match transmit {
+        Transmit::Send { ppid: rserpool_proto::PPID_ENRP, bytes, .. } => {
+            enrp::decode(bytes, RegistrarId::NONE).message.ok().map(|message| message.body)
+        }
+        _ => None,
+    });
+    bodies.filter(|body| wanted(body)).count()
+}
+
+// ENRP-3.5.1-10, ENRP-3.5.2-04, ENRP-3.5.2-05: without other peers the survivor wins at once and claims the elements.
+#[test]
+fn the_survivor_of_two_takes_over_within_a_second() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.add_element(12, 1);
+    network.run(ms(50));
+    assert_eq!(network.table(2), [(11, 1), (12, 1)]);
+
+    network.kill(1);
+    let took = network.run_until(ms(1000), |network| network.table(2) == [(11, 2), (12, 2)]);
+    assert!(took < ms(1000), "{took:?}");
+    assert!(network.events(2).contains(&&completed(1, 2, 2)));
+    network.run(ms(100));
+    for host in [11, 12] {
+        assert_eq!(network.client(host).home, Some(RegistrarId(2)), "told by a keep-alive with H");
+    }
+    network.run(ms(5000));
+    assert_eq!(network.table(2), [(11, 2), (12, 2)], "they answer, they stay");
+}
+
+// ENRP-3.5.1-06, ENRP-3.5.1-08 under the rule of design D3: of all survivors the lowest identifier wins, alone.
+#[test]
+fn the_lowest_identifier_wins_among_three_and_five() {
+    for count in [3, 5] {
+        let mut network = Network::of_registrars(count);
+        network.add_element(11, count);
+        network.run(ms(50));
+        network.kill(count);
+        network.run(ms(3000));
+        for survivor in 1..count {
+            assert_eq!(network.table(survivor), [(11, 1)], "as registrar {survivor} of {count} sees it");
+            assert!(network.events(survivor).contains(&&completed(count.into(), 1, 1)));
+            let now = network.now;
+            let known: Vec<u32> =
+                network.registrar(survivor).peers(now).iter().map(|peer| peer.id.0).collect();
+            assert!(!known.contains(&count.into()), "{known:?}");
+        }
+        assert_eq!(network.client(11).home, Some(RegistrarId(1)));
+    }
+}
+
+// ENRP-3.5.1-06: the RFC's own rule, where configured.
+#[test]
+fn the_largest_identifier_wins_by_rfc5353() {
+    let mut network = Network::new();
+    for host in 1..=3 {
+        let peers: Vec<u8> = (1..=3).filter(|peer| *peer != host).collect();
+        let mut config = Network::config(host, &peers);
+        config.arbitration = Arbitration::Rfc5353;
+        network.start_with(host, config);
+    }
+    network.run(ms(3000));
+    network.add_element(11, 1);
+    network.run(ms(50));
+    network.kill(1);
+    network.run(ms(3000));
+    assert_eq!((network.table(2), network.table(3)), (vec![(11, 3)], vec![(11, 3)]));
+}
+
+// ENRP-3.5.1-06, -07, -08, A-64: two initiators at once; the lower ignores the higher, the higher gives way.
+#[test]
+fn simultaneous_initiators_have_one_winner() {
+    let mut network = Network::of_registrars(2);
+    network.add_client(3);
+    network.add_client(4);
+    // Two peers played by hand: 4 owns an element and falls silent, 3 wants to take it over as well.
+    let three = [network.dial(3, 1, Channel::Enrp), network.dial(3, 2, Channel::Enrp)];
+    let four = [network.dial(4, 1, Channel::Enrp), network.dial(4, 2, Channel::Enrp)];
+    for assoc in three {
+        network.tell_peer(3, assoc, presence());
+    }
+    let owned = params::PoolElement { home: RegistrarId(4), ..element(11) };
+    for assoc in four {
+        let (handle, element) = (pool(), owned.clone());
+        network.tell_peer(
+            4,
+            assoc,
+            enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle, element },
+        );
+    }
+    network.run(ms(10));
+    network.kill(4);
+    // Registrar 1 has lost the target and asks; 3 does not acknowledge, it asks too.
+    let asked = |network: &mut Network| {
+        let asks = |body: &Body| matches!(body, Body::InitTakeover(init) if init.target == RegistrarId(4));
+        network.client(3).enrp.iter().any(|(_, message)| asks(&message.body))
+    };
+    network.run_until(ms(2000), asked);
+    for assoc in three {
+        network.tell_peer(3, assoc, enrp::InitTakeover { target: RegistrarId(4) });
+    }
+    network.run(ms(50));
+    let answers = |network: &mut Network, from: u32| {
+        let acks = |message: &enrp::Message| {
+            message.sender == RegistrarId(from) && matches!(message.body, Body::InitTakeoverAck(_))
+        };
+        network.client(3).enrp.iter().filter(|(_, message)| acks(message)).count()
+    };
+    assert_eq!(answers(&mut network, 1), 0, "the lower identifier ignores the higher");
+    assert_eq!(answers(&mut network, 2), 1, "who does not initiate acknowledges");
+    for assoc in three {
+        network.tell_peer(3, assoc, enrp::InitTakeoverAck { target: RegistrarId(4) });
+    }
+    network.run(ms(20));
+    assert!(network.events(1).contains(&&completed(4, 1, 1)));
+    assert!(network.events(2).contains(&&completed(4, 1, 1)));
+}
+
+fn presence() -> enrp::Presence {
+    enrp::Presence { reply_required: false, checksum: None, information: None }
+}
+
+// ENRP-3.5.1-12, A-65: the winner dies before it takes over; the others do it a little later.
+#[test]
+fn a_dying_winner_orphans_nobody() {
+    let mut network = Network::of_registrars(4);
+    network.add_element(11, 4);
+    network.run(ms(50));
+    network.kill(4);
+    let started = |network: &mut Network| {
+        network.event_at(1, |event| matches!(event, Event::TakeoverStarted { .. })).is_some()
+    };
+    network.run_until(ms(2000), started);
+    network.kill(1);
+    network.run(ms(5000));
+    assert_eq!(network.table(2), [(11, 2)]);
+    assert_eq!(network.table(3), [(11, 2)]);
+    assert_eq!(network.client(11).home, Some(RegistrarId(2)));
+}
+
+// ENRP-3.5.1-12, A-65: a peer that never acknowledges delays, three rounds, and no longer.
+#[test]
+fn a_missing_acknowledgement_does_not_block() {
+    let mut network = Network::of_registrars(2);
+    network.add_client(3);
+    let assoc = network.dial(3, 1, Channel::Enrp);
+    network.add_element(11, 2);
+    network.tell_peer(3, assoc, presence());
+    network.run(ms(50));
+    network.kill(2);
+    for _ in 0..40 {
+        // It lives, but says nothing about the takeover.
+        network.run(ms(100));
+        network.tell_peer(3, assoc, presence());
+    }
+    assert_eq!(network.table(1), [(11, 1)]);
+    let asks = network.client(3).enrp.iter().filter(|(_, m)| matches!(m.body, Body::InitTakeover(_))).count();
+    assert_eq!(asks, 3);
+}
+
+// ENRP-3.5.1-04, -05, -11: a false alarm; the target says that it lives, and nothing is taken over.
+#[test]
+fn a_living_target_stops_the_arbitration() {
+    let mut network = Network::of_registrars(3);
+    network.add_element(11, 3);
+    network.add_client(9);
+    let assoc = network.dial(9, 3, Channel::Enrp);
+    network.run(ms(20));
+    let before = network.client(9).enrp.len();
+    network.tell_peer(9, assoc, enrp::InitTakeover { target: RegistrarId(3) });
+    network.run(ms(10));
+    assert!(
+        network.client(9).enrp[before..].iter().any(|(_, m)| matches!(m.body, Body::Presence(_))),
+        "the target announces its presence to all peers"
+    );
+    // Registrar 1 hears of a takeover by somebody else and stands back until the target is heard again.
+    let other = network.dial(9, 1, Channel::Enrp);
+    network.tell_peer(9, other, enrp::InitTakeover { target: RegistrarId(3) });
+    network.run(ms(5));
+    let state = |network: &mut Network| {
+        let now = network.now;
+        network.registrar(1).peers(now).iter().find(|peer| peer.id.0 == 3).map(|peer| peer.state)
+    };
+    assert_eq!(state(&mut network), Some(PeerState::NotActive));
+    network.run(ms(500));
+    // ENRP-3.5.1-14
+    assert_eq!(state(&mut network), Some(PeerState::Active));
+    assert_eq!(sent(&network, |body| matches!(body, Body::TakeoverServer(_))), 0);
+    assert_eq!(network.table(1), [(11, 3)]);
+}
+
+// ENRP-3.5.2-07: claimed elements that do not answer are removed everywhere.
+#[test]
+fn elements_that_died_with_their_registrar_are_removed() {
+    let mut network = Network::of_registrars(3);
+    network.add_element(11, 3);
+    network.add_element(12, 3);
+    network.run(ms(50));
+    network.kill(3);
+    network.kill(11);
+    network.run(ms(3000));
+    for survivor in [1, 2] {
+        assert_eq!(network.table(survivor), [(12, 1)]);
+    }
+    let why = network.events(1).iter().find_map(|event| match event {
+        Event::ElementRemoved { id, why, .. } if id.0 == 11 => Some(*why),
+        _ => None,
+    });
+    assert_eq!(why, Some(RemovalReason::KeepAliveFailed));
+}
+
+// ENRP-3.5.2-10, A-68: who learns that it was taken over gives up its elements, and stays in service.
+#[test]
+fn who_was_taken_over_by_mistake_gives_way() {
+    let mut network = Network::of_registrars(2);
+    let assoc = network.add_element(11, 2);
+    network.add_client(9);
+    let nine = network.dial(9, 2, Channel::Enrp);
+    network.tell_peer(9, nine, enrp::TakeoverServer { target: RegistrarId(2) });
+    network.run(ms(5));
+    assert_eq!(network.table(2), [(11, 9)]);
+    let seen = network.client(9).enrp.iter().filter(|(_, m)| matches!(m.body, Body::Presence(_))).count();
+    assert!(seen >= 1, "PRESENCE to all peers");
+    // An element that registers again is its own again.
+    network.register(11, assoc, element(11));
+    network.run(ms(20));
+    assert_eq!((network.table(1), network.table(2)), (vec![(11, 2)], vec![(11, 2)]));
+}
+
+// ENRP-3.5.2-10, ENRP-3.6.3-10: a network that was cut in two and healed agrees again, and loses no element.
+#[test]
+fn a_registrar_that_returns_from_a_partition_agrees_again() {
+    let mut network = Network::of_registrars(3);
+    network.add_element(11, 3);
+    network.add_element(12, 1);
+    network.run(ms(50));
+    // Registrar 3 and its element 11 on one side, the rest on the other.
+    for (a, b) in [(1, 3), (2, 3), (1, 11), (2, 11), (3, 12)] {
+        network.cut(a, b);
+    }
+    network.run(ms(5000));
+    assert_eq!(network.table(1), [(12, 1)], "claimed, did not answer, removed");
+    assert_eq!(network.table(3), [(11, 3)], "the same on the other side");
+    for (a, b) in [(1, 3), (2, 3), (1, 11), (2, 11), (3, 12)] {
+        network.heal(a, b);
+    }
+    network.run(ms(10_000));
+    for registrar in [1, 2, 3] {
+        assert_eq!(network.table(registrar), [(11, 3), (12, 1)], "as registrar {registrar} sees it");
+    }
+}
+
+// A-68, design D3: both sides of a cut could reach the element; after healing one owner is left, the same for all.
+#[test]
+fn an_element_that_both_sides_own_has_one_home_after_healing() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 2);
+    network.run(ms(50));
+    network.cut(1, 2);
+    network.run(ms(3000));
+    assert_eq!((network.table(1), network.table(2)), (vec![(11, 1)], vec![(11, 2)]));
+    network.heal(1, 2);
+    network.run(ms(10_000));
+    assert_eq!((network.table(1), network.table(2)), (vec![(11, 1)], vec![(11, 1)]));
+    assert_eq!(network.client(11).home, Some(RegistrarId(1)));
+}
+
+// Design §6: the same seeds give the same run, byte for byte.
+#[test]
+fn a_run_can_be_repeated() {
+    let run = || {
+        let mut network = Network::of_registrars(3);
+        network.add_element(11, 3);
+        network.add_element(12, 2);
+        network.kill(3);
+        network.run(ms(3000));
+        network.transcript
+    };
+    let first = run();
+    assert!(first.len() > 100);
+    assert_eq!(first, run());
+    let _ = (endpoint(1, Channel::Asap), ip(1));
+}
