@@ -1,0 +1,332 @@
+//! Registration and de-registration (RFC 5352 §3.1, §3.2).
+
+use super::*;
+use rserpool_proto::endpoint::{CommandError, RegisterError};
+
+fn registration_message(policy: Policy) -> asap::Message {
+    asap::Registration {
+        handle: pool(),
+        element: PoolElement {
+            id: PeIdentifier(0x11),
+            home: RegistrarId::NONE,
+            life: RegistrationLife(300),
+            user_transport: Transport::Sctp(SctpTransport {
+                port: 7000,
+                transport_use: TransportUse::DATA_AND_CONTROL,
+                addresses: vec![IpAddr::from([10, 0, 0, 99])],
+            }),
+            policy,
+            asap_transport: None,
+        },
+    }
+    .into()
+}
+
+fn deregistration() -> asap::Message {
+    asap::Deregistration { handle: pool(), id: PeIdentifier(0x11) }.into()
+}
+
+// ASAP-3.1-01, -03, -05, -06, -08, -10, -12, -13, -15, -18, -19, ASAP-6.1-02: hunt, then a registration with the
+// association's own addresses and our listening port, the life in seconds, no ASAP transport.
+#[test]
+fn an_element_registers_with_its_own_endpoint() {
+    let mut script = Script::new(config(1));
+    let element = script.machine.register(script.now, registration()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    assert_eq!(script.out(), [Out::Asap(home, registration_message(Policy::RoundRobin))]);
+    script.grant(home);
+    assert_eq!(
+        script.events(),
+        [
+            Event::RegistrarConnected { remote: vec![registrar(1)] },
+            Event::Registered { element, id: PeIdentifier(0x11), home: None, warning: None },
+        ]
+    );
+    script.pass(Duration::from_secs(10));
+    assert_eq!(script.out(), [], "T2 has stopped");
+}
+
+// ASAP-3.1-07: random identifiers, never zero, never twice.
+#[test]
+fn identifiers_are_random() {
+    let mut script = Script::new(config(0));
+    for _ in 0..1000 {
+        script.machine.register(script.now, Registration { id: None, ..registration() }).unwrap();
+    }
+}
+
+// ASAP-3.1-24, ASAP-3.1-25, ASAP-3.1-23, ASAP-3.1-09, ASAP-7.1-04: T4 is life - 20 s, at most a tenth earlier.
+#[test]
+fn an_element_registers_again_before_its_life_ends() {
+    let (mut script, home) = Script::registered();
+    for _ in 0..3 {
+        let (after, out) = script.pass_until_out();
+        assert!((252..=280).contains(&after.as_secs()), "{after:?}");
+        assert_eq!(out, [Out::Asap(home, registration_message(Policy::RoundRobin))]);
+        script.grant(home);
+        assert_eq!(script.events(), [], "nothing new to tell");
+    }
+}
+
+// never-ending life is -1; rsplib's unit is milliseconds.
+#[test]
+fn registration_life_on_the_wire() {
+    for (life, in_milliseconds, expected) in
+        [(None, false, -1), (Some(90), false, 90), (Some(90), true, 90_000), (None, true, -1)]
+    {
+        let mut script = Script::new(Config { life_in_milliseconds: in_milliseconds, ..config(1) });
+        let life = life.map(Duration::from_secs);
+        script.machine.register(script.now, Registration { life, ..registration() }).unwrap();
+        let home = script.expect_connect();
+        script.up(home, registrar(1));
+        let out = script.out();
+        let [Out::Asap(_, asap::Message::Registration(registration))] = out.as_slice() else {
+            panic!("{out:?}")
+        };
+        assert_eq!(registration.element.life, RegistrationLife(expected));
+    }
+}
+
+// ASAP-3.1-14, ASAP-3.1-16, ASAP-3.1-17: no answer within T2: hunt; the registration goes to the new home.
+#[test]
+fn t2_expires() {
+    let mut script = Script::new(config(2));
+    script.machine.register(script.now, registration()).unwrap();
+    let out = script.out();
+    let [Out::Connect(first, ..), Out::Connect(second, _, remote)] = out.as_slice() else {
+        panic!("{out:?}")
+    };
+    script.up(*first, registrar(1));
+    script.down(*second, DownReason::ConnectFailed("refused".into()));
+    script.out();
+    script.pass(ms(499));
+    assert_eq!(script.out(), []);
+    script.pass(ms(1));
+    let out = script.out();
+    let Some(Out::Connect(other, ..)) = out.iter().find(|out| matches!(out, Out::Connect(..))) else {
+        panic!("{out:?}")
+    };
+    script.up(*other, *remote);
+    let out = script.out();
+    assert!(out.contains(&Out::Asap(*other, registration_message(Policy::RoundRobin))), "{out:?}");
+    assert!(out.contains(&Out::Shutdown(*first)), "{out:?}");
+}
+
+// ASAP-3.1-20, ASAP-3.1-21: a rejection is told at once and not repeated; a change of the policy corrects it.
+#[test]
+fn a_rejection_is_final_until_something_changes() {
+    let mut script = Script::new(config(1));
+    let element = script.machine.register(script.now, registration()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.out();
+    script.events();
+    let error = cause(CauseCode::INCONSISTENT_POLICY);
+    let (handle, id) = (pool(), PeIdentifier(0x11));
+    script.asap(home, asap::RegistrationResponse { rejected: true, handle, id, error: Some(error.clone()) });
+    let error = RegisterError::Rejected(error);
+    assert_eq!(script.events(), [Event::RegistrationFailed { element, error }]);
+    script.pass(Duration::from_secs(3600));
+    assert_eq!(script.out(), []);
+    script.machine.set_policy(script.now, element, Policy::Random).unwrap();
+    assert_eq!(script.out(), [Out::Asap(home, registration_message(Policy::Random))]);
+    script.grant(home);
+    assert!(matches!(script.events().as_slice(), [Event::Registered { .. }]));
+}
+
+// the random identifier is taken: another one. A chosen one is reported.
+#[test]
+fn a_taken_identifier() {
+    for (id, goes_on) in [(None, true), (Some(PeIdentifier(0x11)), false)] {
+        let mut script = Script::new(config(1));
+        script.machine.register(script.now, Registration { id, ..registration() }).unwrap();
+        let home = script.expect_connect();
+        script.up(home, registrar(1));
+        let out = script.out();
+        let [Out::Asap(_, asap::Message::Registration(first))] = out.as_slice() else { panic!("{out:?}") };
+        script.events();
+        let (handle, id) = (pool(), first.element.id);
+        let error = Some(cause(CauseCode::NON_UNIQUE_PE_IDENTIFIER));
+        script.asap(home, asap::RegistrationResponse { rejected: true, handle, id, error });
+        match (script.out().as_slice(), script.events().as_slice()) {
+            ([Out::Asap(_, asap::Message::Registration(second))], []) if goes_on => {
+                assert_ne!(second.element.id, id);
+            }
+            ([], [Event::RegistrationFailed { .. }]) if !goes_on => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+// ASAP-2.2.3-04: granted with a warning: registered, and the warning is told.
+#[test]
+fn a_warning_is_told() {
+    let (mut script, home) = Script::registered();
+    script.pass_until_out();
+    let warning = Some(cause(CauseCode::INVALID_VALUES));
+    let (handle, id) = (pool(), PeIdentifier(0x11));
+    script.asap(home, asap::RegistrationResponse { rejected: false, handle, id, error: warning.clone() });
+    let events = script.events();
+    assert!(
+        matches!(events.as_slice(), [Event::Registered { warning: told, .. }] if *told == warning),
+        "{events:?}"
+    );
+}
+
+// ASAP-3.1-22, ASAP-6.5.2-03, A-48: a change while a registration is outstanding waits for its answer.
+#[test]
+fn one_registration_at_a_time() {
+    let mut script = Script::new(config(1));
+    let element = script.machine.register(script.now, registration()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.out();
+    script.machine.set_policy(script.now, element, Policy::Random).unwrap();
+    assert_eq!(script.out(), []);
+    script.grant(home);
+    assert_eq!(script.out(), [Out::Asap(home, registration_message(Policy::Random))]);
+    script.grant(home);
+    script.grant(home);
+    assert_eq!(script.out(), []);
+    assert_eq!(script.machine.counters().unexpected, 1, "nobody waits for the last one (A-48)");
+}
+
+// ASAP-2.2.4-04, ASAP-3.2-02, A-48: an answer without a question says that the life is over: register again.
+#[test]
+fn an_expired_registration_is_renewed() {
+    let (mut script, home) = Script::registered();
+    script.asap(home, asap::DeregistrationResponse { handle: pool(), id: PeIdentifier(0x11), error: None });
+    assert!(matches!(script.events().as_slice(), [Event::Expired { .. }]));
+    assert_eq!(script.out(), [Out::Asap(home, registration_message(Policy::RoundRobin))]);
+    script.grant(home);
+    assert!(matches!(script.events().as_slice(), [Event::Registered { .. }]));
+}
+
+// ASAP-3.1-26: the home is lost and found: registered again there within a tenth of T2, nothing to tell but that.
+#[test]
+fn a_new_home_gets_the_registration() {
+    let (mut script, home) = Script::registered();
+    script.down(home, DownReason::Unreachable);
+    let attempt = script.expect_connect();
+    script.up(attempt, registrar(1));
+    script.pass(ms(50));
+    assert_eq!(script.out(), [Out::Asap(attempt, registration_message(Policy::RoundRobin))]);
+    script.grant(attempt);
+    assert_eq!(
+        script.events(),
+        [Event::RegistrarLost, Event::RegistrarConnected { remote: vec![registrar(1)] }]
+    );
+}
+
+// RFC 9260 §5.2: the registrar restarted and knows nothing: register again.
+#[test]
+fn a_restarted_registrar_gets_the_registration() {
+    let (mut script, home) = Script::registered();
+    script.input(Input::Restart { assoc: home });
+    script.pass(ms(50));
+    assert_eq!(script.out(), [Out::Asap(home, registration_message(Policy::RoundRobin))]);
+}
+
+// ASAP-3.2-03 to ASAP-3.2-07, ASAP-3.2-10, ASAP-2.2.2-02: deregistration with the same handle and identifier.
+#[test]
+fn an_element_deregisters() {
+    let (mut script, home) = Script::registered();
+    let element = script.machine.register(script.now, Registration { id: None, ..registration() }).unwrap();
+    script.out();
+    script.machine.deregister(script.now, element).unwrap();
+    let out = script.out();
+    let [Out::Asap(assoc, asap::Message::Deregistration(request))] = out.as_slice() else {
+        panic!("{out:?}")
+    };
+    assert_eq!(*assoc, home);
+    let (handle, id) = (request.handle.clone(), request.id);
+    script.asap(home, asap::DeregistrationResponse { handle, id, error: None });
+    assert_eq!(script.events(), [Event::Deregistered { element, error: None }]);
+    assert_eq!(script.machine.deregister(script.now, element), Err(CommandError::Unknown));
+    script.pass(Duration::from_secs(2));
+    assert_eq!(script.out(), [], "T3 has stopped");
+}
+
+// ASAP-3.2-08, ASAP-3.2-09, A-32: no answer: again, and elsewhere; given up after a bounded time.
+#[test]
+fn t3_expires() {
+    let (mut script, home) = Script::registered();
+    let id = script.machine.register(script.now, Registration { id: None, ..registration() }).unwrap();
+    script.out();
+    script.machine.deregister(script.now, id).unwrap();
+    script.out();
+    script.pass(ms(500));
+    let out = script.out();
+    assert!(matches!(out.as_slice(), [Out::Asap(_, asap::Message::Deregistration(_))]), "{out:?}");
+    script.down(home, DownReason::Unreachable);
+    let attempt = script.expect_connect();
+    script.up(attempt, registrar(1));
+    let out = script.out();
+    assert!(
+        matches!(out.as_slice(), [Out::Asap(assoc, asap::Message::Deregistration(_))] if *assoc == attempt)
+    );
+    script.events();
+    script.pass(ms(1000));
+    let error = Some(RegisterError::NoRegistrar);
+    assert_eq!(script.events(), [Event::Deregistered { element: id, error }]);
+}
+
+// ASAP-2.2.4-01, ASAP-3.2-17: a refused deregistration is told.
+#[test]
+fn a_refused_deregistration() {
+    let (mut script, home) = Script::registered();
+    let element =
+        script.machine.register(script.now, Registration { id: Some(PeIdentifier(5)), ..registration() });
+    let element = element.unwrap();
+    script.machine.deregister(script.now, element).unwrap();
+    let error = cause(CauseCode::SECURITY);
+    let (handle, id) = (pool(), PeIdentifier(5));
+    script.asap(home, asap::DeregistrationResponse { handle, id, error: Some(error.clone()) });
+    let error = Some(RegisterError::Rejected(error));
+    assert_eq!(script.events(), [Event::Deregistered { element, error }]);
+}
+
+// What no registration can carry is refused by the command, not on the wire.
+#[test]
+fn impossible_registrations_are_refused() {
+    let mut script = Script::new(config(1));
+    let mut refused = |registration: Registration| {
+        assert!(matches!(script.machine.register(Time::ZERO, registration), Err(CommandError::Invalid(_))));
+    };
+    refused(Registration { handle: PoolHandle::from(""), ..registration() });
+    refused(Registration { handle: PoolHandle::new(vec![b'x'; 65_000]), ..registration() });
+    refused(Registration { life: Some(ms(999)), ..registration() });
+    refused(Registration { id: Some(PeIdentifier(0)), ..registration() });
+    let nowhere = params::TcpTransport { port: 80, address: IpAddr::from([0, 0, 0, 0]) };
+    refused(Registration { transport: ElementTransport::Other(Transport::Tcp(nowhere)), ..registration() });
+    assert_eq!(script.out(), []);
+}
+
+// Design D11: one more than the limit is a clear error.
+#[test]
+fn elements_are_limited() {
+    let mut config = config(1);
+    config.limits.elements = 1;
+    let mut script = Script::new(config);
+    script.machine.register(script.now, registration()).unwrap();
+    let another = Registration { id: None, ..registration() };
+    assert_eq!(script.machine.register(script.now, another), Err(CommandError::Limit("elements")));
+}
+
+// ASAP-6.2-01: a shutdown deregisters, then leaves the registrar.
+#[test]
+fn shutdown_deregisters_and_leaves() {
+    let (mut script, home) = Script::registered();
+    script.machine.shutdown(script.now);
+    assert_eq!(script.out(), [Out::Asap(home, deregistration())]);
+    assert_eq!(script.machine.register(script.now, registration()), Err(CommandError::ShuttingDown));
+    script.asap(home, asap::DeregistrationResponse { handle: pool(), id: PeIdentifier(0x11), error: None });
+    assert_eq!(script.out(), [Out::Shutdown(home)]);
+    assert!(matches!(script.events().as_slice(), [Event::Deregistered { error: None, .. }]));
+    assert!(!script.machine.is_drained());
+    script.down(home, DownReason::Shutdown);
+    assert!(script.machine.is_drained());
+    assert_eq!(script.out(), [], "no hunt any more");
+    assert_eq!(script.machine.poll_timeout(), None);
+}

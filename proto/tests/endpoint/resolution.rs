@@ -1,0 +1,236 @@
+//! Handle resolution, its retransmission, and the cache (RFC 5352 §3.3, §3.7.2).
+
+use super::*;
+use rserpool_proto::endpoint::{CommandError, RequestId, Resolution, ResolveError, ResolveOptions};
+
+const UNCACHED: ResolveOptions = ResolveOptions { items: None, uncached: true };
+
+impl Script {
+    fn resolve(&mut self, options: ResolveOptions) -> RequestId {
+        self.machine.resolve(self.now, pool(), options).unwrap()
+    }
+
+    /// A pool user with a home.
+    fn user() -> (Self, AssocId) {
+        let mut script = Self::new(config(1));
+        script.resolve(UNCACHED);
+        let home = script.expect_connect();
+        script.up(home, registrar(1));
+        script.refuse(home, CauseCode::UNKNOWN_POOL_HANDLE);
+        script.out();
+        script.events();
+        (script, home)
+    }
+}
+
+fn ids(event: &Event) -> Vec<u32> {
+    match event {
+        Event::Resolved { result: Ok(resolution), .. } => {
+            resolution.elements.iter().map(|element| element.id.0).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+// ASAP-3.3-01, -02, -06, -09, -10, ASAP-6.9-02: the hunt first, then the request; the answer reaches the user.
+#[test]
+fn a_handle_is_resolved() {
+    let mut script = Script::new(config(1));
+    let request = script.resolve(ResolveOptions::default());
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))]);
+    script.answer(home, [1, 2]);
+    let resolution = Resolution { policy: Policy::RoundRobin, elements: vec![element(1), element(2)] };
+    assert_eq!(script.events()[1..], [Event::Resolved { request, result: Ok(resolution) }]);
+    script.pass(Duration::from_secs(1));
+    assert_eq!(script.out(), [], "T1 has stopped");
+}
+
+// ASAP-2.2.6-08: the operation error makes the answer negative, with or without elements, and says why.
+#[test]
+fn negative_answers() {
+    for (code, expected) in [
+        (CauseCode::UNKNOWN_POOL_HANDLE, ResolveError::UnknownPool),
+        (CauseCode::LACK_OF_RESOURCES, ResolveError::Refused(cause(CauseCode::LACK_OF_RESOURCES))),
+    ] {
+        let (mut script, home) = Script::user();
+        let request = script.resolve(ResolveOptions::default());
+        script.refuse(home, code);
+        assert_eq!(script.events(), [Event::Resolved { request, result: Err(expected) }]);
+    }
+}
+
+// ASAP-2.2.6-03: no overall policy: Round Robin.
+#[test]
+fn round_robin_is_implied() {
+    let (mut script, home) = Script::user();
+    script.resolve(ResolveOptions::default());
+    let elements = vec![PoolElement { policy: Policy::Priority { priority: 3 }, ..element(1) }];
+    let (policy, error) = (None, None);
+    script.asap(
+        home,
+        asap::HandleResolutionResponse { accepted: false, handle: pool(), policy, elements, error },
+    );
+    let events = script.events();
+    let [Event::Resolved { result: Ok(resolution), .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(resolution.policy, Policy::RoundRobin);
+}
+
+// ASAP-3.7.2-01, -03, -04, ASAP-7.3-02: 1 + 2 transmissions, T1 apart, then the error.
+#[test]
+fn a_request_is_repeated_and_then_given_up() {
+    let (mut script, home) = Script::user();
+    let request = script.resolve(ResolveOptions::default());
+    for _ in 0..3 {
+        assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))]);
+        assert_eq!(script.events(), []);
+        script.pass(ms(250));
+    }
+    assert_eq!(script.out(), []);
+    assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::NoRegistrar) }]);
+}
+
+// Design §6: without any registrar a request ends all the same.
+#[test]
+fn a_request_without_a_registrar_ends() {
+    let mut script = Script::new(config(0));
+    let request = script.resolve(ResolveOptions::default());
+    script.pass(ms(750));
+    assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::NoRegistrar) }]);
+}
+
+// ASAP-3.3-08, ASAP-3.7.1-01, -03: the association breaks: the request goes to the next home, not to the old one.
+#[test]
+fn a_request_moves_to_the_new_home() {
+    let (mut script, home) = Script::user();
+    script.resolve(ResolveOptions::default());
+    script.out();
+    script.down(home, DownReason::Unreachable);
+    let attempt = script.expect_connect();
+    script.pass(ms(100));
+    script.up(attempt, registrar(1));
+    assert_eq!(script.out(), [Out::Asap(attempt, resolution_request("pool"))]);
+    script.answer(attempt, [1]);
+    assert_eq!(ids(script.events().last().unwrap()), [1]);
+}
+
+// ASAP-3.3-23, A-48: answers are matched by handle, in any order; nobody's answer is counted.
+#[test]
+fn answers_find_their_request() {
+    let (mut script, home) = Script::user();
+    let one = script.resolve(ResolveOptions::default());
+    let other = PoolHandle::from("other");
+    let two = script.machine.resolve(script.now, other.clone(), ResolveOptions::default()).unwrap();
+    let before = script.machine.counters().unexpected;
+    script.asap(
+        home,
+        asap::HandleResolutionResponse {
+            accepted: false,
+            handle: other,
+            policy: None,
+            elements: vec![element(2)],
+            error: None,
+        },
+    );
+    script.answer(home, [1]);
+    let events = script.events();
+    assert!(matches!(&events[0], Event::Resolved { request, .. } if *request == two));
+    assert!(matches!(&events[1], Event::Resolved { request, .. } if *request == one));
+    script.answer(home, [1]);
+    assert_eq!(script.events(), []);
+    assert_eq!(script.machine.counters().unexpected, before + 1);
+}
+
+// the same question at the same time is one request; another number of items waits its turn.
+#[test]
+fn equal_requests_are_one() {
+    let (mut script, home) = Script::user();
+    let limited = ResolveOptions { items: Some(1), uncached: true };
+    let first = script.resolve(UNCACHED);
+    let limited = script.resolve(limited);
+    let second = script.resolve(UNCACHED);
+    assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))]);
+    script.answer(home, [1, 2]);
+    let events = script.events();
+    assert!(matches!(&events[0], Event::Resolved { request, .. } if *request == first));
+    assert!(matches!(&events[1], Event::Resolved { request, .. } if *request == second));
+    assert_eq!(events.len(), 2);
+    let items = asap::HandleResolution { subscribe: false, handle: pool(), items: Some(1) };
+    assert_eq!(script.out(), [Out::Asap(home, items.into())]);
+    script.answer(home, [2]);
+    let events = script.events();
+    assert!(matches!(&events[0], Event::Resolved { request, .. } if *request == limited));
+    assert_eq!(ids(&events[0]), [2]);
+    script.resolve(ResolveOptions::default());
+    assert_eq!(ids(&script.events()[0]), [1, 2], "a limited answer does not displace the complete one");
+}
+
+// ASAP-3.3-12, ASAP-3.3-13, ASAP-3.3-15, ASAP-7.2-01: the cache answers until it is stale. ASAP-6.5.2-04: in turn.
+#[test]
+fn the_cache_answers_until_it_is_stale() {
+    let (mut script, home) = Script::user();
+    script.resolve(ResolveOptions::default());
+    script.answer(home, [1, 2, 3]);
+    script.out();
+    script.events();
+    script.pass(ms(29_999));
+    for expected in [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]] {
+        script.resolve(ResolveOptions::default());
+        assert_eq!(ids(&script.events()[0]), expected);
+    }
+    script.resolve(ResolveOptions { items: Some(2), uncached: false });
+    assert_eq!(ids(&script.events()[0]), [2, 3]);
+    assert_eq!(script.out(), []);
+    script.pass(ms(1));
+    script.resolve(ResolveOptions::default());
+    assert_eq!(script.events(), []);
+    assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))]);
+}
+
+// ASAP-3.5-02, ASAP-3.5-04, ASAP-3.5-05, ASAP-6.9-03, ASAP-6.9-04: a report names who was resolved, and goes out
+// once per event.
+#[test]
+fn reports_of_the_application() {
+    let (mut script, home) = Script::user();
+    script.resolve(ResolveOptions::default());
+    script.answer(home, [1]);
+    script.out();
+    let unknown = script.machine.report_unreachable(script.now, &pool(), PeIdentifier(2));
+    assert_eq!(unknown, Err(CommandError::Unknown));
+    assert_eq!(script.out(), []);
+    for _ in 0..10 {
+        script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    }
+    assert_eq!(script.out(), [Out::Asap(home, unreachable(1))]);
+    script.pass(ms(1400));
+    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    assert_eq!(script.out(), [Out::Asap(home, unreachable(1))], "another event");
+}
+
+// ASAP-2.2.14-03, ASAP-2.2.14-04: the sender hears of an unknown message of the reporting kind, not too often.
+#[test]
+fn unknown_messages_are_reported() {
+    let (mut script, home) = Script::user();
+    for _ in 0..5 {
+        let bytes = Bytes::from_static(&[0x7f, 0, 0, 4]);
+        script.input(Input::Message { assoc: home, stream: 0, ppid: PPID_ASAP, unordered: false, bytes });
+    }
+    let out = script.out();
+    assert!(matches!(out.as_slice(), [Out::Asap(_, asap::Message::Error(_))]), "{out:?}");
+    assert_eq!(script.machine.counters().undecodable, 5);
+}
+
+// Design D11.
+#[test]
+fn resolutions_are_limited() {
+    let mut config = config(1);
+    config.limits.resolutions = 2;
+    let mut script = Script::new(config);
+    script.resolve(UNCACHED);
+    script.resolve(UNCACHED);
+    let third = script.machine.resolve(script.now, pool(), UNCACHED);
+    assert_eq!(third, Err(CommandError::Limit("resolutions")));
+    script.pass(Duration::from_secs(1));
+    script.resolve(UNCACHED);
+}
