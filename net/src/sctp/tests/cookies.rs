@@ -65,11 +65,9 @@ fn a_cookie_serves_only_the_peer_it_was_issued_for() {
         let mut other_sctp_port = echo.clone();
         other_sctp_port[1] ^= 1;
         packet::seal_checksum(&mut other_sctp_port);
-        for (from, packet) in [
-            (family.at(3, 5000), &echo),
-            (family.at(2, 5001), &echo),
-            (family.at(2, 5000), &other_sctp_port),
-        ] {
+        for (from, packet) in
+            [(family.at(3, 5000), &echo), (family.at(2, 5001), &echo), (family.at(2, 5000), &other_sctp_port)]
+        {
             assert!(server.receive(from, packet).is_empty());
         }
         // Any bit of it.
@@ -129,7 +127,8 @@ fn the_memory_of_used_cookies_is_bounded_and_forgets_safely() {
     let mut server = Bench::with_config(Family::V4.at(1, 3863), config);
     let mut first = None;
     for n in 0..20_000_u32 {
-        let from = Family::V4.at(u8::try_from(n % 200).expect("small"), 1024 + u16::try_from(n / 200).expect("small"));
+        let from = Family::V4
+            .at(u8::try_from(n % 200).expect("small"), 1024 + u16::try_from(n / 200).expect("small"));
         let echo = cookie_echo(&server.receive(from, &init(5000, 3863))[0]);
         server.receive(from, &echo);
         let tag = Packet::parse(&echo).expect("a packet").tag();

@@ -137,7 +137,10 @@ fn an_overfull_queue_takes_nothing_more() {
     let (client, _, ours, _) = pair(&mut world, &SctpConfig::control());
     world.network.block(Family::V4.host(2), Family::V4.host(1));
     world.network.carry_out(client, (0..100).map(|n| message(ours, 0, pattern(10_000, n))));
-    let failed = world.inputs(client).into_iter().filter(|input| matches!(input, Input::SendFailed { why: "queue full", .. }));
+    let failed = world
+        .inputs(client)
+        .into_iter()
+        .filter(|input| matches!(input, Input::SendFailed { why: "queue full", .. }));
     assert!((40..50).contains(&failed.count()));
 }
 
@@ -205,7 +208,9 @@ fn a_message_beyond_the_limit_ends_its_association() {
     world.run(500);
     let why = "message of more than 65536 bytes";
     assert_eq!(downs(&world.inputs(server)), [(theirs, DownReason::Violation(why.into()))]);
-    let [(_, DownReason::PeerAborted(text))] = &downs(&world.inputs(client))[..] else { panic!("not aborted") };
+    let [(_, DownReason::PeerAborted(text))] = &downs(&world.inputs(client))[..] else {
+        panic!("not aborted")
+    };
     assert!(text.contains(why), "{text}");
 }
 
@@ -237,7 +242,8 @@ fn the_receive_budget_ends_the_greedy() {
 #[test]
 fn tiny_fragments_are_charged() {
     let limits = SctpLimits { receive_budget: 100_000, ..SctpLimits::default() };
-    let mut server = Bench::with_config(Family::V4.at(1, 3863), SctpConfig { limits, ..SctpConfig::control() });
+    let mut server =
+        Bench::with_config(Family::V4.at(1, 3863), SctpConfig { limits, ..SctpConfig::control() });
     let from = Family::V4.at(2, 5000);
     let tag = establish_by_hand(&mut server, from, 5000);
     let mut sent = 0;

@@ -56,8 +56,7 @@ fn two_clients_with_equal_sctp_ports_behind_one_address_both_work() {
         let mut clients = [5001, 5002].map(|udp| {
             let config = crate::sctp::SctpConfig::control();
             let seed = [u8::try_from(udp % 256).expect("small"); 32];
-            let endpoint =
-                crate::sctp::SctpEndpoint::new(config, Channel::Asap, family.at(9, 5000), seed);
+            let endpoint = crate::sctp::SctpEndpoint::new(config, Channel::Asap, family.at(9, 5000), seed);
             (Bench { endpoint, now: server.now }, family.at(2, udp))
         });
         for (client, seen_as) in &mut clients {
@@ -223,7 +222,12 @@ fn link_local_peers_on_two_links_are_two_peers() {
     };
     for scope in [2, 3] {
         let init_ack = {
-            server.endpoint.handle_datagram(server.now, on_link(scope), "fe80::1".parse().expect("an address"), &init(5000, 3863));
+            server.endpoint.handle_datagram(
+                server.now,
+                on_link(scope),
+                "fe80::1".parse().expect("an address"),
+                &init(5000, 3863),
+            );
             server.sent().remove(0)
         };
         assert_eq!(init_ack.to, on_link(scope), "the answer keeps the scope");
@@ -235,7 +239,12 @@ fn link_local_peers_on_two_links_are_two_peers() {
 #[test]
 fn the_local_address_is_the_one_the_peer_sees() {
     let mut server = Bench::new("0.0.0.0:3863".parse().expect("an address"));
-    server.endpoint.handle_datagram(server.now, Family::V4.at(2, 5001), Family::V4.host(77), &init(5000, 3863));
+    server.endpoint.handle_datagram(
+        server.now,
+        Family::V4.at(2, 5001),
+        Family::V4.host(77),
+        &init(5000, 3863),
+    );
     let init_ack = server.sent().remove(0);
     assert_eq!(init_ack.from, Some(Family::V4.host(77)), "answers leave from where the question came to");
     server.endpoint.handle_datagram(

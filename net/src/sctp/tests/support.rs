@@ -138,7 +138,8 @@ impl Bench {
     }
 
     pub(super) fn with_config(address: SocketAddr, config: SctpConfig) -> Self {
-        let endpoint = SctpEndpoint::new(config, Channel::Asap, address, [7; 32]);
+        let seed = [address.port().to_be_bytes()[1]; 32];
+        let endpoint = SctpEndpoint::new(config, Channel::Asap, address, seed);
         Self { endpoint, now: Time::from_micros(1_000_000) }
     }
 
@@ -178,7 +179,8 @@ pub(super) fn exchange(first: &mut Bench, second: &mut Bench, seen_as: SocketAdd
         if there.is_empty() && back.is_empty() {
             return;
         }
-        let (first_address, second_address) = (first.endpoint.local_address(), second.endpoint.local_address());
+        let (first_address, second_address) =
+            (first.endpoint.local_address(), second.endpoint.local_address());
         for datagram in there {
             assert_eq!(datagram.to, second_address);
             second.endpoint.handle_datagram(second.now, seen_as, second_address.ip(), &datagram.bytes);
