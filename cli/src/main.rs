@@ -1,1 +1,112 @@
-fn main() {}
+//! `rserpool`: look into a scope of RSerPool and take its messages apart.
+//!
+//! Exit codes: 0 ok, 1 not found and other failures, 2 usage, 3 nobody reachable.
+
+mod admin;
+mod element;
+mod failure;
+mod output;
+mod pool;
+mod pool_argument;
+mod registrars;
+mod resolve;
+mod status;
+
+use admin::Client;
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use output::{Output, Screen};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "rserpool", version, about = "Reliable server pooling", max_term_width = 100)]
+struct Cli {
+    /// Admin API of the registrar to look into: a Unix socket or http://127.0.0.1:PORT
+    #[arg(long, global = true, value_name = "URL|SOCKET", env = "RSERPOOL_ADMIN")]
+    admin: Option<admin::Address>,
+
+    /// ASAP address of the registrar to ask [default: 127.0.0.1:3863]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "RSERPOOL_REGISTRAR")]
+    registrar: Option<SocketAddr>,
+
+    /// How to show the result
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    output: Output,
+
+    /// Show more columns
+    #[arg(short, long, global = true)]
+    wide: bool,
+
+    /// Show only names
+    #[arg(short, long, global = true)]
+    quiet: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the registrar at a glance
+    Status,
+    /// Pools: list, show, resolve
+    Pool {
+        #[command(subcommand)]
+        verb: Option<pool::Verb>,
+    },
+    /// Pool elements: list, show
+    #[command(visible_alias = "pe")]
+    Element {
+        #[command(subcommand)]
+        verb: Option<element::Verb>,
+    },
+    /// Registrars: list, show
+    #[command(visible_alias = "pr")]
+    Registrar {
+        #[command(subcommand)]
+        verb: Option<registrars::Verb>,
+    },
+}
+
+/// What all inspecting commands need.
+struct Context {
+    admin: Option<admin::Address>,
+    registrar: Option<SocketAddr>,
+    screen: Screen,
+}
+
+impl Context {
+    /// The admin API that the user means.
+    fn admin(&self) -> Result<Client, Failure> {
+        Client::find(self.admin.clone(), self.registrar)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen { output: cli.output, wide: cli.wide, quiet: cli.quiet };
+    let context = Context { admin: cli.admin, registrar: cli.registrar, screen };
+    let result = match cli.command {
+        Command::Status => block_on(status::run(&context)),
+        Command::Pool { verb } => block_on(pool::run(verb, &context)),
+        Command::Element { verb } => block_on(element::run(verb, &context)),
+        Command::Registrar { verb } => block_on(registrars::run(verb, &context)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("rserpool: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(error.into()))?;
+    runtime.block_on(command)
+}

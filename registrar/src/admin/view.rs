@@ -45,13 +45,13 @@ pub(super) fn element(element: ElementStatus) -> api::Element {
     api::Element {
         id: element.id.to_string(),
         home: element.home.to_string(),
-        policy: policy(&element.policy),
+        policy: (&element.policy).into(),
         life_seconds: element.life.map(|life| life.as_secs_f64()),
         expires_in_seconds: element.expires_in.map(|left| left.as_secs_f64()),
         suspect: element.suspect,
         reports: element.reports,
-        user_transport: transport(&element.user_transport),
-        asap_transport: element.asap_transport.as_ref().map(sctp_transport),
+        user_transport: (&element.user_transport).into(),
+        asap_transport: element.asap_transport.as_ref().map(Into::into),
     }
 }
 
@@ -93,41 +93,45 @@ fn checksum(checksum: u16) -> String {
     format!("0x{checksum:04x}")
 }
 
-fn policy(policy: &Policy) -> api::Policy {
-    let fraction = |load: Load| f64::from(load.0) / f64::from(u32::MAX);
-    let weight_of = |weight: u32| ("weight", f64::from(weight));
-    let load_of = |load: Load| ("load", fraction(load));
-    let degradation_of = |degradation: Load| ("degradation", fraction(degradation));
-    let distance_of = |distance: u32| ("distance", f64::from(distance));
-    let values = match *policy {
-        Policy::RoundRobin | Policy::Random | Policy::Opaque { .. } => vec![],
-        Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => vec![weight_of(weight)],
-        Policy::Priority { priority } => vec![("priority", f64::from(priority))],
-        Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => vec![load_of(load)],
-        Policy::LeastUsedDegradation { load, degradation }
-        | Policy::PriorityLeastUsed { load, degradation }
-        | Policy::RandomizedPriorityLeastUsed { load, degradation }
-        | Policy::RandomizedLeastUsedDegradation { load, degradation }
-        | Policy::PriorityLeastUsedDegradation { load, degradation }
-        | Policy::RandomizedPriorityLeastUsedDegradation { load, degradation } => {
-            vec![load_of(load), degradation_of(degradation)]
+impl From<&Policy> for api::Policy {
+    fn from(policy: &Policy) -> Self {
+        let fraction = |load: Load| f64::from(load.0) / f64::from(u32::MAX);
+        let weight_of = |weight: u32| ("weight", f64::from(weight));
+        let load_of = |load: Load| ("load", fraction(load));
+        let degradation_of = |degradation: Load| ("degradation", fraction(degradation));
+        let distance_of = |distance: u32| ("distance", f64::from(distance));
+        let values = match *policy {
+            Policy::RoundRobin | Policy::Random | Policy::Opaque { .. } => vec![],
+            Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => {
+                vec![weight_of(weight)]
+            }
+            Policy::Priority { priority } => vec![("priority", f64::from(priority))],
+            Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => vec![load_of(load)],
+            Policy::LeastUsedDegradation { load, degradation }
+            | Policy::PriorityLeastUsed { load, degradation }
+            | Policy::RandomizedPriorityLeastUsed { load, degradation }
+            | Policy::RandomizedLeastUsedDegradation { load, degradation }
+            | Policy::PriorityLeastUsedDegradation { load, degradation }
+            | Policy::RandomizedPriorityLeastUsedDegradation { load, degradation } => {
+                vec![load_of(load), degradation_of(degradation)]
+            }
+            Policy::WeightedRandomDpf { weight, weight_dpf, distance } => {
+                vec![weight_of(weight), ("weight_dpf", f64::from(weight_dpf)), distance_of(distance)]
+            }
+            Policy::LeastUsedDpf { load, load_dpf, distance } => {
+                vec![load_of(load), ("load_dpf", f64::from(load_dpf)), distance_of(distance)]
+            }
+            Policy::LeastUsedDegradationDpf { load, degradation, load_dpf, distance } => vec![
+                load_of(load),
+                degradation_of(degradation),
+                ("load_dpf", f64::from(load_dpf)),
+                distance_of(distance),
+            ],
+        };
+        Self {
+            name: policy_name(policy.policy_type()),
+            values: values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         }
-        Policy::WeightedRandomDpf { weight, weight_dpf, distance } => {
-            vec![weight_of(weight), ("weight_dpf", f64::from(weight_dpf)), distance_of(distance)]
-        }
-        Policy::LeastUsedDpf { load, load_dpf, distance } => {
-            vec![load_of(load), ("load_dpf", f64::from(load_dpf)), distance_of(distance)]
-        }
-        Policy::LeastUsedDegradationDpf { load, degradation, load_dpf, distance } => vec![
-            load_of(load),
-            degradation_of(degradation),
-            ("load_dpf", f64::from(load_dpf)),
-            distance_of(distance),
-        ],
-    };
-    api::Policy {
-        name: policy_name(policy.policy_type()),
-        values: values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
     }
 }
 
@@ -135,34 +139,35 @@ fn policy_name(policy: PolicyType) -> String {
     policy.name().map_or_else(|| format!("0x{:08x}", policy.0), str::to_owned)
 }
 
-fn transport(transport: &Transport) -> api::Transport {
-    let one = |protocol: &str, address: IpAddr, port: u16| api::Transport {
-        protocol: protocol.into(),
-        addresses: vec![SocketAddr::new(address, port).to_string()],
-        control_channel: false,
-    };
-    match transport {
-        Transport::Sctp(sctp) => sctp_transport(sctp),
-        Transport::Tcp(tcp) => one("TCP", tcp.address, tcp.port),
-        Transport::Udp(udp) => one("UDP", udp.address, udp.port),
-        Transport::UdpLite(udp) => one("UDP-Lite", udp.address, udp.port),
-        Transport::Dccp(dccp) => one("DCCP", dccp.address, dccp.port),
-        Transport::Opaque(bytes) => api::Transport {
-            protocol: "opaque".into(),
-            addresses: vec![hex::encode(bytes)],
+impl From<&Transport> for api::Transport {
+    fn from(transport: &Transport) -> Self {
+        let one = |protocol: &str, address: IpAddr, port: u16| Self {
+            protocol: protocol.into(),
+            addresses: vec![SocketAddr::new(address, port).to_string()],
             control_channel: false,
-        },
+        };
+        match transport {
+            Transport::Sctp(sctp) => sctp.into(),
+            Transport::Tcp(tcp) => one("TCP", tcp.address, tcp.port),
+            Transport::Udp(udp) => one("UDP", udp.address, udp.port),
+            Transport::UdpLite(udp) => one("UDP-Lite", udp.address, udp.port),
+            Transport::Dccp(dccp) => one("DCCP", dccp.address, dccp.port),
+            Transport::Opaque(bytes) => Self {
+                protocol: "opaque".into(),
+                addresses: vec![hex::encode(bytes)],
+                control_channel: false,
+            },
+        }
     }
 }
 
-fn sctp_transport(sctp: &SctpTransport) -> api::Transport {
-    api::Transport {
-        protocol: "SCTP".into(),
-        addresses: sctp
-            .addresses
-            .iter()
-            .map(|&address| SocketAddr::new(address, sctp.port).to_string())
-            .collect(),
-        control_channel: sctp.transport_use == TransportUse::DATA_AND_CONTROL,
+impl From<&SctpTransport> for api::Transport {
+    fn from(sctp: &SctpTransport) -> Self {
+        let addresses = sctp.addresses.iter();
+        Self {
+            protocol: "SCTP".into(),
+            addresses: addresses.map(|&address| SocketAddr::new(address, sctp.port).to_string()).collect(),
+            control_channel: sctp.transport_use == TransportUse::DATA_AND_CONTROL,
+        }
     }
 }
