@@ -344,3 +344,116 @@ impl Endpoint for UdpEndpoint {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sctp::Datagram;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
+
+    const BOTH: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    const ROUNDS: u8 = 20;
+
+    fn endpoint(ip: IpAddr, icmp: bool) -> UdpEndpoint {
+        let listener = UdpListener::bind((ip, 0).into(), &UdpConfig { icmp }).unwrap();
+        UdpEndpoint::new(listener, SctpConfig::control(), Channel::Asap, [7; 32]).unwrap()
+    }
+
+    fn send(endpoint: &mut UdpEndpoint, to: SocketAddr, bytes: &[u8]) {
+        assert!(endpoint.outgoing.push(Datagram { to, from: None, bytes: bytes.to_vec() }));
+    }
+
+    /// Sends to a dead and to a healthy peer in turns; what the healthy one received.
+    fn dead_beside_healthy(endpoint: &mut UdpEndpoint, ip: IpAddr) -> Vec<u8> {
+        let dead = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap();
+        let healthy = UdpSocket::bind((ip, 0)).unwrap();
+        healthy.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        for round in 0..ROUNDS {
+            send(endpoint, dead, &[0; 20]);
+            send(endpoint, healthy.local_addr().unwrap(), &[round]);
+            endpoint.send_queued(Time::ZERO);
+        }
+        let receive = |_| {
+            let mut byte = [0; 8];
+            healthy.recv(&mut byte).map(|_| byte[0]).unwrap()
+        };
+        (0..ROUNDS).map(receive).collect()
+    }
+
+    #[tokio::test]
+    async fn a_pending_error_of_one_peer_never_costs_another_its_packet() {
+        for ip in BOTH {
+            let mut endpoint = endpoint(ip, true);
+            let received = dead_beside_healthy(&mut endpoint, ip);
+            assert_eq!(received, (0..ROUNDS).collect::<Vec<_>>());
+            endpoint.read_errors(Time::ZERO);
+            let counters = endpoint.udp_counters();
+            assert_eq!((counters.sent, counters.dropped_refused), (2 * u64::from(ROUNDS), 0));
+            assert_eq!((counters.icmp_refused, counters.icmp_ignored), (u64::from(ROUNDS), 0));
+        }
+    }
+
+    // RFC 6951 §5.5: a quotation that fits no association is discarded.
+    #[tokio::test]
+    async fn the_core_gets_destination_and_quotation_and_discards_what_it_cannot_verify() {
+        for ip in BOTH {
+            let mut endpoint = endpoint(ip, true);
+            let dead = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap();
+            send(&mut endpoint, dead, b"not a packet of any association");
+            endpoint.send_queued(Time::ZERO);
+            let report = errors::next(endpoint.socket.get_ref()).unwrap().unwrap();
+            let quoted = b"not a packet of any association".to_vec();
+            assert_eq!(report, Report { destination: Some(dead), quoted, refused: true });
+            assert_eq!(errors::next(endpoint.socket.get_ref()).unwrap(), None);
+
+            send(&mut endpoint, dead, b"another one");
+            endpoint.send_queued(Time::ZERO);
+            endpoint.read_errors(Time::ZERO);
+            assert_eq!(endpoint.sctp_counters().dropped_icmp, 1);
+            assert!(endpoint.poll_input().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn with_icmp_switched_off_nothing_is_heard_of_it() {
+        for ip in BOTH {
+            let mut endpoint = endpoint(ip, false);
+            let received = dead_beside_healthy(&mut endpoint, ip);
+            assert_eq!(received, (0..ROUNDS).collect::<Vec<_>>());
+            let counters = endpoint.udp_counters();
+            assert_eq!((counters.icmp_refused, counters.icmp_ignored), (0, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_wakes_an_idle_endpoint() {
+        for ip in BOTH {
+            let mut endpoint = endpoint(ip, true);
+            let dead = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap();
+            for round in 1..=3 {
+                send(&mut endpoint, dead, b"anybody?");
+                endpoint.send_queued(Time::ZERO);
+                let heard = std::future::poll_fn(|cx| {
+                    while endpoint.poll_io(cx, Time::ZERO).is_ready() {}
+                    if endpoint.counters.icmp_refused < round { Poll::Pending } else { Poll::Ready(()) }
+                });
+                tokio::time::timeout(Duration::from_secs(5), heard).await.expect("woken by the error");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_datagram_that_the_system_refuses_is_dropped_and_the_next_goes_out() {
+        let ip = BOTH[0];
+        let mut endpoint = endpoint(ip, true);
+        let healthy = UdpSocket::bind((ip, 0)).unwrap();
+        let too_large = vec![0; 70_000];
+        send(&mut endpoint, healthy.local_addr().unwrap(), &too_large);
+        send(&mut endpoint, healthy.local_addr().unwrap(), b"fits");
+        endpoint.send_queued(Time::ZERO);
+        assert_eq!((endpoint.counters.sent, endpoint.counters.dropped_refused), (1, 1));
+        let mut bytes = [0; 8];
+        assert_eq!(healthy.recv(&mut bytes).unwrap(), 4);
+    }
+}

@@ -1,5 +1,6 @@
 //! Two peers on real sockets: a small machine over the driver, and what a test wants to ask of it.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use bytes::Bytes;
 use proto::{AssocId, Channel, DownReason, Input, Node, Time, Transmit};
