@@ -13,26 +13,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-pub const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 /// How long anything may take before a test gives up.
-pub const LIMIT: Duration = Duration::from_secs(20);
-pub const PPID: u32 = 4711;
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const PPID: u32 = 4711;
 
 /// A machine that does what it is told, tells everything, and, if asked to, returns every message.
-pub struct Machine {
+pub(crate) struct Machine {
     echo: bool,
     connected: u64,
     transmits: VecDeque<Transmit>,
     /// Associations whose queue is full, with what waits for it.
     blocked: BTreeMap<AssocId, VecDeque<Transmit>>,
     events: VecDeque<Input>,
-    pub received: u64,
-    pub associations: usize,
+    pub(crate) received: u64,
+    pub(crate) associations: usize,
 }
 
 impl Machine {
-    pub fn new(echo: bool) -> Self {
+    pub(crate) fn new(echo: bool) -> Self {
         Self {
             echo,
             connected: 0,
@@ -44,22 +44,22 @@ impl Machine {
         }
     }
 
-    pub fn connect(&mut self, channel: Channel, remote: SocketAddr) -> AssocId {
+    pub(crate) fn connect(&mut self, channel: Channel, remote: SocketAddr) -> AssocId {
         self.connected += 1;
         let assoc = AssocId::connected(self.connected);
         self.transmit(Transmit::Connect { assoc, channel, remote: vec![remote] });
         assoc
     }
 
-    pub fn send(&mut self, assoc: AssocId, stream: u16, bytes: Bytes) {
+    pub(crate) fn send(&mut self, assoc: AssocId, stream: u16, bytes: Bytes) {
         self.transmit(Transmit::Send { assoc, stream, ppid: PPID, unordered: false, bytes });
     }
 
-    pub fn transmit(&mut self, transmit: Transmit) {
+    pub(crate) fn transmit(&mut self, transmit: Transmit) {
         self.transmits.push_back(transmit);
     }
 
-    pub fn is_blocked(&self, assoc: AssocId) -> bool {
+    pub(crate) fn is_blocked(&self, assoc: AssocId) -> bool {
         self.blocked.contains_key(&assoc)
     }
 }
@@ -117,35 +117,35 @@ impl Node for Machine {
 
 /// How a [`Peer`] is started.
 #[derive(Clone)]
-pub struct Setup {
-    pub address: SocketAddr,
-    pub echo: bool,
-    pub icmp: bool,
-    pub sctp: SctpConfig,
+pub(crate) struct Setup {
+    pub(crate) address: SocketAddr,
+    pub(crate) echo: bool,
+    pub(crate) icmp: bool,
+    pub(crate) sctp: SctpConfig,
 }
 
 impl Setup {
-    pub fn on(ip: IpAddr) -> Self {
+    pub(crate) fn on(ip: IpAddr) -> Self {
         Self { address: (ip, 0).into(), echo: false, icmp: true, sctp: SctpConfig::sessions() }
     }
 
-    pub fn echo(mut self) -> Self {
+    pub(crate) fn echo(mut self) -> Self {
         self.echo = true;
         self
     }
 
-    pub fn without_icmp(mut self) -> Self {
+    pub(crate) fn without_icmp(mut self) -> Self {
         self.icmp = false;
         self
     }
 
-    pub fn config(&self) -> DriverConfig {
+    pub(crate) fn config(&self) -> DriverConfig {
         let udp = UdpConfig { icmp: self.icmp };
         let listen = Listen { udp, ..Listen::new(Channel::Asap, self.address, self.sctp.clone()) };
         DriverConfig { name: "endpoint".into(), listen: vec![listen] }
     }
 
-    pub fn start(self) -> Peer {
+    pub(crate) fn start(self) -> Peer {
         let (sender, events) = unbounded_channel();
         let echo = self.echo;
         let sink = move |_: &mut Machine, now, input| drop(sender.send((now, input)));
@@ -156,18 +156,21 @@ impl Setup {
 }
 
 /// A machine on its endpoint thread.
-pub struct Peer {
-    pub handle: Handle<Machine>,
-    pub events: UnboundedReceiver<(Time, Input)>,
-    pub address: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) handle: Handle<Machine>,
+    pub(crate) events: UnboundedReceiver<(Time, Input)>,
+    pub(crate) address: SocketAddr,
 }
 
 impl Peer {
-    pub async fn call<R: Send + 'static>(&self, f: impl FnOnce(&mut Machine) -> R + Send + 'static) -> R {
+    pub(crate) async fn call<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Machine) -> R + Send + 'static,
+    ) -> R {
         self.timed(move |machine, _| f(machine)).await
     }
 
-    pub async fn timed<R: Send + 'static>(
+    pub(crate) async fn timed<R: Send + 'static>(
         &self,
         f: impl FnOnce(&mut Machine, Time) -> R + Send + 'static,
     ) -> R {
@@ -175,7 +178,7 @@ impl Peer {
     }
 
     /// Starts an association and waits until it is established.
-    pub async fn connect(&mut self, remote: SocketAddr) -> AssocId {
+    pub(crate) async fn connect(&mut self, remote: SocketAddr) -> AssocId {
         let assoc = self.call(move |machine| machine.connect(Channel::Session, remote)).await;
         self.expect("Up", |_, input| {
             matches!(input, Input::Up { assoc: up, .. } if up == assoc).then_some(())
@@ -184,22 +187,22 @@ impl Peer {
         assoc
     }
 
-    pub async fn send(&self, assoc: AssocId, stream: u16, bytes: impl Into<Bytes>) {
+    pub(crate) async fn send(&self, assoc: AssocId, stream: u16, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         self.call(move |machine| machine.send(assoc, stream, bytes)).await;
     }
 
-    pub async fn transmit(&self, transmit: Transmit) {
+    pub(crate) async fn transmit(&self, transmit: Transmit) {
         self.call(move |machine| machine.transmit(transmit)).await;
     }
 
     /// Sends and waits for what comes back.
-    pub async fn request(&mut self, assoc: AssocId, bytes: impl Into<Bytes>) -> Bytes {
+    pub(crate) async fn request(&mut self, assoc: AssocId, bytes: impl Into<Bytes>) -> Bytes {
         self.send(assoc, 0, bytes).await;
         self.message(assoc).await
     }
 
-    pub async fn message(&mut self, assoc: AssocId) -> Bytes {
+    pub(crate) async fn message(&mut self, assoc: AssocId) -> Bytes {
         self.expect("a message", |_, input| match input {
             Input::Message { assoc: from, bytes, .. } if from == assoc => Some(bytes),
             _ => None,
@@ -207,7 +210,7 @@ impl Peer {
         .await
     }
 
-    pub async fn down(&mut self, assoc: AssocId) -> (Time, DownReason) {
+    pub(crate) async fn down(&mut self, assoc: AssocId) -> (Time, DownReason) {
         self.expect("Down", |now, input| match input {
             Input::Down { assoc: down, why } if down == assoc => Some((now, why)),
             _ => None,
@@ -216,7 +219,7 @@ impl Peer {
     }
 
     /// The association that a peer starts next.
-    pub async fn accept(&mut self) -> AssocId {
+    pub(crate) async fn accept(&mut self) -> AssocId {
         self.expect("Up", |_, input| match input {
             Input::Up { assoc, .. } => Some(assoc),
             _ => None,
@@ -225,7 +228,11 @@ impl Peer {
     }
 
     /// The first of the next events that `pick` wants; an association that ends meanwhile fails the test.
-    pub async fn expect<T>(&mut self, what: &str, mut pick: impl FnMut(Time, Input) -> Option<T>) -> T {
+    pub(crate) async fn expect<T>(
+        &mut self,
+        what: &str,
+        mut pick: impl FnMut(Time, Input) -> Option<T>,
+    ) -> T {
         loop {
             let (now, input) = within(what, self.events.recv()).await.expect("the endpoint thread lives");
             let ended = matches!(input, Input::Down { .. }).then(|| format!("{input:?}"));
@@ -236,12 +243,12 @@ impl Peer {
         }
     }
 
-    pub async fn counters(&self) -> EndpointCounters {
+    pub(crate) async fn counters(&self) -> EndpointCounters {
         within("counters", self.handle.counters()).await.unwrap().remove(0)
     }
 
     /// As if the process were killed: the sockets close, nobody is told.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         let Self { handle, events, .. } = self;
         let nothing = |_: &mut Machine, _| {};
         handle.stop("killed by the test", Duration::ZERO, nothing, |_| true);
@@ -250,7 +257,7 @@ impl Peer {
     }
 }
 
-pub async fn within<F: IntoFuture>(what: &str, future: F) -> F::Output {
+pub(crate) async fn within<F: IntoFuture>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(LIMIT, future).await {
         Ok(output) => output,
         Err(_) => panic!("no {what} within {LIMIT:?}"),
@@ -258,7 +265,7 @@ pub async fn within<F: IntoFuture>(what: &str, future: F) -> F::Output {
 }
 
 /// Bytes that show where they are out of place.
-pub fn pattern(length: usize) -> Bytes {
+pub(crate) fn pattern(length: usize) -> Bytes {
     (0..length).map(|i| (i % 251) as u8).collect::<Vec<u8>>().into()
 }
 
