@@ -2,7 +2,7 @@
 
 use crate::policy;
 use crate::slab::Slab;
-use params::PoolElement;
+use params::{PeIdentifier, Policy, PoolElement, RegistrarId, RegistrationLife, Transport};
 
 pub(crate) type Entries = Slab<Entry>;
 
@@ -42,12 +42,35 @@ impl Rank {
 }
 
 /// Where an element stands in its schedule: the part of the schedule's key that cannot be computed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Place {
+    #[default]
     None,
-    Ordered { cost: u64, turn: u64 },
-    Occurrence { start: u128, weight: u32, turn: u64 },
+    Ordered {
+        cost: u64,
+        turn: u64,
+    },
+    Occurrence {
+        start: u128,
+        weight: u32,
+        turn: u64,
+    },
     Position(u32),
+}
+
+/// What stands in a vacant place: nobody.
+impl Default for Entry {
+    fn default() -> Self {
+        let element = PoolElement {
+            id: PeIdentifier::default(),
+            home: RegistrarId::NONE,
+            life: RegistrationLife::INFINITE,
+            user_transport: Transport::Opaque(Default::default()),
+            policy: Policy::RoundRobin,
+            asap_transport: None,
+        };
+        Self { element, suspect: false, selections: 0, rank: Rank::Regular, place: Place::None }
+    }
 }
 
 impl Entry {

@@ -65,31 +65,24 @@ impl Handlespace {
         handle: &PoolHandle,
         element: PoolElement,
     ) -> Result<Option<PoolElement>, RegisterError> {
-        if let Some(pool) = self.pools.get(handle) {
-            pool.check(&element)?;
+        match self.pools.get_mut(handle) {
+            Some(pool) => {
+                pool.check(&element)?;
+                Ok(store(pool, &mut self.entries, &mut self.homes, handle, element))
+            }
+            None => Ok(self.replicate(handle, element)),
         }
-        Ok(self.replicate(handle, element))
     }
 
     /// As [`register`](Self::register), for what comes from a peer: an element that contradicts the pool is stored
     /// as well, since registrars must hold equal tables. It is listed after the others, with default values
     /// (RFC 5353 §3.3.1, ambiguity A-61).
-    pub fn replicate(&mut self, handle: &PoolHandle, mut element: PoolElement) -> Option<PoolElement> {
-        compact(&mut element);
-        let (id, home) = (element.id, element.home);
-        if !self.pools.contains_key(handle) {
-            self.pools.insert(handle.clone(), Pool::new(handle, &element));
-        }
-        let pool = self.pools.get_mut(handle)?;
-        let previous = pool.insert(&mut self.entries, element);
-        let previous_home = previous.as_ref().map(|previous| previous.home);
-        if previous_home != Some(home) {
-            if let Some(previous_home) = previous_home {
-                self.homes.remove(previous_home, handle, pool.handle_words, id);
-            }
-            self.homes.add(home, handle, pool.handle_words, id);
-        }
-        previous
+    pub fn replicate(&mut self, handle: &PoolHandle, element: PoolElement) -> Option<PoolElement> {
+        let pool = match self.pools.get_mut(handle) {
+            Some(pool) => pool,
+            None => self.pools.entry(handle.clone()).or_insert_with(|| Pool::new(handle, &element)),
+        };
+        store(pool, &mut self.entries, &mut self.homes, handle, element)
     }
 
     /// Removes an element and returns it; its pool goes with the last one. Costs O(log n).
@@ -97,7 +90,7 @@ impl Handlespace {
         let pool = self.pools.get_mut(handle)?;
         let element = pool.remove(&mut self.entries, id)?;
         self.homes.remove(element.home, handle, pool.handle_words, id);
-        if pool.slots.is_empty() {
+        if pool.roster.len() == 0 {
             self.pools.remove(handle);
         }
         Some(element)
@@ -105,13 +98,13 @@ impl Handlespace {
 
     /// The element, if it is registered.
     pub fn get(&self, handle: &PoolHandle, id: PeIdentifier) -> Option<&PoolElement> {
-        let slot = *self.pools.get(handle)?.slots.get(&id)?;
+        let slot = self.pools.get(handle)?.roster.get(id)?;
         Some(&self.entries[slot].element)
     }
 
     /// What the handlespace keeps of the element, if it is registered.
     pub fn state(&self, handle: &PoolHandle, id: PeIdentifier) -> Option<ElementState> {
-        let slot = *self.pools.get(handle)?.slots.get(&id)?;
+        let slot = self.pools.get(handle)?.roster.get(id)?;
         let entry = &self.entries[slot];
         Some(ElementState {
             suspect: entry.suspect,
@@ -123,7 +116,7 @@ impl Handlespace {
     /// Gives the element a new home (RFC 5353 §3.5, takeover). Whether it is registered.
     pub fn set_home(&mut self, handle: &PoolHandle, id: PeIdentifier, home: RegistrarId) -> bool {
         let Some(pool) = self.pools.get(handle) else { return false };
-        let Some(&slot) = pool.slots.get(&id) else { return false };
+        let Some(slot) = pool.roster.get(id) else { return false };
         let previous = std::mem::replace(&mut self.entries[slot].element.home, home);
         if previous != home {
             self.homes.remove(previous, handle, pool.handle_words, id);
@@ -188,8 +181,8 @@ impl Handlespace {
         cursor: Option<Cursor<'a>>,
     ) -> impl Iterator<Item = (&'a PoolHandle, &'a PoolElement)> {
         self.pools.range::<PoolHandle, _>(first_handle(cursor)).flat_map(move |(handle, pool)| {
-            let slots = pool.slots.range(first_identifier(handle, cursor));
-            slots.map(move |(_, &slot)| (handle, &self.entries[slot].element))
+            let slots = pool.roster.range(first_identifier(handle, cursor));
+            slots.map(move |slot| (handle, &self.entries[slot].element))
         })
     }
 
@@ -258,7 +251,7 @@ impl<'a> PoolView<'a> {
     /// How many elements the pool has; never 0.
     #[expect(clippy::len_without_is_empty, reason = "a pool without elements does not exist")]
     pub fn len(&self) -> usize {
-        self.pool.slots.len()
+        self.pool.roster.len()
     }
 
     /// The elements by identifier.
@@ -273,8 +266,28 @@ impl<'a> PoolView<'a> {
     ) -> impl Iterator<Item = &'a PoolElement> + use<'a> {
         let entries = self.entries;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.pool.slots.range((start, Bound::Unbounded)).map(|(_, &slot)| &entries[slot].element)
+        self.pool.roster.range((start, Bound::Unbounded)).map(|slot| &entries[slot].element)
     }
+}
+
+fn store(
+    pool: &mut Pool,
+    entries: &mut Entries,
+    homes: &mut Homes,
+    handle: &PoolHandle,
+    mut element: PoolElement,
+) -> Option<PoolElement> {
+    compact(&mut element);
+    let (id, home) = (element.id, element.home);
+    let previous = pool.insert(entries, element);
+    let previous_home = previous.as_ref().map(|previous| previous.home);
+    if previous_home != Some(home) {
+        if let Some(previous_home) = previous_home {
+            homes.remove(previous_home, handle, pool.handle_words, id);
+        }
+        homes.add(home, handle, pool.handle_words, id);
+    }
+    previous
 }
 
 /// Gives back what decoding left over, and lets go of the packet that opaque values are slices of.

@@ -15,6 +15,7 @@ mod handlespace;
 mod homes;
 mod policy;
 mod pool;
+mod roster;
 mod select;
 mod slab;
 

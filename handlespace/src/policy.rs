@@ -20,6 +20,8 @@ const FULL: u64 = u32::MAX as u64;
 pub(crate) enum Discipline {
     /// Ascending by [`cost`], round robin among equals.
     Ordered,
+    /// Any, with equal chances.
+    Random,
     /// Weighted Round Robin.
     WeightedRoundRobin,
     /// Drawn with a probability proportional to [`weight`].
@@ -30,8 +32,8 @@ pub(crate) enum Discipline {
 pub(crate) fn discipline(policy: &Policy) -> Discipline {
     match policy {
         Policy::WeightedRoundRobin { .. } => Discipline::WeightedRoundRobin,
-        Policy::Random
-        | Policy::WeightedRandom { .. }
+        Policy::Random => Discipline::Random,
+        Policy::WeightedRandom { .. }
         | Policy::WeightedRandomDpf { .. }
         | Policy::RandomizedLeastUsed { .. }
         | Policy::RandomizedPriorityLeastUsed { .. }
@@ -63,10 +65,9 @@ pub(crate) fn degrades(policy: &Policy) -> bool {
 
 /// How many elements an answer lists unless the request says otherwise (ambiguity A-49).
 pub(crate) fn default_count(policy: &Policy) -> usize {
-    match policy {
-        Policy::Random => ANSWER_LIMIT,
-        _ if discipline(policy) == Discipline::Ordered => ANSWER_LIMIT,
-        _ => WEIGHTED_ANSWER,
+    match discipline(policy) {
+        Discipline::Ordered | Discipline::Random => ANSWER_LIMIT,
+        Discipline::WeightedRoundRobin | Discipline::WeightedRandom => WEIGHTED_ANSWER,
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::checksum::handle_words;
 use crate::entry::{Entries, Entry, Place, Rank};
 use crate::policy::{self, same_type};
+use crate::roster::Roster;
 use crate::select::{Round, Schedule};
 use crate::slab::Slot;
 use params::{CauseCode, PeIdentifier, Policy, PoolElement, PoolHandle, Transport, TransportUse};
 use rand::Rng;
-use std::collections::BTreeMap;
 
 /// Why an element may not join a pool (RFC 5352 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,7 +116,7 @@ pub(crate) struct Pool {
     pub(crate) attributes: Attributes,
     /// The handle's part of each element's checksum block.
     pub(crate) handle_words: u64,
-    pub(crate) slots: BTreeMap<PeIdentifier, Slot>,
+    pub(crate) roster: Roster,
     /// Ascending by rank; none is empty.
     schedules: Vec<(Rank, Schedule)>,
 }
@@ -127,7 +127,7 @@ impl Pool {
         Self {
             attributes: Attributes::of(first),
             handle_words: handle_words(handle),
-            slots: BTreeMap::new(),
+            roster: Roster::default(),
             schedules: Vec::new(),
         }
     }
@@ -139,7 +139,7 @@ impl Pool {
 
     /// Adds an element or replaces the one of the same identifier, which it returns.
     pub(crate) fn insert(&mut self, entries: &mut Entries, element: PoolElement) -> Option<PoolElement> {
-        if let Some(&slot) = self.slots.get(&element.id) {
+        if let Some(slot) = self.roster.get(element.id) {
             let entry = &mut entries[slot];
             let previous = std::mem::replace(&mut entry.element, element);
             entry.selections = 0;
@@ -149,19 +149,19 @@ impl Pool {
         let id = element.id;
         let rank = self.attributes.rank(&element, false);
         let slot = entries.insert(Entry { element, suspect: false, selections: 0, rank, place: Place::None });
-        self.slots.insert(id, slot);
+        self.roster.insert(id, slot);
         self.schedule_mut(rank).insert(entries, slot);
         None
     }
 
     pub(crate) fn remove(&mut self, entries: &mut Entries, id: PeIdentifier) -> Option<PoolElement> {
-        let slot = self.slots.remove(&id)?;
+        let slot = self.roster.remove(id)?;
         self.unschedule(entries, slot);
-        entries.remove(slot).map(|entry| entry.element)
+        Some(entries.remove(slot).element)
     }
 
     pub(crate) fn set_suspect(&mut self, entries: &mut Entries, id: PeIdentifier, suspect: bool) -> bool {
-        let Some(&slot) = self.slots.get(&id) else { return false };
+        let Some(slot) = self.roster.get(id) else { return false };
         entries[slot].suspect = suspect;
         self.reschedule(entries, slot);
         true
@@ -176,7 +176,7 @@ impl Pool {
         rng: &mut (impl Rng + ?Sized),
     ) -> Vec<Slot> {
         let round = Round { degrades: policy::degrades(&self.attributes.policy), max_increment };
-        let mut chosen = Vec::with_capacity(count.min(self.slots.len()));
+        let mut chosen = Vec::with_capacity(count.min(self.roster.len()));
         let listed = self.listed();
         for (_, schedule) in &mut self.schedules[..listed] {
             schedule.select(entries, count - chosen.len(), round, rng, &mut chosen);

@@ -1,6 +1,7 @@
 //! The schedules that put the elements of a pool in order (RFC 5356).
 
 mod ordered;
+mod random;
 mod weighted_random;
 mod weighted_round_robin;
 
@@ -10,6 +11,7 @@ use crate::slab::Slot;
 use ordered::Ordered;
 use params::Policy;
 use rand::Rng;
+use random::Random;
 use weighted_random::WeightedRandom;
 use weighted_round_robin::WeightedRoundRobin;
 
@@ -17,6 +19,7 @@ use weighted_round_robin::WeightedRoundRobin;
 #[derive(Debug)]
 pub(crate) enum Schedule {
     Ordered(Ordered),
+    Random(Random),
     WeightedRoundRobin(WeightedRoundRobin),
     WeightedRandom(WeightedRandom),
 }
@@ -34,6 +37,7 @@ macro_rules! each {
     ($self:ident, $schedule:ident => $body:expr) => {
         match $self {
             Schedule::Ordered($schedule) => $body,
+            Schedule::Random($schedule) => $body,
             Schedule::WeightedRoundRobin($schedule) => $body,
             Schedule::WeightedRandom($schedule) => $body,
         }
@@ -44,6 +48,7 @@ impl Schedule {
     pub(crate) fn new(policy: &Policy) -> Self {
         match discipline(policy) {
             Discipline::Ordered => Self::Ordered(Ordered::default()),
+            Discipline::Random => Self::Random(Random::default()),
             Discipline::WeightedRoundRobin => Self::WeightedRoundRobin(WeightedRoundRobin::default()),
             Discipline::WeightedRandom => Self::WeightedRandom(WeightedRandom::default()),
         }
@@ -64,7 +69,12 @@ impl Schedule {
 
     /// After a change of the element's values.
     pub(crate) fn update(&mut self, entries: &mut Entries, slot: Slot) {
-        each!(self, schedule => schedule.update(entries, slot));
+        match self {
+            Self::Ordered(schedule) => schedule.update(entries, slot),
+            Self::Random(_) => {}
+            Self::WeightedRoundRobin(schedule) => schedule.update(entries, slot),
+            Self::WeightedRandom(schedule) => schedule.update(entries, slot),
+        }
     }
 
     /// Appends up to `count` elements to `chosen` and counts them as selected.
@@ -81,6 +91,7 @@ impl Schedule {
         }
         match self {
             Self::Ordered(schedule) => schedule.select(entries, count, round, chosen),
+            Self::Random(schedule) => schedule.select(count, rng, chosen),
             Self::WeightedRoundRobin(schedule) => schedule.select(entries, count, chosen),
             Self::WeightedRandom(schedule) => schedule.select(entries, count, round, rng, chosen),
         }

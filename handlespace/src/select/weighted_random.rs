@@ -1,7 +1,7 @@
-//! Random, Weighted Random and Randomized Least Used (RFC 5356 §4.3, §4.4, §5.4).
+//! Weighted Random and Randomized Least Used (RFC 5356 §4.4, §5.4).
 //!
 //! Weights stand in a [`SumTree`]; a draw is a number below their sum, looked up. Several draws are without
-//! replacement: what was drawn weighs nothing until the answer is complete. Random has all weights 1.
+//! replacement: what was drawn weighs nothing until the answer is complete.
 
 use super::Round;
 use crate::entry::{Entries, Place};
@@ -10,47 +10,39 @@ use rand::{Rng, RngExt};
 
 #[derive(Debug, Default)]
 pub(crate) struct WeightedRandom {
-    slots: Vec<Slot>,
-    /// The weight of the element at the same position of `slots`.
-    weights: SumTree,
+    shares: SumTree,
 }
 
 impl WeightedRandom {
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.shares.leaves.is_empty()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> {
-        self.slots.iter().copied()
+        self.shares.leaves.iter().map(|leaf| leaf.slot)
     }
 
     pub(crate) fn insert(&mut self, entries: &mut Entries, slot: Slot) {
         let entry = &mut entries[slot];
-        entry.place = Place::Position(self.slots.len() as u32);
-        self.weights.push(entry.weight());
-        self.slots.push(slot);
+        entry.place = Place::Position(self.shares.leaves.len() as u32);
+        self.shares.push(Leaf { weight: entry.weight(), slot });
     }
 
     /// The last one takes its position.
     pub(crate) fn remove(&mut self, entries: &mut Entries, slot: Slot) {
         let Place::Position(position) = entries[slot].place else { return };
-        self.slots.swap_remove(position as usize);
-        let weight = self.weights.pop();
-        if let Some(&moved) = self.slots.get(position as usize) {
-            self.weights.set(position as usize, weight);
-            entries[moved].place = Place::Position(position);
-        }
-        // A pool that was large once does not stay so.
-        if self.slots.len() < self.slots.capacity() / 4 {
-            self.slots.shrink_to(self.slots.len() * 2);
-            self.weights.shrink();
+        let Some(last) = self.shares.pop() else { return };
+        if last.slot != slot {
+            self.shares.set_weight(position as usize, last.weight);
+            self.shares.leaves[position as usize].slot = last.slot;
+            entries[last.slot].place = Place::Position(position);
         }
     }
 
     pub(crate) fn update(&mut self, entries: &mut Entries, slot: Slot) {
         let entry = &entries[slot];
         if let Place::Position(position) = entry.place {
-            self.weights.set(position as usize, entry.weight());
+            self.shares.set_weight(position as usize, entry.weight());
         }
     }
 
@@ -63,27 +55,32 @@ impl WeightedRandom {
         chosen: &mut Vec<Slot>,
     ) {
         if count == 1 && !round.degrades {
-            let position = self.weights.find(rng.random_range(0..self.weights.total()));
-            chosen.push(self.slots[position]);
+            let position = self.shares.find(rng.random_range(0..self.shares.total));
+            chosen.push(self.shares.leaves[position].slot);
             return;
         }
-        let mut drawn = Vec::with_capacity(count.min(self.slots.len()));
-        while drawn.len() < count && self.weights.total() > 0 {
-            let position = self.weights.find(rng.random_range(0..self.weights.total()));
-            drawn.push((position, self.weights.get(position)));
-            self.weights.set(position, 0);
+        let mut drawn = Vec::with_capacity(count.min(self.shares.leaves.len()));
+        while drawn.len() < count && self.shares.total > 0 {
+            let position = self.shares.find(rng.random_range(0..self.shares.total));
+            drawn.push((position, self.shares.leaves[position]));
+            self.shares.set_weight(position, 0);
         }
-        for (position, mut weight) in drawn {
-            let slot = self.slots[position];
+        for (position, Leaf { mut weight, slot }) in drawn {
             if round.degrades {
                 let entry = &mut entries[slot];
                 entry.selections = entry.selections.saturating_add(1);
                 weight = entry.weight();
             }
-            self.weights.set(position, weight);
+            self.shares.set_weight(position, weight);
             chosen.push(slot);
         }
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    weight: u32,
+    slot: Slot,
 }
 
 /// Weights, and above them the sums of 16 at a time, level by level.
@@ -91,9 +88,9 @@ impl WeightedRandom {
 /// A look-up reads two cache lines a level, five levels for a million; a Fenwick tree takes 20 steps.
 #[derive(Debug, Default)]
 struct SumTree {
-    weights: Vec<u32>,
-    /// `sums[0][i]` is the sum of the i-th 16 weights, `sums[l + 1][i]` that of the i-th 16 of `sums[l]`. The last
-    /// level has 2 to 16; 16 weights and fewer have none above them.
+    leaves: Vec<Leaf>,
+    /// `sums[0][i]` is the sum of the i-th 16 leaves, `sums[l + 1][i]` that of the i-th 16 of `sums[l]`. The last
+    /// level has 2 to 16; 16 leaves and fewer have none above them.
     sums: Vec<Vec<u64>>,
     total: u64,
 }
@@ -101,16 +98,8 @@ struct SumTree {
 const FAN_OUT: usize = 16;
 
 impl SumTree {
-    fn total(&self) -> u64 {
-        self.total
-    }
-
-    fn get(&self, position: usize) -> u32 {
-        self.weights[position]
-    }
-
-    fn set(&mut self, position: usize, weight: u32) {
-        let old = std::mem::replace(&mut self.weights[position], weight);
+    fn set_weight(&mut self, position: usize, weight: u32) {
+        let old = std::mem::replace(&mut self.leaves[position].weight, weight);
         let adjust = |sum: &mut u64| *sum = *sum - u64::from(old) + u64::from(weight);
         adjust(&mut self.total);
         let mut index = position;
@@ -120,9 +109,10 @@ impl SumTree {
         }
     }
 
-    fn push(&mut self, weight: u32) {
-        let mut index = self.weights.len();
-        self.weights.push(weight);
+    fn push(&mut self, leaf: Leaf) {
+        let mut index = self.leaves.len();
+        let weight = leaf.weight;
+        self.leaves.push(leaf);
         self.total += u64::from(weight);
         for level in &mut self.sums {
             index /= FAN_OUT;
@@ -136,60 +126,62 @@ impl SumTree {
             Some(level) if level.len() > FAN_OUT => {
                 level.chunks(FAN_OUT).map(|sums| sums.iter().sum()).collect()
             }
-            None if self.weights.len() > FAN_OUT => self
-                .weights
-                .chunks(FAN_OUT)
-                .map(|weights| weights.iter().copied().map(u64::from).sum())
-                .collect(),
+            None if self.leaves.len() > FAN_OUT => {
+                self.leaves.chunks(FAN_OUT).map(|leaves| leaves.iter().map(Leaf::share).sum()).collect()
+            }
             _ => return,
         };
         self.sums.push(above);
     }
 
-    /// Removes the last weight.
-    fn pop(&mut self) -> u32 {
-        let Some(weight) = self.weights.pop() else { return 0 };
-        self.total -= u64::from(weight);
-        let mut below = self.weights.len();
+    /// Removes the last leaf.
+    fn pop(&mut self) -> Option<Leaf> {
+        let leaf = self.leaves.pop()?;
+        self.total -= leaf.share();
+        let mut below = self.leaves.len();
         for level in &mut self.sums {
-            let groups = below.div_ceil(FAN_OUT);
-            if level.len() > groups {
+            if level.len() > below.div_ceil(FAN_OUT) {
                 level.pop();
             } else if let Some(sum) = level.last_mut() {
-                *sum -= u64::from(weight);
+                *sum -= leaf.share();
             }
             below = level.len();
         }
         while self.sums.last().is_some_and(|level| level.len() == 1) {
             self.sums.pop();
         }
-        weight
+        // A pool that was large once does not stay so.
+        if self.leaves.len() < self.leaves.capacity() / 4 {
+            self.leaves.shrink_to(self.leaves.len() * 2);
+        }
+        Some(leaf)
     }
 
     /// The position in whose share `target` falls; `target` is below the total.
     fn find(&self, mut target: u64) -> usize {
         let mut group = 0;
         for level in self.sums.iter().rev() {
-            group = group * FAN_OUT + descend(&level[group * FAN_OUT..], &mut target);
+            let first = group * FAN_OUT;
+            group = first + descend(level[first..].iter().copied(), &mut target);
         }
-        group * FAN_OUT + descend(&self.weights[group * FAN_OUT..], &mut target)
-    }
-
-    fn shrink(&mut self) {
-        self.weights.shrink_to(self.weights.len() * 2);
-        for level in &mut self.sums {
-            level.shrink_to(level.len() * 2);
-        }
+        let first = group * FAN_OUT;
+        first + descend(self.leaves[first..].iter().map(Leaf::share), &mut target)
     }
 }
 
-/// Which of the first values `target` falls into; what stands before it is subtracted from `target`.
-fn descend<T: Copy + Into<u64>>(values: &[T], target: &mut u64) -> usize {
-    for (index, &value) in values.iter().take(FAN_OUT).enumerate() {
-        if *target < value.into() {
+impl Leaf {
+    fn share(&self) -> u64 {
+        self.weight.into()
+    }
+}
+
+/// Which of the first shares `target` falls into; what stands before it is subtracted from `target`.
+fn descend(shares: impl Iterator<Item = u64>, target: &mut u64) -> usize {
+    for (index, share) in shares.take(FAN_OUT).enumerate() {
+        if *target < share {
             return index;
         }
-        *target -= value.into();
+        *target -= share;
     }
     0
 }
@@ -204,6 +196,7 @@ mod tests {
     #[test]
     fn sum_tree_agrees_with_a_scan() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let slot = Entries::default().insert(Default::default());
         let (mut tree, mut naive) = (SumTree::default(), Vec::<u32>::new());
         for step in 0..20_000 {
             // Up to about 1500 weights, then down to nothing, twice.
@@ -212,22 +205,22 @@ mod tests {
                 0..=4 => {
                     let weight = rng.random_range(0..4);
                     let pushes = if growing { 1 } else { 0 };
-                    (0..pushes).for_each(|_| (tree.push(weight), naive.push(weight)).1);
+                    (0..pushes).for_each(|_| (tree.push(Leaf { weight, slot }), naive.push(weight)).1);
                 }
                 5..=6 => {
-                    assert_eq!(tree.pop(), naive.pop().unwrap_or(0));
+                    assert_eq!(tree.pop().map(|leaf| leaf.weight), naive.pop());
                 }
                 _ if !naive.is_empty() => {
                     let position = rng.random_range(0..naive.len());
                     let weight = rng.random_range(0..=u32::MAX);
-                    tree.set(position, weight);
+                    tree.set_weight(position, weight);
                     naive[position] = weight;
                 }
                 _ => {}
             }
-            assert_eq!(tree.total(), naive.iter().copied().map(u64::from).sum::<u64>());
-            if tree.total() > 0 {
-                let target = rng.random_range(0..tree.total());
+            assert_eq!(tree.total, naive.iter().copied().map(u64::from).sum::<u64>());
+            if tree.total > 0 {
+                let target = rng.random_range(0..tree.total);
                 let mut before = 0;
                 let expected = naive.iter().position(|&weight| {
                     before += u64::from(weight);
