@@ -5,6 +5,8 @@
 
 mod network;
 
+mod flow;
+mod keep_alive;
 mod peers;
 mod registration;
 mod takeover;

@@ -23,35 +23,37 @@ const LATENCY: Duration = Duration::from_millis(1);
 const GIVE_UP: Duration = Duration::from_millis(500);
 
 /// Names a host; registrar `n` has the identifier `n`.
-pub type Host = u8;
+pub(crate) type Host = u8;
 
-pub fn ms(n: u64) -> Duration {
+pub(crate) fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-pub fn ip(host: Host) -> IpAddr {
+pub(crate) fn ip(host: Host) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, host).into()
 }
 
-pub fn endpoint(host: Host, channel: Channel) -> SocketAddr {
+pub(crate) fn endpoint(host: Host, channel: Channel) -> SocketAddr {
     SocketAddr::new(ip(host), if channel == Channel::Enrp { 9901 } else { 3863 })
 }
 
 /// A pool element or pool user, or a registrar whose part the test plays.
 #[derive(Default)]
-pub struct Client {
+pub(crate) struct Client {
     /// Everything that arrived on ASAP associations.
-    pub asap: Vec<(Time, asap::Message)>,
+    pub(crate) asap: Vec<(Time, asap::Message)>,
     /// Everything that arrived on ENRP associations.
-    pub enrp: Vec<(Time, enrp::Message)>,
+    pub(crate) enrp: Vec<(Time, enrp::Message)>,
     /// The elements it answers keep-alives for.
-    pub elements: BTreeSet<(PoolHandle, PeIdentifier)>,
+    pub(crate) elements: BTreeSet<(PoolHandle, PeIdentifier)>,
     /// Whether it answers them: a process that hangs does not.
-    pub hangs: bool,
+    pub(crate) hangs: bool,
     /// Who last said to be its home.
-    pub home: Option<RegistrarId>,
+    pub(crate) home: Option<RegistrarId>,
+    /// The associations that were established.
+    pub(crate) up: Vec<AssocId>,
     /// The associations that ended.
-    pub down: Vec<(AssocId, DownReason)>,
+    pub(crate) down: Vec<(AssocId, DownReason)>,
     connected: u64,
 }
 
@@ -62,8 +64,8 @@ enum Machine {
 
 type End = (Host, AssocId);
 
-pub struct Network {
-    pub now: Time,
+pub(crate) struct Network {
+    pub(crate) now: Time,
     hosts: BTreeMap<Host, Machine>,
     dead: BTreeSet<Host>,
     cuts: BTreeSet<(Host, Host)>,
@@ -74,11 +76,11 @@ pub struct Network {
     by_endpoints: BTreeMap<(SocketAddr, SocketAddr), (End, End)>,
     accepted: u64,
     /// Everything that was transmitted, in order.
-    pub transcript: Vec<(Time, Host, Transmit)>,
+    pub(crate) transcript: Vec<(Time, Host, Transmit)>,
 }
 
 impl Network {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             now: Time::ZERO,
             hosts: BTreeMap::new(),
@@ -94,7 +96,7 @@ impl Network {
     }
 
     /// `count` registrars with the timers of `lan` that know each other, started together and settled.
-    pub fn of_registrars(count: Host) -> Self {
+    pub(crate) fn of_registrars(count: Host) -> Self {
         let mut network = Self::new();
         for host in 1..=count {
             let others: Vec<Host> = (1..=count).filter(|other| *other != host).collect();
@@ -105,7 +107,7 @@ impl Network {
     }
 
     /// The configuration of registrar `host` with these peers.
-    pub fn config(host: Host, peers: &[Host]) -> Config {
+    pub(crate) fn config(host: Host, peers: &[Host]) -> Config {
         Config {
             id: Some(RegistrarId(host.into())),
             peers: peers.iter().map(|peer| vec![endpoint(*peer, Channel::Enrp)]).collect(),
@@ -113,22 +115,22 @@ impl Network {
         }
     }
 
-    pub fn start(&mut self, host: Host, peers: &[Host]) {
+    pub(crate) fn start(&mut self, host: Host, peers: &[Host]) {
         self.start_with(host, Self::config(host, peers));
     }
 
-    pub fn start_with(&mut self, host: Host, config: Config) {
+    pub(crate) fn start_with(&mut self, host: Host, config: Config) {
         let registrar = Registrar::new(config, ChaCha12Rng::seed_from_u64(host.into()), self.now);
         self.dead.remove(&host);
         self.hosts.insert(host, Machine::Registrar(Box::new(registrar), Vec::new()));
         self.collect(host);
     }
 
-    pub fn add_client(&mut self, host: Host) {
+    pub(crate) fn add_client(&mut self, host: Host) {
         self.hosts.insert(host, Machine::Client(Client::default()));
     }
 
-    pub fn registrar(&mut self, host: Host) -> &mut Registrar {
+    pub(crate) fn registrar(&mut self, host: Host) -> &mut Registrar {
         match self.hosts.get_mut(&host) {
             Some(Machine::Registrar(registrar, _)) => registrar,
             _ => panic!("{host} is no registrar"),
@@ -136,7 +138,7 @@ impl Network {
     }
 
     /// What registrar `host` told so far.
-    pub fn events(&self, host: Host) -> Vec<&Event> {
+    pub(crate) fn events(&self, host: Host) -> Vec<&Event> {
         match &self.hosts[&host] {
             Machine::Registrar(_, events) => events.iter().map(|(_, event)| event).collect(),
             Machine::Client(_) => Vec::new(),
@@ -144,7 +146,7 @@ impl Network {
     }
 
     /// When registrar `host` told the first such event.
-    pub fn event_at(&self, host: Host, wanted: impl Fn(&Event) -> bool) -> Option<Time> {
+    pub(crate) fn event_at(&self, host: Host, wanted: impl Fn(&Event) -> bool) -> Option<Time> {
         match &self.hosts[&host] {
             Machine::Registrar(_, events) => {
                 events.iter().find(|(_, event)| wanted(event)).map(|(at, _)| *at)
@@ -153,7 +155,7 @@ impl Network {
         }
     }
 
-    pub fn client(&mut self, host: Host) -> &mut Client {
+    pub(crate) fn client(&mut self, host: Host) -> &mut Client {
         match self.hosts.get_mut(&host) {
             Some(Machine::Client(client)) => client,
             _ => panic!("{host} is no client"),
@@ -161,7 +163,7 @@ impl Network {
     }
 
     /// A command to a registrar, with everything it causes.
-    pub fn command<T>(&mut self, host: Host, command: impl FnOnce(&mut Registrar, Time) -> T) -> T {
+    pub(crate) fn command<T>(&mut self, host: Host, command: impl FnOnce(&mut Registrar, Time) -> T) -> T {
         let now = self.now;
         let result = command(self.registrar(host), now);
         self.collect(host);
@@ -171,7 +173,7 @@ impl Network {
     // --- Faults ---
 
     /// The process dies: the others notice after a while, connects are refused.
-    pub fn kill(&mut self, host: Host) {
+    pub(crate) fn kill(&mut self, host: Host) {
         self.dead.insert(host);
         self.in_flight.retain(|_, (to, _)| *to != host);
         let ends: Vec<End> = self.ends.keys().filter(|(of, _)| *of == host).copied().collect();
@@ -181,7 +183,7 @@ impl Network {
     }
 
     /// Nothing passes between two hosts any more.
-    pub fn cut(&mut self, a: Host, b: Host) {
+    pub(crate) fn cut(&mut self, a: Host, b: Host) {
         self.cuts.insert((a.min(b), a.max(b)));
         let ends: Vec<End> =
             self.ends.iter().filter(|((x, _), (y, _))| (*x, *y) == (a, b)).map(|(end, _)| *end).collect();
@@ -190,7 +192,7 @@ impl Network {
         }
     }
 
-    pub fn heal(&mut self, a: Host, b: Host) {
+    pub(crate) fn heal(&mut self, a: Host, b: Host) {
         self.cuts.remove(&(a.min(b), a.max(b)));
     }
 
@@ -207,7 +209,7 @@ impl Network {
 
     // --- Time ---
 
-    pub fn run(&mut self, duration: Duration) {
+    pub(crate) fn run(&mut self, duration: Duration) {
         let until = self.now + duration;
         while let Some(at) = self.next().filter(|at| *at <= until) {
             self.now = self.now.max(at);
@@ -217,7 +219,7 @@ impl Network {
     }
 
     /// Runs until `done`, but not longer than `limit`; how long that took.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> Duration {
+    pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> Duration {
         let start = self.now;
         while !done(self) {
             let at = self.next().filter(|at| *at <= start + limit);
@@ -347,7 +349,7 @@ impl Network {
     // --- What a client does ---
 
     /// Connects a client to an endpoint of a registrar and waits until that is done.
-    pub fn dial(&mut self, client: Host, registrar: Host, channel: Channel) -> AssocId {
+    pub(crate) fn dial(&mut self, client: Host, registrar: Host, channel: Channel) -> AssocId {
         self.client(client).connected += 1;
         let assoc = AssocId::connected(self.client(client).connected);
         self.connect(client, assoc, channel, endpoint(registrar, channel));
@@ -356,7 +358,12 @@ impl Network {
     }
 
     /// Sends over ASAP and waits for the answer.
-    pub fn ask(&mut self, client: Host, assoc: AssocId, message: impl Into<asap::Message>) -> asap::Message {
+    pub(crate) fn ask(
+        &mut self,
+        client: Host,
+        assoc: AssocId,
+        message: impl Into<asap::Message>,
+    ) -> asap::Message {
         let known = self.client(client).asap.len();
         self.tell(client, assoc, message);
         self.run_until(ms(2000), |network| network.client(client).asap.len() > known);
@@ -364,13 +371,13 @@ impl Network {
     }
 
     /// Sends over ASAP.
-    pub fn tell(&mut self, client: Host, assoc: AssocId, message: impl Into<asap::Message>) {
+    pub(crate) fn tell(&mut self, client: Host, assoc: AssocId, message: impl Into<asap::Message>) {
         let bytes = message.into().encode().unwrap();
         self.send(client, assoc, PPID_ASAP, bytes);
     }
 
     /// Sends over ENRP under the identifier of the host.
-    pub fn tell_peer(&mut self, client: Host, assoc: AssocId, body: impl Into<enrp::Body>) {
+    pub(crate) fn tell_peer(&mut self, client: Host, assoc: AssocId, body: impl Into<enrp::Body>) {
         let message = enrp::Message {
             sender: RegistrarId(client.into()),
             receiver: RegistrarId::NONE,
@@ -380,17 +387,17 @@ impl Network {
     }
 
     /// Sends any bytes.
-    pub fn tell_bytes(&mut self, client: Host, assoc: AssocId, ppid: u32, bytes: &[u8]) {
+    pub(crate) fn tell_bytes(&mut self, client: Host, assoc: AssocId, ppid: u32, bytes: &[u8]) {
         self.send(client, assoc, ppid, Bytes::copy_from_slice(bytes));
     }
 
     /// Lets go of an association in order.
-    pub fn hang_up(&mut self, client: Host, assoc: AssocId) {
+    pub(crate) fn hang_up(&mut self, client: Host, assoc: AssocId) {
         self.end((client, assoc), None, Some(DownReason::Shutdown), LATENCY);
     }
 
     /// A new element on its own host: connected, registered in "pool" at `registrar`, answering keep-alives.
-    pub fn add_element(&mut self, host: Host, registrar: Host) -> AssocId {
+    pub(crate) fn add_element(&mut self, host: Host, registrar: Host) -> AssocId {
         self.add_client(host);
         let assoc = self.dial(host, registrar, Channel::Asap);
         let answer = self.register(host, assoc, element(host));
@@ -399,13 +406,13 @@ impl Network {
     }
 
     /// Registers an element in "pool"; the answer.
-    pub fn register(&mut self, host: Host, assoc: AssocId, element: PoolElement) -> asap::Message {
+    pub(crate) fn register(&mut self, host: Host, assoc: AssocId, element: PoolElement) -> asap::Message {
         self.client(host).elements.insert((pool(), element.id));
         self.ask(host, assoc, asap::Registration { handle: pool(), element })
     }
 
     /// The elements of "pool" with their homes, as `registrar` knows them.
-    pub fn table(&mut self, registrar: Host) -> Vec<(u32, u32)> {
+    pub(crate) fn table(&mut self, registrar: Host) -> Vec<(u32, u32)> {
         let now = self.now;
         let elements = self.registrar(registrar).elements(now, &pool(), None, usize::MAX).unwrap_or_default();
         elements.iter().map(|element| (element.id.0, element.home.0)).collect()
@@ -416,6 +423,7 @@ impl Client {
     /// Keeps what arrives. A living element acknowledges keep-alives.
     fn input(&mut self, now: Time, input: Input) -> Option<(AssocId, Bytes)> {
         match input {
+            Input::Up { assoc, .. } => self.up.push(assoc),
             Input::Down { assoc, why } => self.down.push((assoc, why)),
             Input::Message { ppid: PPID_ENRP, bytes, .. } => {
                 let message = enrp::decode(&bytes, RegistrarId::NONE).message.unwrap();
@@ -442,7 +450,7 @@ impl Client {
     }
 
     /// The keep-alives that arrived after `since`.
-    pub fn keep_alives(&self, since: Time) -> Vec<(Time, asap::EndpointKeepAlive)> {
+    pub(crate) fn keep_alives(&self, since: Time) -> Vec<(Time, asap::EndpointKeepAlive)> {
         let received = self.asap.iter().filter(|(at, _)| *at > since);
         received
             .filter_map(|(at, message)| match message {
@@ -453,12 +461,12 @@ impl Client {
     }
 }
 
-pub fn pool() -> PoolHandle {
+pub(crate) fn pool() -> PoolHandle {
     "pool".into()
 }
 
 /// The element of a host: its number, Round Robin, for ever.
-pub fn element(host: Host) -> PoolElement {
+pub(crate) fn element(host: Host) -> PoolElement {
     PoolElement {
         id: PeIdentifier(host.into()),
         home: RegistrarId::NONE,

@@ -1,1 +1,327 @@
+//! RFC 5352 §3.1 – §3.3: registration, deregistration, resolution.
 
+use crate::network::{Host, Network, element, ip, ms, pool};
+use asap::{HandleResolutionResponse, Message};
+use params::{
+    CauseCode, PeIdentifier, Policy, PoolElement, RegistrarId, RegistrationLife, SctpTransport, TcpTransport,
+    Transport, TransportUse,
+};
+use rserpool_proto::registrar::{Event, ForeignAddresses, RemovalReason};
+use rserpool_proto::{AssocId, Channel, PPID_ASAP, PPID_ENRP};
+
+fn causes(message: &Message) -> Vec<CauseCode> {
+    let error = match message {
+        Message::RegistrationResponse(response) => response.error.as_ref(),
+        Message::DeregistrationResponse(response) => response.error.as_ref(),
+        Message::HandleResolutionResponse(response) => response.error.as_ref(),
+        Message::Error(error) => Some(&error.error),
+        _ => None,
+    };
+    error.map_or_else(Vec::new, |error| error.causes.iter().map(|cause| cause.code).collect())
+}
+
+fn rejected(message: &Message) -> bool {
+    matches!(message, Message::RegistrationResponse(response) if response.rejected)
+}
+
+fn resolution(items: Option<u32>) -> asap::HandleResolution {
+    asap::HandleResolution { subscribe: false, handle: pool(), items }
+}
+
+fn resolve(
+    network: &mut Network,
+    host: Host,
+    assoc: AssocId,
+    items: Option<u32>,
+) -> HandleResolutionResponse {
+    match network.ask(host, assoc, resolution(items)) {
+        Message::HandleResolutionResponse(response) => response,
+        other => panic!("{other:?}"),
+    }
+}
+
+// ASAP-3.1-28, ASAP-3.1-36, ASAP-3.1-37, ASAP-3.1-38, ASAP-3.1-41: the registrar decides about home and ASAP transport.
+#[test]
+fn a_registration_creates_the_pool_and_is_answered() {
+    let mut network = Network::of_registrars(1);
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    let lie = SctpTransport { port: 1, transport_use: TransportUse::DATA_ONLY, addresses: vec![ip(99)] };
+    let said = PoolElement { home: RegistrarId(77), asap_transport: Some(lie), ..element(11) };
+    let answer = network.register(11, assoc, said);
+    assert_eq!(
+        answer,
+        asap::RegistrationResponse { rejected: false, handle: pool(), id: PeIdentifier(11), error: None }
+            .into()
+    );
+    let now = network.now;
+    let stored = network.registrar(1).elements(now, &pool(), None, 9).unwrap();
+    assert_eq!(stored[0].home, RegistrarId(1));
+    let seen = SctpTransport { port: 3863, transport_use: TransportUse::DATA_ONLY, addresses: vec![ip(11)] };
+    assert_eq!(stored[0].asap_transport, Some(seen));
+    let events = network.events(1);
+    assert!(events.contains(&&Event::PoolCreated { handle: pool() }));
+}
+
+// ASAP-3.1-31, -32, -43: what differs from the pool is refused, each difference with its cause.
+#[test]
+fn who_does_not_fit_into_the_pool_is_refused() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    let policy = Policy::Random;
+    let tcp = Transport::Tcp(TcpTransport { port: 80, address: ip(12) });
+    let control = Transport::Sctp(SctpTransport {
+        port: 7000,
+        transport_use: TransportUse::DATA_AND_CONTROL,
+        addresses: vec![ip(12)],
+    });
+    let cases = [
+        (PoolElement { policy: policy.clone(), ..element(12) }, vec![CauseCode::INCONSISTENT_POLICY]),
+        (
+            PoolElement { user_transport: tcp.clone(), ..element(12) },
+            vec![CauseCode::INCONSISTENT_TRANSPORT_TYPE],
+        ),
+        (PoolElement { user_transport: control, ..element(12) }, vec![CauseCode::INCONSISTENT_DATA_CONTROL]),
+        (
+            PoolElement { policy, user_transport: tcp, ..element(12) },
+            vec![CauseCode::INCONSISTENT_POLICY, CauseCode::INCONSISTENT_TRANSPORT_TYPE],
+        ),
+    ];
+    for (element, expected) in cases {
+        let answer = network.register(12, assoc, element);
+        assert!(rejected(&answer));
+        assert_eq!(causes(&answer), expected);
+    }
+    assert_eq!(network.table(1), [(11, 1)]);
+}
+
+// ASAP-3.1-33, -34, -35: the same element again updates its values; a refused one leaves them as they were.
+#[test]
+fn a_reregistration_replaces_the_values() {
+    let mut network = Network::of_registrars(1);
+    let assoc = network.add_element(11, 1);
+    let answer = network.register(11, assoc, PoolElement { life: RegistrationLife(300), ..element(11) });
+    assert!(!rejected(&answer));
+    let answer = network.register(11, assoc, PoolElement { policy: Policy::Random, ..element(11) });
+    assert_eq!(causes(&answer), [CauseCode::INCONSISTENT_POLICY]);
+    let now = network.now;
+    let stored = network.registrar(1).elements(now, &pool(), None, 9).unwrap();
+    assert_eq!((stored.len(), stored[0].life), (1, Some(ms(300_000))));
+    assert_eq!(network.registrar(1).status(now).counters.reregistrations, 1);
+}
+
+// ASAP-2.2.1-04, A-26: addresses that the association does not use.
+#[test]
+fn foreign_addresses_are_trimmed_refused_or_taken() {
+    let transport = |addresses: Vec<std::net::IpAddr>| {
+        let transport_use = TransportUse::DATA_ONLY;
+        Transport::Sctp(SctpTransport { port: 7000, transport_use, addresses })
+    };
+    let expectations = [
+        (ForeignAddresses::Trim, false, Some(transport(vec![ip(11)])), vec![CauseCode::INVALID_VALUES]),
+        (ForeignAddresses::Reject, true, None, vec![CauseCode::INVALID_VALUES]),
+        (ForeignAddresses::Accept, false, Some(transport(vec![ip(11), ip(99)])), vec![]),
+    ];
+    for (rule, refused, stored, expected) in expectations {
+        let mut network = Network::new();
+        let mut config = Network::config(1, &[]);
+        config.foreign_addresses = rule;
+        network.start_with(1, config);
+        network.add_client(11);
+        let assoc = network.dial(11, 1, Channel::Asap);
+        let user_transport = transport(vec![ip(11), ip(99)]);
+        let answer = network.register(11, assoc, PoolElement { user_transport, ..element(11) });
+        assert_eq!((rejected(&answer), causes(&answer)), (refused, expected), "{rule:?}");
+        let now = network.now;
+        let found = network.registrar(1).elements(now, &pool(), None, 9);
+        assert_eq!(found.map(|found| found[0].user_transport.clone()), stored, "{rule:?}");
+    }
+    // Nothing is left: refused even if trimmed.
+    let mut network = Network::of_registrars(1);
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    let user_transport = transport(vec![ip(99)]);
+    let answer = network.register(11, assoc, PoolElement { user_transport, ..element(11) });
+    assert!(rejected(&answer));
+    // Its information is the address: type, length, value.
+    let Message::RegistrationResponse(response) = answer else { panic!() };
+    let information = &response.error.unwrap().causes[0].information;
+    assert_eq!(information[..], [0, 1, 0, 8, 10, 0, 0, 99]);
+}
+
+// ASAP-2.2.2-03, A-27, A-28: only the element itself may renew or remove its registration while it lives.
+#[test]
+fn nobody_speaks_for_a_living_element() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    let theft = PoolElement { id: PeIdentifier(11), ..element(12) };
+    let answer = network.register(12, assoc, theft);
+    assert!(rejected(&answer));
+    assert_eq!(causes(&answer), [CauseCode::NON_UNIQUE_PE_IDENTIFIER]);
+    let request = asap::Deregistration { handle: pool(), id: PeIdentifier(11) };
+    let answer = network.ask(12, assoc, request);
+    assert_eq!(causes(&answer), [CauseCode::SECURITY]);
+    let now = network.now;
+    let stored = network.registrar(1).elements(now, &pool(), None, 9).unwrap();
+    assert_eq!(stored[0].asap_transport.as_ref().map(|transport| transport.addresses[0]), Some(ip(11)));
+}
+
+// a restarted element with its old identifier: the old one does not answer, so the new one replaces it.
+// What it asks meanwhile is answered in order.
+#[test]
+fn a_dead_element_is_replaced_by_its_successor() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.client(11).hangs = true;
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    let successor = PoolElement { id: PeIdentifier(11), ..element(12) };
+    network.tell(12, assoc, asap::Registration { handle: pool(), element: successor });
+    network.tell(12, assoc, resolution(None));
+    let start = network.now;
+    let took = network.run_until(ms(1000), |network| network.client(12).asap.len() == 2);
+    assert!(took < ms(400), "before the element loses its patience: {took:?} from {start}");
+    let [(_, first), (_, second)] = &network.client(12).asap[..] else { panic!() };
+    assert!(matches!(first, Message::RegistrationResponse(response) if !response.rejected), "{first:?}");
+    let Message::HandleResolutionResponse(answer) = second else { panic!("{second:?}") };
+    let Transport::Sctp(transport) = &answer.elements[0].user_transport else { panic!() };
+    assert_eq!((answer.elements.len(), &transport.addresses), (1, &vec![ip(12)]));
+}
+
+// ASAP-3.2-12, -13, -14, -19, ENRP-3.3.2-01: gone here and at the peers, with its pool; twice is no error.
+#[test]
+fn a_deregistration_is_announced_once() {
+    let mut network = Network::of_registrars(2);
+    let assoc = network.add_element(11, 1);
+    network.run(ms(10));
+    assert_eq!(network.table(2), [(11, 1)]);
+    let request = asap::Deregistration { handle: pool(), id: PeIdentifier(11) };
+    let done: Message =
+        asap::DeregistrationResponse { handle: pool(), id: PeIdentifier(11), error: None }.into();
+    assert_eq!(network.ask(11, assoc, request.clone()), done);
+    network.run(ms(10));
+    assert_eq!(network.registrar(1).pool(&pool()), None);
+    assert_eq!(network.registrar(2).pool(&pool()), None);
+    let now = network.now;
+    let sent = network.registrar(1).status(now).counters.updates_sent;
+    assert_eq!(network.ask(11, assoc, request), done);
+    assert_eq!(network.registrar(1).status(now).counters.updates_sent, sent, "ASAP-3.2-20");
+}
+
+// an element that changed to another registrar deregisters there, and is gone everywhere.
+#[test]
+fn a_deregistration_at_another_registrar_counts() {
+    let mut network = Network::of_registrars(3);
+    network.add_element(11, 1);
+    network.run(ms(10));
+    let assoc = network.dial(11, 2, Channel::Asap);
+    let answer = network.ask(11, assoc, asap::Deregistration { handle: pool(), id: PeIdentifier(11) });
+    assert_eq!(causes(&answer), []);
+    network.run(ms(2000));
+    for registrar in [1, 2, 3] {
+        assert_eq!(network.table(registrar), [], "at {registrar}");
+    }
+}
+
+// ASAP-3.1-36, ENRP-3.3.1-07: an element that registers elsewhere has a new home everywhere, and its old association
+// does not matter any more.
+#[test]
+fn a_registration_elsewhere_moves_the_element() {
+    let mut network = Network::of_registrars(3);
+    let old = network.add_element(11, 1);
+    let new = network.dial(11, 2, Channel::Asap);
+    network.register(11, new, element(11));
+    network.run(ms(5));
+    network.hang_up(11, old);
+    network.run(ms(2000));
+    for registrar in [1, 2, 3] {
+        assert_eq!(network.table(registrar), [(11, 2)], "at {registrar}");
+        assert_eq!(
+            network.events(registrar).iter().filter(|e| matches!(e, Event::Resynchronized { .. })).count(),
+            0
+        );
+    }
+}
+
+// ASAP-3.1-48, ASAP-2.2.4-02, A-33: the home ends a registration that is not renewed, and says so.
+#[test]
+fn a_registration_expires_at_its_home() {
+    let mut network = Network::of_registrars(2);
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    network.register(11, assoc, PoolElement { life: RegistrationLife(2), ..element(11) });
+    network.run(ms(1900));
+    assert_eq!((network.table(1), network.table(2)), (vec![(11, 1)], vec![(11, 1)]));
+    network.run(ms(200));
+    assert_eq!((network.table(1), network.table(2)), (vec![], vec![]));
+    let farewell: Message =
+        asap::DeregistrationResponse { handle: pool(), id: PeIdentifier(11), error: None }.into();
+    assert!(network.client(11).asap.iter().any(|(_, message)| *message == farewell));
+    let removed = |event: &Event| matches!(event, Event::ElementRemoved { why: RemovalReason::Expired, .. });
+    assert!(network.event_at(1, removed).is_some());
+}
+
+// ASAP-3.3-19, ASAP-3.3-20, A-10: all elements, the policy even if it is Round Robin, no ASAP transport.
+#[test]
+fn a_resolution_lists_the_pool() {
+    let mut network = Network::of_registrars(1);
+    for host in 11..=15 {
+        network.add_element(host, 1);
+    }
+    network.add_client(21);
+    let assoc = network.dial(21, 1, Channel::Asap);
+    let answer = resolve(&mut network, 21, assoc, None);
+    assert_eq!((answer.accepted, answer.policy, answer.error), (false, Some(Policy::RoundRobin), None));
+    assert_eq!(answer.elements.len(), 5);
+    assert!(answer.elements.iter().all(|e| e.asap_transport.is_none() && e.home == RegistrarId(1)));
+    // fewer if wanted.
+    assert_eq!(resolve(&mut network, 21, assoc, Some(2)).elements.len(), 2);
+}
+
+// ASAP-3.3-21, ASAP-2.2.6-04, -07
+#[test]
+fn an_unknown_pool_is_a_negative_answer() {
+    let mut network = Network::of_registrars(1);
+    network.add_client(21);
+    let assoc = network.dial(21, 1, Channel::Asap);
+    let answer = resolve(&mut network, 21, assoc, None);
+    assert_eq!((answer.policy, answer.elements), (None, vec![]));
+    assert_eq!(answer.error, Some(CauseCode::UNKNOWN_POOL_HANDLE.into()));
+}
+
+// Design D11: a full registrar says so, and goes on.
+#[test]
+fn a_full_handlespace_refuses() {
+    let mut network = Network::new();
+    let mut config = Network::config(1, &[]);
+    config.limits.elements = 1;
+    network.start_with(1, config);
+    let assoc = network.add_element(11, 1);
+    network.add_client(12);
+    let other = network.dial(12, 1, Channel::Asap);
+    let answer = network.register(12, other, element(12));
+    assert_eq!(causes(&answer), [CauseCode::LACK_OF_RESOURCES]);
+    assert!(!rejected(&network.register(11, assoc, element(11))), "renewing needs no room");
+}
+
+// ASAP-5, rsplib-interop §1.2: the other protocol's messages end the association; what is neither is ignored.
+#[test]
+fn the_wrong_protocol_ends_the_association() {
+    let mut network = Network::of_registrars(1);
+    network.add_client(21);
+    for (channel, ppid) in [(Channel::Asap, PPID_ENRP), (Channel::Enrp, PPID_ASAP)] {
+        let assoc = network.dial(21, 1, channel);
+        network.tell_bytes(21, assoc, 4711, &[1, 2, 3]);
+        network.run(ms(20));
+        assert!(network.client(21).down.is_empty());
+        network.tell_bytes(21, assoc, ppid, &[1, 0, 0, 4]);
+        network.run(ms(20));
+        assert_eq!(network.client(21).down.pop().map(|(down, _)| down), Some(assoc));
+    }
+    let now = network.now;
+    assert_eq!(network.registrar(1).status(now).counters.wrong_protocol, 2);
+}

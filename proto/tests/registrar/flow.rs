@@ -1,0 +1,184 @@
+//! The contract with the endpoint: flow control, and any order of inputs.
+
+use crate::network::{Network, element, endpoint, ip, pool};
+use params::{PeIdentifier, RegistrarId};
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use rserpool_proto::registrar::{Config, Registrar};
+use rserpool_proto::{AssocId, Channel, Input, Node, PPID_ASAP, PPID_ENRP, Time, Transmit};
+use std::time::Duration;
+
+fn registrar(adapt: impl FnOnce(&mut Config)) -> Registrar {
+    let mut config = Network::config(1, &[]);
+    adapt(&mut config);
+    Registrar::new(config, ChaCha12Rng::seed_from_u64(1), Time::ZERO)
+}
+
+fn at(millis: u64) -> Time {
+    Time::ZERO + Duration::from_millis(millis)
+}
+
+fn up(channel: Channel, n: u64, host: u8) -> Input {
+    let assoc = AssocId::accepted(channel, n);
+    let remote = vec![endpoint(host, channel)];
+    Input::Up { assoc, channel, remote, local: vec![ip(1)], streams: 16 }
+}
+
+fn message(assoc: AssocId, ppid: u32, bytes: bytes::Bytes) -> Input {
+    Input::Message { assoc, stream: 0, ppid, unordered: false, bytes }
+}
+
+fn registration(host: u8, life: i32) -> bytes::Bytes {
+    let element = params::PoolElement { life: params::RegistrationLife(life), ..element(host) };
+    asap::Message::from(asap::Registration { handle: pool(), element }).encode().unwrap()
+}
+
+fn drain(registrar: &mut Registrar) -> Vec<Transmit> {
+    std::iter::from_fn(|| registrar.poll_transmit()).collect()
+}
+
+/// A registrar with one peer, 9, and one element, 11.
+fn with_peer_and_element(adapt: impl FnOnce(&mut Config)) -> (Registrar, AssocId, AssocId) {
+    let mut registrar = registrar(adapt);
+    let (peer, element) = (AssocId::accepted(Channel::Enrp, 0), AssocId::accepted(Channel::Asap, 0));
+    registrar.handle_input(at(1), up(Channel::Enrp, 0, 9));
+    let hello = enrp::Message {
+        sender: RegistrarId(9),
+        receiver: RegistrarId::NONE,
+        body: enrp::Presence { reply_required: false, checksum: None, information: None }.into(),
+    };
+    registrar.handle_input(at(1), message(peer, PPID_ENRP, hello.encode().unwrap()));
+    registrar.handle_input(at(1), up(Channel::Asap, 0, 11));
+    registrar.handle_input(at(1), message(element, PPID_ASAP, registration(11, -1)));
+    drain(&mut registrar);
+    (registrar, peer, element)
+}
+
+fn lives_told_to(peer: AssocId, transmits: &[Transmit]) -> Vec<(u32, i32)> {
+    let told = transmits.iter().filter_map(|transmit| match transmit {
+        Transmit::Send { assoc, bytes, .. } if *assoc == peer => {
+            enrp::decode(bytes, RegistrarId::NONE).message.ok()
+        }
+        _ => None,
+    });
+    told.filter_map(|message| match message.body {
+        enrp::Body::HandleUpdate(update) => Some((update.element.id.0, update.element.life.0)),
+        _ => None,
+    })
+    .collect()
+}
+
+// Design §4: nothing for a full association is popped until it is writable; what waits coalesces, in order.
+#[test]
+fn updates_for_a_full_association_wait_and_coalesce() {
+    let (mut registrar, peer, element) = with_peer_and_element(|_| {});
+    registrar.handle_input(at(2), Input::Full { assoc: peer });
+    for life in [10, 20, 30] {
+        registrar.handle_input(at(3), message(element, PPID_ASAP, registration(11, life)));
+    }
+    let meanwhile = drain(&mut registrar);
+    assert!(
+        !meanwhile.iter().any(|transmit| matches!(transmit, Transmit::Send { assoc, .. } if *assoc == peer))
+    );
+    let answers = meanwhile.iter().filter(|t| matches!(t, Transmit::Send { assoc, .. } if *assoc == element));
+    assert_eq!(answers.count(), 3, "others go on");
+    registrar.handle_input(at(4), Input::Writable { assoc: peer });
+    let element12 = registration(11, 40);
+    registrar.handle_input(at(4), message(element, PPID_ASAP, element12));
+    assert_eq!(lives_told_to(peer, &drain(&mut registrar)), [(11, 30), (11, 40)]);
+}
+
+// Design D11: what waits is limited; beyond that the association ends.
+#[test]
+fn a_peer_that_does_not_read_is_aborted() {
+    let (mut registrar, peer, _) = with_peer_and_element(|config| config.limits.queued_bytes = 1000);
+    registrar.handle_input(at(2), Input::Full { assoc: peer });
+    for n in 1..=20 {
+        let assoc = AssocId::accepted(Channel::Asap, n);
+        let host = 20 + u8::try_from(n).unwrap();
+        registrar.handle_input(at(3), up(Channel::Asap, n, host));
+        registrar.handle_input(at(3), message(assoc, PPID_ASAP, registration(host, -1)));
+    }
+    let transmits = drain(&mut registrar);
+    let aborts =
+        transmits.iter().filter(|t| matches!(t, Transmit::Abort { assoc, .. } if *assoc == peer)).count();
+    assert_eq!(aborts, 1);
+    assert_eq!(registrar.status(at(3)).elements, 21);
+}
+
+// Design D11: associations are limited.
+#[test]
+fn too_many_associations_are_refused() {
+    let mut registrar = registrar(|config| config.limits.associations = 2);
+    for n in 0..3 {
+        registrar.handle_input(at(1), up(Channel::Asap, n, 11 + u8::try_from(n).unwrap()));
+    }
+    let refused = AssocId::accepted(Channel::Asap, 2);
+    let transmits = drain(&mut registrar);
+    assert!(matches!(&transmits[..], [Transmit::Abort { assoc, .. }] if *assoc == refused), "{transmits:?}");
+}
+
+// Design D11: never a panic, whatever arrives in whatever order; and early timeouts are harmless.
+#[test]
+fn any_input_is_survived() {
+    use rand::RngExt;
+    let (mut registrar, ..) = with_peer_and_element(|_| {});
+    let mut rng = ChaCha12Rng::seed_from_u64(7);
+    let id = PeIdentifier(11);
+    let asap: Vec<bytes::Bytes> = [
+        asap::Message::from(asap::Registration { handle: pool(), element: element(11) }),
+        asap::Deregistration { handle: pool(), id }.into(),
+        asap::HandleResolution { subscribe: true, handle: pool(), items: Some(u32::MAX) }.into(),
+        asap::EndpointUnreachable { handle: pool(), id }.into(),
+        asap::EndpointKeepAliveAck { handle: pool(), id }.into(),
+    ]
+    .iter()
+    .map(|message| message.encode().unwrap())
+    .collect();
+    let bodies: Vec<enrp::Body> = vec![
+        enrp::Presence { reply_required: true, checksum: Some(3), information: None }.into(),
+        enrp::HandleTableRequest { own_children_only: true }.into(),
+        enrp::HandleTableResponse { rejected: false, more: false, entries: vec![] }.into(),
+        enrp::ListRequest.into(),
+        enrp::InitTakeover { target: RegistrarId(9) }.into(),
+        enrp::InitTakeoverAck { target: RegistrarId(9) }.into(),
+        enrp::TakeoverServer { target: RegistrarId(9) }.into(),
+        enrp::TakeoverServer { target: RegistrarId(1) }.into(),
+    ];
+    let mut now = Time::ZERO;
+    for _ in 0..20_000 {
+        now += Duration::from_millis(rng.random_range(0..20));
+        let channel = if rng.random() { Channel::Asap } else { Channel::Enrp };
+        let n = rng.random_range(0..6);
+        let assoc = AssocId::accepted(channel, n);
+        let bytes = match channel {
+            Channel::Asap => asap[rng.random_range(0..asap.len())].clone(),
+            _ => {
+                let body = bodies[rng.random_range(0..bodies.len())].clone();
+                let sender = RegistrarId(rng.random_range(7..10));
+                enrp::Message { sender, receiver: RegistrarId::NONE, body }.encode().unwrap()
+            }
+        };
+        let input = match rng.random_range(0..12) {
+            0 => up(channel, n, 11),
+            1 => Input::Down { assoc, why: rserpool_proto::DownReason::Unreachable },
+            2 => Input::Down {
+                assoc,
+                why: rserpool_proto::DownReason::Duplicate(AssocId::accepted(channel, 3)),
+            },
+            3 => Input::Restart { assoc },
+            4 => Input::Full { assoc },
+            5 => Input::Writable { assoc },
+            6 => Input::PeerShutdown { assoc },
+            _ => message(assoc, if channel == Channel::Asap { PPID_ASAP } else { PPID_ENRP }, bytes),
+        };
+        registrar.handle_input(now, input);
+        registrar.handle_timeout(now);
+        drain(&mut registrar);
+        while registrar.poll_event().is_some() {}
+        if let Some((at, _)) = registrar.poll_timeout() {
+            assert!(at > now, "a timer that is due was handled");
+        }
+    }
+    assert!(registrar.status(now).counters.registrations > 0);
+}

@@ -1,0 +1,214 @@
+//! RFC 5352 §3.4, §3.5: keep-alives and reports.
+
+use crate::network::{Host, Network, element, ms, pool};
+use params::{PeIdentifier, RegistrarId};
+use rserpool_proto::Channel;
+use rserpool_proto::registrar::{Event, RemovalReason};
+
+fn removal(network: &Network, registrar: Host, element: Host) -> Option<RemovalReason> {
+    network.events(registrar).iter().find_map(|event| match event {
+        Event::ElementRemoved { id, why, .. } if id.0 == u32::from(element) => Some(*why),
+        _ => None,
+    })
+}
+
+/// Clients `from` on report element `of` at registrar 1.
+fn report(network: &mut Network, from: Host, count: Host, of: Host) {
+    for host in from..from + count {
+        network.add_client(host);
+        let assoc = network.dial(host, 1, Channel::Asap);
+        let id = PeIdentifier(of.into());
+        network.tell(host, assoc, asap::EndpointUnreachable { handle: pool(), id });
+    }
+    network.run(ms(10));
+}
+
+// ASAP-3.5-12, ASAP-3.5-14: probed within the interval, without H, never in step.
+#[test]
+fn silent_elements_are_probed_at_irregular_intervals() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    let start = network.now;
+    network.run(ms(10_000));
+    let probes = network.client(11).keep_alives(start);
+    assert!(
+        probes
+            .iter()
+            .all(|(_, probe)| !probe.home && probe.registrar == RegistrarId(1) && probe.id.is_none())
+    );
+    let gaps: Vec<_> = probes.windows(2).map(|pair| pair[1].0.since(pair[0].0)).collect();
+    assert!(gaps.len() >= 40, "{}", gaps.len());
+    assert!(gaps.iter().all(|gap| (ms(125)..=ms(260)).contains(gap)), "{gaps:?}");
+    let mut distinct = gaps.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert!(distinct.len() > gaps.len() / 2);
+    assert_eq!(network.table(1), [(11, 1)]);
+}
+
+// Design D7: any traffic of the element counts as life.
+#[test]
+fn an_element_that_speaks_is_not_probed() {
+    let mut network = Network::of_registrars(1);
+    let assoc = network.add_element(11, 1);
+    let start = network.now;
+    for _ in 0..50 {
+        network.run(ms(40));
+        network.register(11, assoc, element(11));
+    }
+    assert_eq!(network.client(11).keep_alives(start).len(), 0);
+}
+
+// Design D7: with more elements than the budget of probes allows, the intervals stretch.
+#[test]
+fn probes_stay_within_their_budget() {
+    let mut network = Network::new();
+    let mut config = Network::config(1, &[]);
+    config.limits.probes_per_second = 10;
+    network.start_with(1, config);
+    for host in 11..=50 {
+        network.add_element(host, 1);
+    }
+    network.run(ms(8000));
+    let now = network.now;
+    let before = network.registrar(1).status(now).counters.keep_alives_sent;
+    network.run(ms(20_000));
+    let sent = network.registrar(1).status(now).counters.keep_alives_sent - before;
+    // 40 elements every 4 s, of which the jitter takes a quarter.
+    assert!((180..=300).contains(&sent), "{sent}");
+}
+
+// ASAP-3.4-01, A-38: the association is up, but the process hangs: one repetition, then it is removed.
+#[test]
+fn a_hanging_element_is_removed_after_one_repetition() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.run(ms(1000));
+    network.client(11).hangs = true;
+    let start = network.now;
+    let took = network.run_until(ms(1000), |network| network.table(1).is_empty());
+    assert!(took <= ms(755), "{took:?}");
+    assert_eq!(network.client(11).keep_alives(start).len(), 2);
+    assert_eq!(removal(&network, 1, 11), Some(RemovalReason::KeepAliveFailed));
+    network.run(ms(10));
+    assert_eq!(network.table(2), [], "ASAP-3.5-15: announced");
+}
+
+// Design D4: an ended association is evidence; a killed process is gone as soon as SCTP says so.
+#[test]
+fn an_element_goes_with_its_association() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.add_element(12, 1);
+    let assoc = network.add_element(13, 1);
+    network.kill(11);
+    let took = network.run_until(ms(700), |network| network.table(1) == [(12, 1), (13, 1)]);
+    assert!(took < ms(700), "{took:?}");
+    assert_eq!(removal(&network, 1, 11), Some(RemovalReason::AssociationEnded));
+    network.hang_up(13, assoc);
+    network.run(ms(10));
+    assert_eq!((network.table(1), network.table(2)), (vec![(12, 1)], vec![(12, 1)]));
+}
+
+// ASAP-3.5-06, -07, -09, ENRP A-40: a report is a reason to look, and an element that answers stays.
+#[test]
+fn a_reported_element_is_probed_at_once_and_stays() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.run(ms(20));
+    let start = network.now;
+    report(&mut network, 21, 3, 11);
+    let probes = network.client(11).keep_alives(start);
+    assert_eq!(probes.len(), 1, "at once, and not for each report");
+    assert!(!probes[0].1.home);
+    network.run(ms(1000));
+    let now = network.now;
+    let stored = network.registrar(1).elements(now, &pool(), None, 9).unwrap();
+    assert_eq!((stored.len(), stored[0].reports, stored[0].suspect), (1, 3, false));
+    // ASAP-3.5-16
+    network.add_client(31);
+    let assoc = network.dial(31, 1, Channel::Asap);
+    network.tell(31, assoc, asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(99) });
+    network.run(ms(10));
+    assert_eq!(network.registrar(1).status(now).counters.reports_ignored, 1);
+}
+
+// ASAP-3.5-08: one that does not answer is removed.
+#[test]
+fn a_reported_element_that_does_not_answer_is_removed() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.client(11).hangs = true;
+    report(&mut network, 21, 1, 11);
+    let took = network.run_until(ms(510), |network| network.table(1).is_empty());
+    assert!(took <= ms(510), "{took:?}");
+}
+
+// more than MAX-BAD-PE-REPORT distinct reporters make it suspect: last in the list, never removed, for a while.
+#[test]
+fn many_reporters_make_an_element_suspect() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.add_element(12, 1);
+    report(&mut network, 21, 4, 11);
+    let suspect = |network: &mut Network| {
+        let now = network.now;
+        network.registrar(1).elements(now, &pool(), None, 1).unwrap()[0].suspect
+    };
+    assert!(suspect(&mut network));
+    network.add_client(31);
+    let assoc = network.dial(31, 1, Channel::Asap);
+    for _ in 0..4 {
+        let request = asap::HandleResolution { subscribe: false, handle: pool(), items: None };
+        let asap::Message::HandleResolutionResponse(answer) = network.ask(31, assoc, request) else {
+            panic!()
+        };
+        let order: Vec<u32> = answer.elements.iter().map(|element| element.id.0).collect();
+        assert_eq!(order, [12, 11]);
+    }
+    // One reporter that repeats itself does not count again.
+    report(&mut network, 41, 1, 12);
+    let assoc = network.dial(41, 1, Channel::Asap);
+    for _ in 0..10 {
+        network.tell(41, assoc, asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(12) });
+    }
+    network.run(ms(1000));
+    let now = network.now;
+    assert!(!network.registrar(1).elements(now, &pool(), None, 9).unwrap()[1].suspect);
+    network.run(ms(10_000));
+    assert!(!suspect(&mut network), "forgotten");
+    assert_eq!(network.table(1), [(11, 1), (12, 1)]);
+}
+
+// a report at a registrar that is not the home; its probe fails because its own network is broken. The home
+// verifies, and what it announces brings the element back everywhere.
+#[test]
+fn the_home_has_the_last_word_about_its_element() {
+    let mut network = Network::of_registrars(3);
+    network.add_element(11, 2);
+    network.run(ms(20));
+    network.cut(1, 11);
+    report(&mut network, 21, 1, 11);
+    network.run_until(ms(1000), |network| network.table(1).is_empty());
+    network.run(ms(1000));
+    for registrar in [1, 2, 3] {
+        assert_eq!(network.table(registrar), [(11, 2)], "at {registrar}");
+    }
+}
+
+// ASAP-3.4-10: acknowledgements of others, or that nobody waits for, mean nothing.
+#[test]
+fn foreign_acknowledgements_are_ignored() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.client(11).hangs = true;
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    for _ in 0..20 {
+        network.tell(12, assoc, asap::EndpointKeepAliveAck { handle: pool(), id: PeIdentifier(11) });
+        network.run(ms(50));
+    }
+    assert_eq!(network.table(1), []);
+    let now = network.now;
+    assert_eq!(network.registrar(1).status(now).counters.keep_alive_acks_ignored, 20);
+}
