@@ -6,7 +6,7 @@ use super::packet::{self, Packet, SackFields, cause, chunk};
 use super::table::Key;
 use super::{Counters, SctpConfig};
 use bytes::Bytes;
-use dcsctp::api::{DcSctpSocket, ErrorKind, Options, SocketEvent, SocketState, SocketTime};
+use dcsctp::api::{DcSctpSocket, ErrorKind, SocketEvent, SocketState, SocketTime};
 use proto::{AssocId, Channel, DownReason, Input, Time};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -69,39 +69,6 @@ pub(super) struct Progress {
     pub(super) established: bool,
 }
 
-/// Options for the socket of an association between two SCTP ports.
-pub(super) fn options(config: &SctpConfig, key: &Key) -> Options {
-    let timing = &config.timing;
-    Options {
-        local_port: key.local_port,
-        remote_port: key.peer_port,
-        announced_maximum_incoming_streams: config.streams,
-        announced_maximum_outgoing_streams: config.streams,
-        mtu: config.mtu,
-        max_message_size: config.max_message_size,
-        max_receiver_window_buffer_size: config.receive_buffer(),
-        // The bound is our own (`Outbound`): dcsctp's must never refuse what that accepted.
-        max_send_buffer_size: usize::MAX >> 1,
-        per_stream_send_queue_limit: usize::MAX >> 1,
-        rto_initial: timing.rto_initial,
-        rto_min: timing.rto_min,
-        rto_max: timing.rto_max,
-        min_rtt_variance: timing.min_rtt_variance,
-        t1_init_timeout: timing.t1,
-        t1_cookie_timeout: timing.t1,
-        t2_shutdown_timeout: timing.t2,
-        max_timer_backoff_duration: Some(timing.rto_max),
-        heartbeat_interval: timing.heartbeat_interval,
-        delayed_ack_max_timeout: timing.sack_delay,
-        max_retransmissions: Some(timing.max_retransmissions),
-        max_init_retransmits: Some(timing.max_init_retransmits),
-        // RSerPool sends everything reliably (RFC 3436 §3): what is not offered cannot be attacked.
-        enable_partial_reliability: false,
-        enable_message_interleaving: false,
-        ..Options::default()
-    }
-}
-
 impl Association {
     /// One that is to be connected ([`connect`](Self::connect)) or takes a COOKIE ECHO.
     pub(super) fn new(now: Time, id: AssocId, channel: Channel, key: Key, config: &SctpConfig) -> Self {
@@ -115,7 +82,7 @@ impl Association {
             charged: 0,
             is_dirty: false,
             channel,
-            socket: dcsctp::new_socket("", &options(config, &key)),
+            socket: dcsctp::new_socket("", &config.options(&key)),
             epoch: now,
             state: State::Connecting,
             inbound: Inbound::new(config.receive_buffer(), config.limits.unread_messages),
@@ -175,14 +142,15 @@ impl Association {
             }
         }
         self.pass_time(now);
-        if self.state == State::Connecting && self.socket.state() == SocketState::Connecting {
-            if let Some(reason) = refusal(packet, self.local_tag) {
-                progress.end = Some(DownReason::ConnectFailed(reason));
-                return Ok(());
-            }
+        if self.state == State::Connecting
+            && self.socket.state() == SocketState::Connecting
+            && let Some(reason) = refusal(packet, self.local_tag)
+        {
+            progress.end = Some(DownReason::ConnectFailed(reason));
+            return Ok(());
         }
 
-        let hold_shutdown = shutdown.is_some() && self.has_unacknowledged();
+        let hold_shutdown = shutdown.is_some() && has_unacknowledged(&*self.socket);
         if (closed && has_data) || hold_shutdown {
             let keep = |chunk: &packet::Chunk<'_>| {
                 !(closed && chunk.kind == chunk::DATA || hold_shutdown && chunk.kind == chunk::SHUTDOWN)
@@ -214,11 +182,9 @@ impl Association {
         counters: &mut Counters,
         progress: &mut Progress,
     ) {
-        if self.held_shutdown.is_some() && !self.has_unacknowledged() {
-            if let Some(shutdown) = self.held_shutdown.take() {
-                self.pass_time(now);
-                self.socket.handle_input(&shutdown);
-            }
+        if let Some(shutdown) = self.held_shutdown.take_if(|_| !has_unacknowledged(&*self.socket)) {
+            self.pass_time(now);
+            self.socket.handle_input(&shutdown);
         }
         loop {
             while let Some(event) = self.socket.poll_event() {
@@ -307,13 +273,12 @@ impl Association {
             }
             _ => {}
         }
-        if let Some((offset, sack)) = inbound::find_sack(&packet) {
-            if let Some(window) = self.inbound.sack(sack) {
-                if let Some(field) = bytes.get_mut(offset + 8..offset + 12) {
-                    field.copy_from_slice(&window.to_be_bytes());
-                    packet::seal_checksum(bytes);
-                }
-            }
+        if let Some((offset, sack)) = inbound::find_sack(&packet)
+            && let Some(window) = self.inbound.sack(sack)
+            && let Some(field) = bytes.get_mut(offset + 8..offset + 12)
+        {
+            field.copy_from_slice(&window.to_be_bytes());
+            packet::seal_checksum(bytes);
         }
     }
 
@@ -494,16 +459,12 @@ impl Association {
         }
     }
 
-    fn has_unacknowledged(&self) -> bool {
-        self.outbound.has_batch()
-            || self.socket.get_metrics().is_some_and(|metrics| metrics.unack_data_count != 0)
-    }
-
     /// dcsctp sends its SHUTDOWN as soon as what is in flight is acknowledged, even if more waits in its queue.
     fn is_ready_to_shut_down(&self) -> bool {
         self.state == State::ShuttingDown
             && self.socket.state() == SocketState::Connected
-            && !self.has_unacknowledged()
+            && !self.outbound.has_batch()
+            && !has_unacknowledged(&*self.socket)
     }
 
     /// For the same reason a SHUTDOWN of the peer waits; what it acknowledges counts at once.
@@ -525,6 +486,11 @@ impl Association {
             self.fail_batch("shutting down", inputs);
         }
     }
+}
+
+/// Whether messages wait in dcsctp's queue or for their SACK.
+fn has_unacknowledged(socket: &dyn DcSctpSocket) -> bool {
+    socket.get_metrics().is_some_and(|metrics| metrics.unack_data_count != 0)
 }
 
 /// The reason in an ABORT that answers our INIT: dcsctp ignores it before it has heard of the peer's tag.

@@ -1,5 +1,7 @@
 //! What can be set at an embedded endpoint.
 
+use super::table::Key;
+use dcsctp::api::Options;
 use std::time::Duration;
 
 /// How an embedded endpoint behaves.
@@ -47,6 +49,39 @@ impl SctpConfig {
     pub(super) fn receive_buffer(&self) -> usize {
         const LEAST: usize = 128 * 1024;
         LEAST.max(self.max_message_size + self.max_message_size / 4)
+    }
+
+    /// Options for the socket of an association between two SCTP ports.
+    pub(super) fn options(&self, key: &Key) -> Options {
+        let timing = &self.timing;
+        Options {
+            local_port: key.local_port,
+            remote_port: key.peer_port,
+            announced_maximum_incoming_streams: self.streams,
+            announced_maximum_outgoing_streams: self.streams,
+            mtu: self.mtu,
+            max_message_size: self.max_message_size,
+            max_receiver_window_buffer_size: self.receive_buffer(),
+            // The bound is our own (`Outbound`): dcsctp's must never refuse what that accepted.
+            max_send_buffer_size: usize::MAX >> 1,
+            per_stream_send_queue_limit: usize::MAX >> 1,
+            rto_initial: timing.rto_initial,
+            rto_min: timing.rto_min,
+            rto_max: timing.rto_max,
+            min_rtt_variance: timing.min_rtt_variance,
+            t1_init_timeout: timing.t1,
+            t1_cookie_timeout: timing.t1,
+            t2_shutdown_timeout: timing.t2,
+            max_timer_backoff_duration: Some(timing.rto_max),
+            heartbeat_interval: timing.heartbeat_interval,
+            delayed_ack_max_timeout: timing.sack_delay,
+            max_retransmissions: Some(timing.max_retransmissions),
+            max_init_retransmits: Some(timing.max_init_retransmits),
+            // RSerPool sends everything reliably (RFC 3436 §3): what is not offered cannot be attacked.
+            enable_partial_reliability: false,
+            enable_message_interleaving: false,
+            ..Options::default()
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! everything, and turns what happens into [`proto::Input`]s. It is sans-IO: whoever owns the sockets (or the
 //! [simulated network](crate::memory)) feeds it datagrams and the time, and takes datagrams out.
 
+mod arrivals;
 mod association;
 mod config;
 mod cookie;

@@ -1,0 +1,251 @@
+//! The way of a packet to its association: INIT, COOKIE ECHO, and everything else (RFC 9260 §5, §8.4, §8.5).
+
+use super::association::{Association, Progress};
+use super::cookie::{CookieError, Opened};
+use super::endpoint::SctpEndpoint;
+use super::out_of_the_blue;
+use super::packet::{self, InitFields, Packet, cause, chunk};
+use super::table::Key;
+use dcsctp::api::SocketEvent;
+use proto::{AssocId, DownReason, Time};
+use rand::Rng;
+use std::net::IpAddr;
+
+/// An INIT ACK is at most this many times as large as its INIT (design decision D12).
+const AMPLIFICATION: usize = 3;
+
+/// A packet on its way to its association.
+pub(super) struct Arrival<'a> {
+    pub(super) now: Time,
+    pub(super) key: Key,
+    /// Our address that it came to.
+    pub(super) to: IpAddr,
+    pub(super) packet: Packet<'a>,
+}
+
+impl SctpEndpoint {
+    /// INIT (RFC 9260 §5.1, §5.2.1, §5.2.2): answered from what the packet says, nothing is kept.
+    pub(super) fn handle_init(&mut self, arrival: &Arrival<'_>) {
+        let fields = arrival.packet.first().and_then(|chunk| InitFields::parse(chunk.value));
+        if arrival.packet.tag() != 0 || !fields.is_some_and(|fields| fields.is_valid()) {
+            self.counters.dropped_init += 1;
+            return;
+        }
+        let existing = self.table.by_key(&arrival.key);
+        if existing.is_none() && !self.accepts(&arrival.key) {
+            self.answer_out_of_the_blue(arrival);
+            return;
+        }
+        if !self.handshakes.take(arrival.now) {
+            self.counters.dropped_init_rate += 1;
+            return;
+        }
+        self.reseed();
+        if let Some(assoc) = existing {
+            self.deliver(arrival, assoc, &arrival.packet);
+            return;
+        }
+        if self.associations.len() >= self.config.limits.associations {
+            self.refuse_full(arrival, fields.map_or(0, |fields| fields.initiate_tag));
+            return;
+        }
+        let mut socket = dcsctp::new_socket("", &self.config.options(&arrival.key));
+        socket.handle_input(arrival.packet.bytes());
+        while let Some(event) = socket.poll_event() {
+            if let SocketEvent::SendPacket(answer) = event {
+                self.answer_init(arrival, &answer);
+            }
+        }
+    }
+
+    /// Sends an INIT ACK with a sealed cookie, unless it is too large for its INIT.
+    fn answer_init(&mut self, arrival: &Arrival<'_>, answer: &[u8]) {
+        let Some(sealed) = self.cookies.seal(arrival.now, &arrival.key, answer, &mut self.rng) else {
+            self.counters.errors += 1;
+            return;
+        };
+        if sealed.len() > AMPLIFICATION * arrival.packet.bytes().len() {
+            self.counters.dropped_amplification += 1;
+            return;
+        }
+        self.counters.inits_answered += 1;
+        self.transmit(arrival.key.remote, Some(arrival.to), sealed);
+    }
+
+    /// COOKIE ECHO (RFC 9260 §5.1.5, §5.2.4): opens an association, or belongs to one that is there.
+    pub(super) fn handle_cookie_echo(&mut self, arrival: &Arrival<'_>) {
+        let opened = match self.cookies.open(arrival.now, &arrival.key, &arrival.packet) {
+            Ok(opened) => opened,
+            Err(CookieError::Forged) => {
+                self.counters.dropped_cookie_forged += 1;
+                return;
+            }
+            Err(CookieError::Stale { peer_tag, by }) => {
+                self.counters.dropped_cookie_stale += 1;
+                let by = u32::try_from(by.as_micros()).unwrap_or(u32::MAX);
+                let stale = cause::encode(cause::STALE_COOKIE, &by.to_be_bytes());
+                self.answer(arrival, peer_tag, chunk::ERROR, &stale);
+                return;
+            }
+        };
+        let Some(packet) = Packet::own(&opened.packet) else { return };
+        self.reseed();
+        match self.table.by_key(&arrival.key) {
+            Some(assoc) => {
+                if self.deliver(arrival, assoc, &packet) {
+                    self.adopt_tags(arrival, assoc, &opened);
+                }
+            }
+            None => self.accept(arrival, &opened, &packet),
+        }
+    }
+
+    /// Makes an association of a COOKIE ECHO.
+    fn accept(&mut self, arrival: &Arrival<'_>, opened: &Opened, packet: &Packet<'_>) {
+        if opened.used {
+            self.counters.dropped_cookie_replayed += 1;
+            return;
+        }
+        if self.associations.len() >= self.config.limits.associations {
+            self.refuse_full(arrival, opened.peer_tag);
+            return;
+        }
+        let id = AssocId::accepted(self.channel, self.accepted);
+        let mut association = Association::new(arrival.now, id, self.channel, arrival.key, &self.config);
+        association.local = Some(arrival.to);
+        association.local_tag = packet.tag();
+        association.peer_tag = opened.peer_tag;
+        let mut progress = Progress::default();
+        let rule =
+            association.receive(arrival.now, packet, &mut self.inputs, &mut self.counters, &mut progress);
+        if association.is_closed() {
+            self.counters.dropped_tag += 1;
+            return;
+        }
+        self.accepted += 1;
+        self.cookies.spend(arrival.now, opened);
+        self.table.insert(arrival.key, association.local_tag, id);
+        self.associations.insert(id, Box::new(association));
+        if let Err(reason) = rule {
+            progress.end = Some(DownReason::Violation(reason));
+        }
+        self.settle(arrival.now, id, progress);
+    }
+
+    /// After a restart, or after the peer's handshake overtook ours, other tags hold.
+    fn adopt_tags(&mut self, arrival: &Arrival<'_>, assoc: AssocId, opened: &Opened) {
+        self.cookies.spend(arrival.now, opened);
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        self.table.remove(&association.key, association.local_tag, assoc);
+        association.local_tag = arrival.packet.tag();
+        association.peer_tag = opened.peer_tag;
+        self.table.insert(association.key, association.local_tag, assoc);
+    }
+
+    /// Every other packet: by its addresses and tag, or by its tag alone.
+    pub(super) fn handle_other(&mut self, arrival: &Arrival<'_>) {
+        let packet = &arrival.packet;
+        let named = self.table.by_key(&arrival.key);
+        let fits = |assoc: &AssocId| {
+            self.associations.get(assoc).is_some_and(|association| has_right_tag(association, packet))
+        };
+        let assoc = named.filter(fits).or_else(|| self.table.by_tag(&arrival.key, packet.tag()));
+        let Some(assoc) = assoc else {
+            match named.and_then(|assoc| self.associations.get(&assoc)) {
+                // RFC 9260 §8.5.1 E: in these states a SHUTDOWN ACK is out of the blue.
+                Some(association) if association.is_connecting() && packet.contains(chunk::SHUTDOWN_ACK) => {
+                    self.answer_out_of_the_blue(arrival);
+                }
+                Some(_) => self.counters.dropped_tag += 1,
+                None => self.answer_out_of_the_blue(arrival),
+            }
+            return;
+        };
+        if let Some(first) = packet.first().filter(|first| first.kind == chunk::INIT_ACK) {
+            if !InitFields::parse(first.value).is_some_and(|fields| fields.is_valid()) {
+                self.counters.dropped_init += 1;
+                return;
+            }
+            self.reseed();
+        }
+        self.follow(arrival, assoc);
+        self.deliver(arrival, assoc, packet);
+    }
+
+    /// The tag was right: answers go to where the packet came from (RFC 6951 §5.4).
+    fn follow(&mut self, arrival: &Arrival<'_>, assoc: AssocId) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        association.local = Some(arrival.to);
+        if association.key != arrival.key {
+            self.counters.rebound += 1;
+            self.table.remove(&association.key, association.local_tag, assoc);
+            association.key = arrival.key;
+            self.table.insert(association.key, association.local_tag, assoc);
+        }
+    }
+
+    /// Gives a packet to its association. Returns whether that established or restarted it.
+    fn deliver(&mut self, arrival: &Arrival<'_>, assoc: AssocId, packet: &Packet<'_>) -> bool {
+        let Some(association) = self.associations.get_mut(&assoc) else { return false };
+        let mut progress = Progress::default();
+        let rule =
+            association.receive(arrival.now, packet, &mut self.inputs, &mut self.counters, &mut progress);
+        association.progress(arrival.now, &mut self.inputs, &mut self.counters, &mut progress);
+        if let Err(reason) = rule {
+            progress.end = Some(DownReason::Violation(reason));
+        }
+        let established = progress.established;
+        let is_init_ack = |packet: &Vec<u8>| packet.get(packet::HEADER) == Some(&chunk::INIT_ACK);
+        for answer in progress.packets.extract_if(.., |packet| is_init_ack(packet)).collect::<Vec<_>>() {
+            self.answer_init(arrival, &answer);
+        }
+        self.settle(arrival.now, assoc, progress);
+        established
+    }
+
+    fn answer_out_of_the_blue(&mut self, arrival: &Arrival<'_>) {
+        let Some(answer) = out_of_the_blue::answer(&arrival.packet) else {
+            self.counters.dropped_out_of_the_blue += 1;
+            return;
+        };
+        if !self.answers.take(arrival.now) {
+            self.counters.dropped_out_of_the_blue_rate += 1;
+            return;
+        }
+        self.counters.out_of_the_blue_answered += 1;
+        self.transmit(arrival.key.remote, Some(arrival.to), answer);
+    }
+
+    fn refuse_full(&mut self, arrival: &Arrival<'_>, tag: u32) {
+        self.counters.refused_full += 1;
+        self.answer(arrival, tag, chunk::ABORT, &cause::encode(cause::OUT_OF_RESOURCE, &[]));
+    }
+
+    /// A rate-limited answer of one chunk that belongs to no association.
+    fn answer(&mut self, arrival: &Arrival<'_>, tag: u32, kind: u8, value: &[u8]) {
+        if self.answers.take(arrival.now) {
+            let ports = (arrival.key.local_port, arrival.key.peer_port);
+            let bytes = packet::single(ports, tag, kind, 0, value);
+            self.transmit(arrival.key.remote, Some(arrival.to), bytes);
+        }
+    }
+
+    /// Whether a peer may start an association here.
+    fn accepts(&self, key: &Key) -> bool {
+        self.config.listening && key.local_port == self.local.port()
+    }
+
+    /// dcsctp draws tags and TSNs from the thread's `fastrand`.
+    pub(super) fn reseed(&mut self) {
+        fastrand::seed(self.rng.next_u64());
+    }
+}
+
+/// RFC 9260 §8.5: our tag, or the peer's own where the chunk says that it is reflected.
+fn has_right_tag(association: &Association, packet: &Packet<'_>) -> bool {
+    let reflected = packet.first().is_some_and(|first| {
+        matches!(first.kind, chunk::ABORT | chunk::SHUTDOWN_COMPLETE) && first.flags & chunk::FLAG_T != 0
+    });
+    let tag = if reflected { association.peer_tag } else { association.local_tag };
+    packet.tag() == tag && tag != 0
+}
