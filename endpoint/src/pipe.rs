@@ -222,3 +222,110 @@ impl State {
         self.paused && self.inbox_cost <= LOW_WATER
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn message(length: usize) -> Message {
+        Message::new(vec![0; length])
+    }
+
+    fn poll<F: Future>(future: F) -> Poll<F::Output> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn ready<F: Future>(future: F) -> F::Output {
+        match poll(future) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    #[test]
+    fn a_full_outbox_makes_the_sender_wait_until_sctp_has_taken_as_much() {
+        let pipe = Pipe::new(1000);
+        ready(pipe.send(message(600))).unwrap();
+        assert!(poll(pipe.send(message(600))).is_pending());
+        pipe.sent(199);
+        assert!(poll(pipe.send(message(600))).is_pending());
+        pipe.sent(1);
+        ready(pipe.send(message(600))).unwrap();
+        assert_eq!(pipe.take_work().outgoing.len(), 2);
+    }
+
+    #[test]
+    fn a_cancelled_send_leaves_nothing_behind() {
+        let pipe = Pipe::new(1000);
+        ready(pipe.send(message(1000))).unwrap();
+        for _ in 0..3 {
+            assert!(poll(pipe.send(message(1000))).is_pending()); // and dropped
+        }
+        assert_eq!(pipe.take_work().outgoing.len(), 1);
+        pipe.sent(1000);
+        ready(pipe.send(message(1000))).unwrap();
+        assert_eq!(pipe.take_work().outgoing.len(), 1);
+    }
+
+    #[test]
+    fn a_full_inbox_pauses_the_association_once_and_a_half_empty_one_resumes_it_once() {
+        let pipe = Pipe::new(1000);
+        let big = HIGH_WATER / 4 - MESSAGE_OVERHEAD;
+        let pauses: Vec<bool> = (0..6).map(|_| pipe.deliver(Incoming::Message(message(big)))).collect();
+        assert_eq!(pauses, [false, false, false, false, true, false]);
+        assert!(!pipe.take_work().resume);
+        let resumes: Vec<bool> = (0..4).map(|_| ready(pipe.recv()).unwrap().1).collect();
+        assert_eq!(resumes, [false, false, false, true]);
+        assert!(pipe.take_work().resume);
+        assert!(!pipe.take_work().resume);
+        assert!(!ready(pipe.recv()).unwrap().1);
+    }
+
+    #[test]
+    fn many_small_messages_fill_the_inbox_too() {
+        let pipe = Pipe::new(1000);
+        let delivered = (1..).find(|_| pipe.deliver(Incoming::Message(message(1))));
+        assert_eq!(delivered, Some(HIGH_WATER / (MESSAGE_OVERHEAD + 1) + 1));
+    }
+
+    #[test]
+    fn a_message_carries_the_failovers_that_its_owner_has_seen() {
+        let pipe = Pipe::new(1000);
+        let (from, to) = (PeIdentifier(1), PeIdentifier(2));
+        pipe.deliver(Incoming::Failover { from, to, epoch: 1 });
+        ready(pipe.send(message(1))).unwrap();
+        assert!(matches!(ready(pipe.recv()).unwrap().0, Incoming::Failover { epoch: 1, .. }));
+        ready(pipe.send(message(1))).unwrap();
+        let epochs: Vec<u32> = pipe
+            .take_work()
+            .outgoing
+            .iter()
+            .map(|outgoing| match outgoing {
+                Outgoing::Message { epoch, .. } => *epoch,
+                _ => panic!("{outgoing:?}"),
+            })
+            .collect();
+        assert_eq!(epochs, [0, 1]);
+    }
+
+    #[test]
+    fn what_arrived_before_the_end_comes_before_the_end() {
+        let pipe = Pipe::new(10);
+        ready(pipe.send(message(10))).unwrap();
+        let mut waiting = pin!(pipe.send(message(1)));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        pipe.deliver(Incoming::Message(message(1)));
+        pipe.end(SessionError::Lost("cut off".into()));
+
+        assert!(matches!(waiting.poll(&mut context), Poll::Ready(Err(SessionError::Lost(_)))));
+        assert!(matches!(ready(pipe.recv()), Ok((Incoming::Message(_), false))));
+        assert!(matches!(ready(pipe.recv()), Err(SessionError::Lost(_))));
+        assert!(matches!(ready(pipe.recv()), Err(SessionError::Lost(_))));
+        assert!(matches!(ready(pipe.send(message(1))), Err(SessionError::Lost(_))));
+        assert!(pipe.take_work().outgoing.is_empty());
+    }
+}

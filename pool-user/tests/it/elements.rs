@@ -1,0 +1,174 @@
+//! Registration, resolution, and what one process can hold.
+
+use crate::support::{Fate, counter, number, registrar, serve, within};
+use pool_element::{PeIdentifier, Policy, PoolElement, RegisterError, TcpTransport, Transport};
+use registrar::Event;
+use rserpool_pool_user::{PoolUser, ResolveError, SessionError};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[tokio::test]
+async fn an_element_is_found_where_it_listens_and_gone_when_it_has_deregistered() {
+    let registrar = registrar(&[]);
+    let element = PoolElement::builder("echo")
+        .policy(Policy::WeightedRoundRobin { weight: 3 })
+        .registrars([registrar.asap_address()])
+        .id(PeIdentifier(0x0102_0304))
+        .life(Duration::from_secs(60))
+        .register();
+    let element = within("registration", element).await.unwrap();
+    assert_eq!(element.id(), PeIdentifier(0x0102_0304));
+    assert_ne!(element.local_address().port(), 0);
+
+    let user = PoolUser::new([registrar.asap_address()]);
+    let resolution = within("resolution", user.resolve("echo")).await.unwrap();
+    let [found] = &resolution.elements[..] else { panic!("{resolution:?}") };
+    assert_eq!(found.id, element.id());
+    assert_eq!(found.policy, Policy::WeightedRoundRobin { weight: 3 });
+    let Transport::Sctp(sctp) = &found.user_transport else { panic!("{found:?}") };
+    assert_eq!(sctp.port, element.local_address().port());
+    assert_eq!(sctp.addresses, [Ipv4Addr::LOCALHOST]);
+
+    within("deregistration", element.deregister()).await.unwrap();
+    let error = within("resolution", user.resolve_uncached("echo")).await.unwrap_err();
+    assert!(matches!(error, ResolveError::UnknownPool(_)));
+}
+
+#[tokio::test]
+async fn a_changed_policy_reaches_the_pool() {
+    let registrar = registrar(&[]);
+    let mut events = registrar.events();
+    let element = PoolElement::builder("jobs").policy(Policy::Priority { priority: 1 });
+    let element = element.registrars([registrar.asap_address()]).register();
+    let element = within("registration", element).await.unwrap();
+    element.set_policy(Policy::Priority { priority: 2 }).await.unwrap();
+    within("the registrar hears of it", async {
+        while !matches!(events.next().await.unwrap(), Event::ElementReregistered { .. }) {}
+    })
+    .await;
+    let user = PoolUser::new([registrar.asap_address()]);
+    let resolution = within("resolution", user.resolve("jobs")).await.unwrap();
+    assert_eq!(resolution.elements[0].policy, Policy::Priority { priority: 2 });
+}
+
+#[tokio::test]
+async fn a_dropped_element_deregisters_itself() {
+    let registrar = registrar(&[]);
+    let mut events = registrar.events();
+    let element = counter(&[registrar.asap_address()]).await;
+    let dropped = element.id();
+    drop(element);
+    within("the registrar hears of it", async {
+        loop {
+            if let Event::ElementRemoved { id, .. } = events.next().await.unwrap() {
+                break assert_eq!(id, dropped);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_unknown_pool_is_an_error_that_says_so() {
+    let registrar = registrar(&[]);
+    let user = PoolUser::new([registrar.asap_address()]);
+    let error = within("resolution", user.resolve("nowhere")).await.unwrap_err();
+    assert_eq!(error.to_string(), "unknown pool \"nowhere\": no element is registered");
+    let error = within("connect", user.connect("nowhere")).await.unwrap_err();
+    assert_eq!(error.to_string(), "unknown pool \"nowhere\": no element is registered");
+    assert!(matches!(error, SessionError::Resolve(ResolveError::UnknownPool(_))));
+}
+
+/// A registrar's address with nobody behind it: the port refuses, or stays silent.
+fn nobody() -> [(SocketAddr, Option<UdpSocket>); 2] {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let refused = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    [(silent.local_addr().unwrap(), Some(silent)), (refused, None)]
+}
+
+#[tokio::test]
+async fn without_a_registrar_every_operation_ends_with_an_error_that_names_the_addresses() {
+    for (address, _socket) in nobody() {
+        let message =
+            format!("no registrar reachable at {address}: start one there, or correct the addresses");
+        let user = PoolUser::builder([address]).patience(Duration::from_secs(1)).build();
+        let error = within("resolution", user.resolve("counter")).await.unwrap_err();
+        assert_eq!(error.to_string(), message);
+        let error = within("connect", user.connect("counter")).await.unwrap_err();
+        assert_eq!(error.to_string(), message);
+        let element = PoolElement::builder("counter").registrars([address]).register();
+        let error = within("registration", element).await.unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_at_once() {
+    let error = PoolUser::new([]).connect("counter").await.unwrap_err();
+    assert_eq!(error.to_string(), "no registrar is configured: give the address of at least one");
+
+    let element = PoolElement::builder("counter").registrars(["192.0.2.1:3863".parse().unwrap()]);
+    let error = element.register().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "registrar 192.0.2.1:3863 cannot be reached from 127.0.0.1:0: listen on an address of the network"
+    );
+
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let element =
+        PoolElement::builder("counter").registrars(["127.0.0.1:3863".parse().unwrap()]).listen(address);
+    let error = element.register().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{address} is already in use by another process; choose another address, or port 0 for any free port"
+        )
+    );
+}
+
+#[tokio::test]
+async fn one_process_is_an_element_of_two_pools_and_a_user_behind_one_socket() {
+    let registrar = registrar(&[]);
+    let registrars = [registrar.asap_address()];
+    tokio::spawn(serve(counter(&registrars).await, Arc::<Fate>::default()));
+
+    let relay = PoolElement::builder("relay").registrars(registrars).register();
+    let relay = within("registration", relay).await.unwrap();
+    // A TCP service of this host, announced over the same endpoint.
+    let web = PoolElement::builder("web")
+        .endpoint(relay.endpoint())
+        .transport(Transport::Tcp(TcpTransport { port: 8080, address: Ipv4Addr::LOCALHOST.into() }))
+        .register();
+    let web = within("registration", web).await.unwrap();
+    assert_eq!(web.local_address(), relay.local_address());
+
+    let user = PoolUser::sharing(relay.endpoint());
+    let mut session = within("connect", user.connect("counter")).await.unwrap();
+    assert_eq!(number(&within("request", session.request(1u64.to_be_bytes())).await.unwrap()), 1);
+    let resolution = within("resolution", user.resolve("web")).await.unwrap();
+    assert_eq!(resolution.elements[0].id, web.id());
+    assert!(matches!(resolution.elements[0].user_transport, Transport::Tcp(_)));
+}
+
+#[tokio::test]
+async fn sessions_of_two_pools_cannot_share_an_endpoint() {
+    let registrar = registrar(&[]);
+    let first = counter(&[registrar.asap_address()]).await;
+    let second = PoolElement::builder("other").endpoint(first.endpoint()).register().await;
+    assert!(matches!(second, Err(RegisterError::EndpointTaken(_))));
+    within("deregistration", first.deregister()).await.unwrap();
+}
+
+// RFC 5352 §3.5: a report makes the registrar look for itself; an element that lives stays.
+#[tokio::test]
+async fn reporting_an_element_that_lives_does_not_remove_it() {
+    let registrar = registrar(&[]);
+    let element = counter(&[registrar.asap_address()]).await;
+    let user = PoolUser::new([registrar.asap_address()]);
+    within("resolution", user.resolve("counter")).await.unwrap();
+    within("report", user.report_unreachable("counter", element.id())).await.unwrap();
+    let resolution = within("resolution", user.resolve_uncached("counter")).await.unwrap();
+    assert_eq!(resolution.elements[0].id, element.id());
+}

@@ -1,0 +1,101 @@
+//! Sessions that survive their servers.
+
+use crate::support::{Death, Fate, counter, number, registrar, serve, within};
+use rserpool_pool_user::{PoolUser, Received, Session};
+use std::sync::Arc;
+
+/// One operation, with what the application has to do for "exactly once"; counts the failovers.
+async fn operation(session: &mut Session, seq: u64, failovers: &mut usize) -> u64 {
+    session.send(seq.to_be_bytes()).await.unwrap();
+    loop {
+        match session.recv().await.unwrap() {
+            Received::Message(answer) => return number(&answer),
+            Received::Failover { from, to } => {
+                assert_ne!(from, to, "there is another server");
+                assert_eq!(session.element(), to);
+                *failovers += 1;
+                session.send(seq.to_be_bytes()).await.unwrap();
+            }
+        }
+    }
+}
+
+async fn three_counters(fate: &Arc<Fate>) -> (registrar::Registrar, PoolUser) {
+    let registrar = registrar(&[]);
+    for _ in 0..3 {
+        tokio::spawn(serve(counter(&[registrar.asap_address()]).await, fate.clone()));
+    }
+    let user = PoolUser::new([registrar.asap_address()]);
+    (registrar, user)
+}
+
+async fn every_operation_once(death: Death) {
+    let fate = Fate::at(10, death);
+    let (_registrar, user) = three_counters(&fate).await;
+    let mut session = within("connect", user.connect("counter")).await.unwrap();
+    let first = session.element();
+    let mut failovers = 0;
+    for seq in 1..=20 {
+        assert_eq!(within("an operation", operation(&mut session, seq, &mut failovers)).await, seq);
+        assert_eq!(failovers, usize::from(seq >= 10));
+        assert_eq!(session.element() == first, seq < 10);
+    }
+    within("close", session.close()).await.unwrap();
+}
+
+// ASAP-2.2.12-02, ASAP-3.8-04
+#[tokio::test]
+async fn a_request_that_died_with_its_server_is_done_once_by_the_next_one() {
+    every_operation_once(Death::BeforeTheCookie).await;
+}
+
+// ASAP-3.8-02, ASAP-3.8-06
+#[tokio::test]
+async fn a_request_whose_answer_died_with_its_server_is_not_done_again() {
+    every_operation_once(Death::BeforeTheAnswer).await;
+}
+
+#[tokio::test]
+async fn a_request_repeats_itself_after_a_failover() {
+    let (_registrar, user) = three_counters(&Fate::at(3, Death::BeforeTheAnswer)).await;
+    let mut session = within("connect", user.connect("counter")).await.unwrap();
+    let first = session.element();
+    for seq in 1..=5u64 {
+        let answer = within("a request", session.request(seq.to_be_bytes())).await.unwrap();
+        assert_eq!(number(&answer), seq);
+    }
+    assert_ne!(session.element(), first);
+}
+
+// What is written for the former server must not reach the new one: the client will send it again.
+#[tokio::test]
+async fn what_was_sent_before_the_failover_was_seen_is_not_delivered_twice() {
+    let (_registrar, user) = three_counters(&Fate::at(2, Death::BeforeTheAnswer)).await;
+    let mut session = within("connect", user.connect("counter")).await.unwrap();
+    assert_eq!(number(&within("first", session.request(1u64.to_be_bytes())).await.unwrap()), 1);
+
+    session.send(2u64.to_be_bytes()).await.unwrap();
+    // The server is dead or dying; a further request, written without knowing that.
+    session.send(3u64.to_be_bytes()).await.unwrap();
+    assert!(matches!(within("failover", session.recv()).await.unwrap(), Received::Failover { .. }));
+    session.send(2u64.to_be_bytes()).await.unwrap();
+    session.send(4u64.to_be_bytes()).await.unwrap();
+    for expected in [2, 3] {
+        let Received::Message(answer) = within("answer", session.recv()).await.unwrap() else { panic!() };
+        assert_eq!(number(&answer), expected, "2 was done, 3 never arrived, so 4 is the third");
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_with_an_error_when_no_server_is_left() {
+    let registrar = registrar(&[]);
+    let element = counter(&[registrar.asap_address()]).await;
+    tokio::spawn(serve(element, Fate::at(1, Death::BeforeTheAnswer)));
+    let user =
+        PoolUser::builder([registrar.asap_address()]).patience(std::time::Duration::from_millis(500)).build();
+    let mut session = within("connect", user.connect("counter")).await.unwrap();
+    let error = within("the end", session.request(1u64.to_be_bytes())).await.unwrap_err();
+    assert_eq!(error.to_string(), "unknown pool \"counter\": no element is registered");
+    let again = within("the same error", session.recv()).await.unwrap_err();
+    assert_eq!(again.to_string(), error.to_string());
+}

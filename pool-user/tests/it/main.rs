@@ -1,0 +1,10 @@
+//! Servers, clients and registrars in one process, over real sockets on loopback.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod elements;
+mod examples;
+mod failover;
+mod flow_control;
+mod registrars;
+mod support;
