@@ -186,7 +186,7 @@ impl AsapEndpoint {
 
     fn backoff(&mut self, pauses: u32) -> Duration {
         let timers = &self.config.timers;
-        let pause = (timers.connect_timeout / 4 * (1 << pauses.min(16))).min(timers.retran_max);
+        let pause = (timers.connect_timeout / 4).saturating_mul(1 << pauses.min(16)).min(timers.retran_max);
         pause + self.jitter(pause / 4)
     }
 
@@ -274,7 +274,7 @@ impl AsapEndpoint {
     /// Looks for another server. What the application sends until it knows was meant for the former one: the
     /// new epoch keeps it out.
     fn fail_over(&mut self, now: Time, session: SessionId) {
-        let calm = self.config.timers.connect_timeout * 4;
+        let calm = self.config.timers.connect_timeout.saturating_mul(4);
         let Some(user) = self.user(session) else { return };
         user.epoch = user.epoch.wrapping_add(1);
         user.quick = if now.since(user.established) < calm { user.quick.saturating_add(1) } else { 0 };

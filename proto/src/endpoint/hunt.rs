@@ -10,14 +10,21 @@ use crate::{AssocId, Channel, DownReason, Time, Transmit};
 use params::RegistrarId;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// RFC 5352 §3.6 SH1.
 const MAX_PARALLEL: usize = 3;
+/// How many registrars that took us over are remembered beside the configured ones.
+const MAX_LEARNED: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Hunt {
-    /// Indices of the configured registrars, the next to try first.
+    /// The addresses of each registrar: the configured ones, then at most [`MAX_LEARNED`] others.
+    registrars: Vec<Vec<SocketAddr>>,
+    configured: usize,
+    learned: usize,
+    /// Indices of the registrars, the next to try first.
     order: VecDeque<usize>,
     /// The registrar that was our home last: others come before it (RFC 5352 §3.6 "a different server").
     last: Option<usize>,
@@ -42,8 +49,28 @@ pub(super) struct Home {
 }
 
 impl Hunt {
-    pub(super) fn new(registrars: usize) -> Self {
-        Self { order: (0..registrars).collect(), last: None, round: None }
+    pub(super) fn new(registrars: Vec<Vec<SocketAddr>>) -> Self {
+        let registrars: Vec<_> = registrars.into_iter().filter(|addresses| !addresses.is_empty()).collect();
+        let configured = registrars.len();
+        Self { registrars, configured, learned: 0, order: (0..configured).collect(), last: None, round: None }
+    }
+
+    /// The index of a registrar that has connected to us; it replaces the oldest of those when they are many.
+    fn learn(&mut self, addresses: &[SocketAddr]) -> Option<usize> {
+        let first = addresses.first()?;
+        if let Some(known) = self.registrars.iter().position(|known| known.contains(first)) {
+            return Some(known);
+        }
+        let index = self.configured + self.learned % MAX_LEARNED;
+        self.learned += 1;
+        match self.registrars.get_mut(index) {
+            Some(oldest) => *oldest = addresses.to_vec(),
+            None => {
+                self.registrars.push(addresses.to_vec());
+                self.order.push_back(index);
+            }
+        }
+        Some(index)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -88,8 +115,8 @@ impl AsapEndpoint {
             round.untried -= 1;
             self.hunt.order.rotate_left(1);
             let Some(&server) = self.hunt.order.back() else { break };
-            let Some(remote) = self.config.registrars.get(server) else { break };
-            if home == Some(server) || remote.is_empty() {
+            let Some(remote) = self.hunt.registrars.get(server) else { break };
+            if home == Some(server) || round.attempts.values().any(|attempt| *attempt == server) {
                 continue;
             }
             self.last_number += 1;
@@ -127,14 +154,21 @@ impl AsapEndpoint {
         let Some(server) = self.hunt.round.as_mut().and_then(|round| round.attempts.remove(&assoc)) else {
             return;
         };
-        // The registrar was faster and has connected to us: that association serves as well.
-        if let DownReason::Duplicate(other) = why
-            && !self.is_home(other)
-            && let Some(peer) = self.take_registrar(other)
-        {
-            return self.adopt_home(now, other, None, peer, Some(server));
+        match why {
+            // The one that an earlier hunt did not need any more, and that is not up yet.
+            DownReason::Duplicate(other) if matches!(self.associations.get(&other), Some(Role::Spare)) => {
+                self.associations.insert(other, Role::Attempt);
+                if let Some(round) = &mut self.hunt.round {
+                    round.attempts.insert(other, server);
+                }
+            }
+            // The registrar was faster and has connected to us: that association serves as well.
+            DownReason::Duplicate(other) if !self.is_home(other) => match self.take_registrar(other) {
+                Some(peer) => self.adopt_home(now, other, None, peer, Some(server)),
+                None => self.try_registrars(),
+            },
+            _ => self.try_registrars(),
         }
-        self.try_registrars();
     }
 
     /// Ends the hunt; what is still connecting is closed as soon as it is up (ambiguity A-43).
@@ -155,6 +189,7 @@ impl AsapEndpoint {
         server: Option<usize>,
     ) {
         self.end_hunt();
+        let server = server.or_else(|| self.hunt.learn(&peer.remote));
         self.associations.insert(assoc, Role::Registrar(peer.clone()));
         self.hunt.last = server;
         self.events.push_back(Event::RegistrarConnected { remote: peer.remote.clone() });
@@ -170,10 +205,16 @@ impl AsapEndpoint {
         self.home = None;
         self.events.push_back(Event::RegistrarLost);
         self.requests_failed();
-        if !self.is_idle_in_shutdown() {
-            // A parallel hunt that is on knows nothing of the lost one: begin again with all.
-            self.end_hunt();
-            self.start_hunt(now);
+        if self.is_idle_in_shutdown() {
+            return;
+        }
+        self.start_hunt(now);
+        // If it was on already, beside the home, it goes on with all.
+        if let Some(round) = &mut self.hunt.round
+            && round.untried == 0
+        {
+            round.untried = self.hunt.order.len();
+            self.try_registrars();
         }
     }
 }

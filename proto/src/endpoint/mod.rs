@@ -134,13 +134,26 @@ impl Timer {
 
 /// The longest pool handle that fits into every message beside what else is in it.
 const MAX_HANDLE: usize = 60_000;
+/// A timer of zero would make the machine spin.
+const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 /// At most one ASAP_ERROR per this time.
 const ERROR_INTERVAL: Duration = Duration::from_millis(100);
 
 impl AsapEndpoint {
     /// An endpoint that does nothing yet.
-    pub fn new(config: Config, now: Time) -> Self {
-        let memory = config.timers.connect_timeout * 4;
+    pub fn new(mut config: Config, now: Time) -> Self {
+        let timers = &mut config.timers;
+        for timer in [
+            &mut timers.t1_request,
+            &mut timers.t2_registration,
+            &mut timers.t3_deregistration,
+            &mut timers.t5_server_hunt,
+            &mut timers.retran_max,
+            &mut timers.connect_timeout,
+        ] {
+            *timer = (*timer).max(SHORTEST_TIMER);
+        }
+        let memory = timers.connect_timeout.saturating_mul(4);
         Self {
             rng: ChaCha12Rng::from_seed(config.seed),
             timers: Timers::default(),
@@ -151,7 +164,7 @@ impl AsapEndpoint {
             associations: BTreeMap::new(),
             pending: 0,
             home: None,
-            hunt: Hunt::new(config.registrars.len()),
+            hunt: Hunt::new(std::mem::take(&mut config.registrars)),
             elements: BTreeMap::new(),
             identities: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -173,6 +186,10 @@ impl AsapEndpoint {
     /// Deregisters every element, closes every session, answers every resolution, then leaves the registrar.
     pub fn shutdown(&mut self, now: Time) {
         self.shutting_down = true;
+        for element in self.elements.keys().copied().collect::<Vec<_>>() {
+            // The element is there, so this cannot fail.
+            let _ = self.deregister(now, element);
+        }
         for session in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.close(now, session);
         }
@@ -180,10 +197,6 @@ impl AsapEndpoint {
             while self.lookups.contains_key(&handle) {
                 self.end_lookup(now, &handle, Err(ResolveError::ShuttingDown));
             }
-        }
-        for element in self.elements.keys().copied().collect::<Vec<_>>() {
-            // The element is there, so this cannot fail.
-            let _ = self.deregister(now, element);
         }
         self.leave_when_idle();
     }

@@ -142,7 +142,7 @@ impl AsapEndpoint {
     /// There is no such element.
     pub fn deregister(&mut self, now: Time, element: ElementId) -> Result<(), CommandError> {
         let timers = &self.config.timers;
-        let until = now + timers.t3_deregistration * (timers.max_reg_attempt + 1);
+        let until = now + timers.t3_deregistration.saturating_mul(timers.max_reg_attempt.saturating_add(1));
         let state = self.elements.get_mut(&element).ok_or(CommandError::Unknown)?;
         if matches!(state.state, State::Deregistering { .. }) {
             return Ok(());
@@ -337,7 +337,7 @@ impl AsapEndpoint {
     fn count_attempt(&mut self, key: ElementId) {
         let Some(element) = self.elements.get_mut(&key) else { return };
         element.attempts = element.attempts.saturating_add(1);
-        if element.attempts == self.config.timers.max_reg_attempt + 1 {
+        if element.attempts == self.config.timers.max_reg_attempt.saturating_add(1) {
             element.registered = false;
             let error = RegisterError::NoRegistrar;
             self.events.push_back(Event::RegistrationFailed { element: key, error });

@@ -76,7 +76,7 @@ impl AsapEndpoint {
         queued: VecDeque<(Option<u32>, Waiter)>,
     ) {
         let timers = &self.config.timers;
-        let until = now + timers.t1_request * (timers.max_request_retransmit + 1);
+        let until = now + timers.t1_request.saturating_mul(timers.max_request_retransmit.saturating_add(1));
         self.lookups.insert(handle.clone(), Lookup { items, waiters, until, queued });
         self.send_resolution(now, &handle);
         self.seek_home(now);

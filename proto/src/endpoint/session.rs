@@ -125,7 +125,7 @@ impl AsapEndpoint {
     }
 
     /// Ends a session after everything queued was delivered; one that has no server at the moment ends at once.
-    /// [`Event::Closed`] follows.
+    /// What still arrives is dropped. [`Event::Closed`] follows.
     pub fn close(&mut self, now: Time, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.closing) else { return };
         let searching = state.user().is_some_and(|user| user.search.is_some());
@@ -174,7 +174,7 @@ impl AsapEndpoint {
         if message.ppid == PPID_ASAP {
             return self.control_message(now, assoc, session, message.bytes);
         }
-        let Some(state) = self.sessions.get_mut(&session) else { return };
+        let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.closing) else { return };
         if let Side::Server { silent } = &mut state.side {
             *silent = None;
         }

@@ -1,5 +1,7 @@
 //! The ASAP endpoint against a scripted other side, in virtual time: what goes in, what comes out, when.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod hunt;
 mod keep_alive;
 mod registration;
