@@ -3,6 +3,7 @@
 //! Exit codes: 0 ok, 1 not found and other failures, 2 usage, 3 nobody reachable.
 
 mod admin;
+mod demo;
 mod element;
 mod failure;
 mod output;
@@ -68,6 +69,11 @@ enum Command {
         #[command(subcommand)]
         verb: Option<registrars::Verb>,
     },
+    /// Run a scope of real processes here, kill and freeze some, and watch the clients go on
+    Demo(demo::Arguments),
+    /// What the demo executes its own binary as
+    #[command(hide = true, subcommand)]
+    DemoRole(demo::Role),
 }
 
 /// What all inspecting commands need.
@@ -93,6 +99,8 @@ fn main() -> ExitCode {
         Command::Pool { verb } => block_on(pool::run(verb, &context)),
         Command::Element { verb } => block_on(element::run(verb, &context)),
         Command::Registrar { verb } => block_on(registrars::run(verb, &context)),
+        Command::Demo(arguments) => block_on(demo::run(arguments)),
+        Command::DemoRole(role) => block_on(role.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

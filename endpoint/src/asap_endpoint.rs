@@ -107,7 +107,10 @@ impl AsapEndpoint {
         let attention = Arc::<Attention>::default();
         let driver = DriverConfig {
             name: "asap-endpoint".into(),
-            listen: vec![Listen { udp: UdpConfig { icmp: config.icmp }, ..Listen::new(Channel::Asap, listen, sctp) }],
+            listen: vec![Listen {
+                udp: UdpConfig { icmp: config.icmp },
+                ..Listen::new(Channel::Asap, listen, sctp)
+            }],
         };
         let shared = Arc::clone(&attention);
         let make_shell = move |bound: &[SocketAddr]| {
