@@ -1,7 +1,8 @@
 //! The elements of a pool by identifier: in order, and by hash.
 //!
 //! Keep-alives, updates and reports find one element of many. In a large pool each level of a tree is a cache miss,
-//! so look-ups go by a hash table, which is never iterated; the ordered map serves the listings.
+//! so look-ups go by a hash table, which is never iterated; the ordered map serves the listings. The table's growth
+//! makes the cost of an insertion an amortised one.
 
 use crate::slab::Slot;
 use params::PeIdentifier;
