@@ -195,7 +195,7 @@ impl AsapEndpoint {
         self.events.push_back(Event::RegistrarConnected { remote: peer.remote.clone() });
         self.events.extend(id.map(|home| Event::HomeChanged { home }));
         if let Some(old) = self.home.replace(Home { assoc, id, peer, server }) {
-            self.leave(old.assoc);
+            self.leave(now, old.assoc);
         }
         self.repeat_requests(now);
     }

@@ -114,6 +114,7 @@ enum Timer {
     Connect(SessionId),
     Retry(SessionId),
     Close(SessionId),
+    Leave(AssocId),
 }
 
 impl Timer {
@@ -128,6 +129,7 @@ impl Timer {
             Self::Connect(_) => "session-connect",
             Self::Retry(_) => "session-retry",
             Self::Close(_) => "session-close",
+            Self::Leave(_) => "leave",
         }
     }
 }
@@ -198,7 +200,7 @@ impl AsapEndpoint {
                 self.end_lookup(now, &handle, Err(ResolveError::ShuttingDown));
             }
         }
-        self.leave_when_idle();
+        self.leave_when_idle(now);
     }
 
     /// Whether a shutdown has finished: nothing is left to do or to wait for.
@@ -210,7 +212,7 @@ impl AsapEndpoint {
         self.shutting_down && self.elements.is_empty() && self.sessions.is_empty() && self.lookups.is_empty()
     }
 
-    fn leave_when_idle(&mut self) {
+    fn leave_when_idle(&mut self, now: Time) {
         if !self.is_idle_in_shutdown() {
             return;
         }
@@ -226,7 +228,7 @@ impl AsapEndpoint {
             if self.take_pending(assoc).is_some() || abort {
                 self.abort_association(assoc, "shutting down");
             } else {
-                self.leave(assoc);
+                self.leave(now, assoc);
             }
         }
     }
@@ -240,7 +242,7 @@ impl AsapEndpoint {
         match self.associations.get(&assoc) {
             None if assoc.is_accepted() => self.accepted_up(now, assoc, channel, peer),
             Some(Role::Attempt) => self.attempt_up(now, assoc, peer),
-            Some(Role::Spare) => self.leave(assoc),
+            Some(Role::Spare) => self.leave(now, assoc),
             Some(Role::Session(session)) => self.session_up(now, assoc, *session),
             _ => {}
         }
@@ -256,7 +258,8 @@ impl AsapEndpoint {
                 self.session_down(now, session, why);
             }
             Some(Role::Registrar(_)) if self.is_home(assoc) => self.home_lost(now),
-            Some(Role::Registrar(_) | Role::Spare | Role::Leaving) | None => {}
+            Some(Role::Leaving) => self.timers.cancel(&Timer::Leave(assoc)),
+            Some(Role::Registrar(_) | Role::Spare) | None => {}
         }
     }
 
@@ -330,6 +333,9 @@ impl AsapEndpoint {
             Timer::Pending(assoc) => self.pending_expired(assoc),
             Timer::Connect(session) => self.connect_expired(now, session),
             Timer::Retry(session) => self.retry_expired(now, session),
+            Timer::Leave(assoc) => {
+                self.abort_association(assoc, "not ended in time");
+            }
             Timer::Close(session) => self.abort(now, session, "not delivered in time"),
         }
     }
@@ -362,14 +368,14 @@ impl Node for AsapEndpoint {
             // The end follows, and what is on its way comes before.
             Input::PeerShutdown { .. } | Input::Path { .. } | Input::Announce { .. } => {}
         }
-        self.leave_when_idle();
+        self.leave_when_idle(now);
     }
 
     fn handle_timeout(&mut self, now: Time) {
         while let Some(timer) = self.timers.pop_due(now) {
             self.expired(now, timer);
         }
-        self.leave_when_idle();
+        self.leave_when_idle(now);
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {

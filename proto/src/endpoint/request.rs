@@ -4,7 +4,7 @@
 //! outstanding. An expired timer sends it again and starts a hunt at the same time; a new home gets all
 //! requests that are outstanding; each ends in an answer or an error after a bounded time.
 
-use super::{AsapEndpoint, CommandError, Event, Role};
+use super::{AsapEndpoint, CommandError, Event, Role, Timer};
 use crate::{AssocId, PPID_ASAP, Time, Transmit};
 use asap::{EndpointUnreachable, Message};
 use bytes::Bytes;
@@ -119,9 +119,11 @@ impl AsapEndpoint {
         }
     }
 
-    /// Ends an association in order after what is queued for it. It is a registrar's, or of no use.
-    pub(super) fn leave(&mut self, assoc: AssocId) {
+    /// Ends a registrar's association in order after what is queued for it, or at once if that takes longer than
+    /// a deregistration may.
+    pub(super) fn leave(&mut self, now: Time, assoc: AssocId) {
         self.associations.insert(assoc, Role::Leaving);
+        self.timers.set(Timer::Leave(assoc), now + self.config.timers.t3_deregistration);
         self.outbox.push(assoc, Transmit::Shutdown { assoc }, 0);
     }
 

@@ -171,10 +171,10 @@ impl AsapEndpoint {
         session: SessionId,
         message: Message,
     ) {
+        let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.closing) else { return };
         if message.ppid == PPID_ASAP {
             return self.control_message(now, assoc, session, message.bytes);
         }
-        let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.closing) else { return };
         if let Side::Server { silent } = &mut state.side {
             *silent = None;
         }
