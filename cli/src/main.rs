@@ -3,6 +3,7 @@
 //! Exit codes: 0 ok, 1 not found and other failures, 2 usage, 3 nobody reachable.
 
 mod admin;
+mod decode;
 mod demo;
 mod element;
 mod failure;
@@ -52,6 +53,8 @@ struct Cli {
 enum Command {
     /// Show the registrar at a glance
     Status,
+    /// Show an ASAP or ENRP message as a tree with byte offsets, and what a receiver does with it
+    Decode(decode::Arguments),
     /// Pools: list, show, resolve
     Pool {
         #[command(subcommand)]
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
     let screen = Screen { output: cli.output, wide: cli.wide, quiet: cli.quiet };
     let context = Context { admin: cli.admin, registrar: cli.registrar, screen };
     let result = match cli.command {
+        Command::Decode(arguments) => decode::run(&arguments, context.screen.output),
         Command::Status => block_on(status::run(&context)),
         Command::Pool { verb } => block_on(pool::run(verb, &context)),
         Command::Element { verb } => block_on(element::run(verb, &context)),
