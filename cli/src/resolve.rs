@@ -47,7 +47,9 @@ async fn resolve(arguments: Arguments, registrar: SocketAddr) -> Result<Resolved
     let Arguments { pool, items } = arguments;
     let endpoint = AsapEndpoint::start(Config::new([registrar])).map_err(anyhow::Error::from)?;
     let options = ResolveOptions { items, uncached: true };
-    let resolution = endpoint.resolve(pool.clone(), options).await.map_err(|error| match error {
+    let answer = endpoint.resolve(pool.clone(), options).await;
+    endpoint.close().await;
+    let resolution = answer.map_err(|error| match error {
         ResolveError::UnknownPool(_) => Failure::NotFound(format!("{error} at the registrar {registrar}")),
         ResolveError::NoRegistrar(_) => Failure::Unreachable(format!(
             "no registrar answers at {registrar}: start one there, or choose another with --registrar"

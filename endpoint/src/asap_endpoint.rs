@@ -127,6 +127,14 @@ impl AsapEndpoint {
         self.inner.local
     }
 
+    /// Gives this handle up and waits until the endpoint has taken its leave of its registrar and has ended: for
+    /// a process that ends next. While others hold a handle it goes on.
+    pub async fn close(self) {
+        let handle = self.inner.handle.clone();
+        drop(self);
+        handle.closed().await;
+    }
+
     /// Registers an element and keeps it registered. Returns when a registrar has confirmed it; whoever stops
     /// waiting takes the registration back.
     pub async fn register(&self, registration: Registration) -> Result<Element, RegisterError> {

@@ -40,7 +40,9 @@ fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
 
 /// Logs go to standard error: standard output belongs to `--announce-ready`.
 fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| {
+    // dcsctp shows every packet at INFO; who wants that says dcsctp=info.
+    let directives = format!("dcsctp=warn,{filter}");
+    let filter = EnvFilter::try_new(directives).with_context(|| {
         format!("log: {filter:?} is no filter: write \"info\" or \"info,rserpool_net=debug\"")
     })?;
     tracing_subscriber::fmt()

@@ -3,8 +3,9 @@
 
 use super::{api, view};
 use crate::machine::Machine;
-use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -23,7 +24,18 @@ pub(crate) fn router(machine: Machine) -> Router {
         .route("/v1/registrars", get(registrars))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn(local_host_only))
         .with_state(machine)
+}
+
+/// Refuses what a web page could make a browser on this host ask: it names its own host (DNS rebinding).
+async fn local_host_only(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _port)| name));
+    match name {
+        None | Some("localhost" | "127.0.0.1" | "[::1]") => next.run(request).await,
+        Some(other) => Failure::Forbidden(format!("this is localhost, not {other}")).into_response(),
+    }
 }
 
 type Answer<T> = Result<Json<T>, Failure>;
@@ -161,6 +173,7 @@ enum Failure {
     BadRequest(String),
     NotFound(String),
     MethodNotAllowed(String),
+    Forbidden(String),
     Stopped,
 }
 
@@ -176,6 +189,7 @@ impl IntoResponse for Failure {
             Self::BadRequest(error) => (StatusCode::BAD_REQUEST, error),
             Self::NotFound(error) => (StatusCode::NOT_FOUND, error),
             Self::MethodNotAllowed(error) => (StatusCode::METHOD_NOT_ALLOWED, error),
+            Self::Forbidden(error) => (StatusCode::FORBIDDEN, error),
             Self::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "the registrar has stopped".into()),
         };
         (status, Json(api::ErrorBody { error })).into_response()

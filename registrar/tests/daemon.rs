@@ -1,0 +1,170 @@
+//! The daemon as a process: what it announces, how it ends, and what it says when it cannot start.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The daemon on free ports, without what the environment of the test may say.
+fn daemon(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rserpool-registrar"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RSERPOOL_")) {
+        command.env_remove(name);
+    }
+    command.args(["--enrp=127.0.0.1:0", "--admin-socket=off"]).args(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A daemon that has announced itself.
+struct Running {
+    child: Child,
+    ready: Value,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let args = [&["--asap=127.0.0.1:0", "--announce-ready", "--exit-with-stdin"], args].concat();
+        let mut child = daemon(&args).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no announcement but {line:?}"));
+        Self { child, ready }
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// Waits for its end; exit code and log.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        self.child.stderr.as_mut().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+/// What a daemon that does not start says: exit code and standard error.
+fn refused(args: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = daemon(args).output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+fn file(content: &str) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("registrar-{}-{number}.toml", std::process::id()));
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+#[test]
+fn it_announces_the_ports_it_was_given_and_ends_with_its_standard_input() {
+    let mut daemon = Running::start(&["--id=2a", "--admin-tcp=127.0.0.1:0"]);
+    assert_eq!(daemon.ready["event"], "ready");
+    assert_eq!(daemon.ready["id"], "0x0000002a");
+    assert_eq!(daemon.ready["admin_socket"], Value::Null);
+    for address in ["asap", "enrp", "admin_tcp"] {
+        let address: std::net::SocketAddr = daemon.ready[address].as_str().unwrap().parse().unwrap();
+        assert!(address.ip().is_loopback() && address.port() != 0, "{address}");
+    }
+    drop(daemon.child.stdin.take());
+    let (code, log) = daemon.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("registrar 0.1.0 started id=0x0000002a asap=127.0.0.1:"), "{log}");
+    assert!(log.contains("standard input closed: stopping"), "{log}");
+}
+
+#[test]
+fn sigterm_and_sigint_stop_it_in_order() {
+    use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+    for signal in [SIGTERM, SIGINT] {
+        let daemon = Running::start(&[]);
+        daemon.signal(signal);
+        let (code, log) = daemon.end();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains(&format!("{signal}: stopping")) && log.contains("stopped"), "{log}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_option_that_helps() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (code, error) = refused(&[&format!("--asap={address}")]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        error,
+        format!(
+            "rserpool-registrar: cannot listen on {address} (ASAP): address in use; \
+             is another registrar running? choose another with --asap\n"
+        )
+    );
+}
+
+#[test]
+fn a_wrong_file_is_named_with_line_and_key() {
+    let path = file("id = \"2a\"\n\n[timers]\nkeepalive-interval = \"1s\"\n");
+    let (code, error) = refused(&["--config", path.to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert!(
+        error.starts_with(&format!("rserpool-registrar: {}: TOML parse error at line 4", path.display())),
+        "{error}"
+    );
+    assert!(error.contains("unknown field `keepalive-interval`"), "{error}");
+
+    let (code, error) = refused(&["--config", "/nonexistent/registrar.toml"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("cannot read the configuration /nonexistent/registrar.toml"), "{error}");
+}
+
+#[test]
+fn wrong_values_are_usage_errors() {
+    for (args, says) in [
+        (["--asap=kernel:127.0.0.1:0"].as_slice(), "which this build cannot use yet"),
+        (&["--admin-tcp=192.0.2.1:80"], "loopback only"),
+        (&["--log=a=b=c"], "is no filter"),
+        (&["--profile=fast"], "choose one of lan, rfc, wan, rsplib"),
+        (&["--no-such-option"], "unexpected argument"),
+        (&["--set=timers.keep-alive-timeout=0s"], "timers.keep-alive-timeout"),
+    ] {
+        let (code, error) = refused(args);
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn file_environment_and_flags_override_each_other_in_this_order() {
+    let path = file("id = \"1\"\nprofile = \"rfc\"\n[listen]\nasap = \"192.0.2.1:1\"\n");
+    let started = |environment: Option<&str>, flags: &[&str]| {
+        let mut command =
+            daemon(&["--config", path.to_str().unwrap(), "--asap=127.0.0.1:0", "--announce-ready"]);
+        command.args(["--exit-with-stdin"]).args(flags).envs(environment.map(|id| ("RSERPOOL_ID", id)));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["id"].clone()
+    };
+    assert_eq!(started(None, &[]), "0x00000001");
+    assert_eq!(started(Some("2"), &[]), "0x00000002");
+    assert_eq!(started(Some("2"), &["--id=3"]), "0x00000003");
+}
+
+#[test]
+fn listening_to_a_network_is_warned_about() {
+    let log_of = |asap: &str| {
+        let output = daemon(&[asap, "--exit-with-stdin"]).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let log = log_of("--asap=0.0.0.0:0");
+    assert!(
+        log.contains("WARN") && log.contains("ASAP listens on 0.0.0.0:0 without authentication"),
+        "{log}"
+    );
+    let log = log_of("--asap=127.0.0.1:0");
+    assert!(!log.contains("WARN"), "{log}");
+}
