@@ -1,5 +1,7 @@
 //! What must not harm a live association: hostile packets, floods, a frozen process, starved cores.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use bytes::Bytes;

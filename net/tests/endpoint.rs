@@ -1,5 +1,7 @@
 //! The embedded endpoint on real sockets, each story on IPv4 and on IPv6.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 on_both!(two_peers_connect_talk_and_part_in_order);
