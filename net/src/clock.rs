@@ -14,9 +14,13 @@
 
 use proto::Time;
 use std::time::{Duration, Instant};
+use tracing::warn;
 
 /// How far time may go on without the sockets having been drained.
 pub(crate) const GRACE: Duration = Duration::from_millis(50);
+
+/// Lost at once, this much tells an operator that something is wrong with the machine.
+const WORTH_A_WARNING: Duration = Duration::from_secs(1);
 
 /// What a [`Clock`] reads: time since an arbitrary start, never going back.
 pub(crate) trait Source {
@@ -69,7 +73,11 @@ impl<S: Source> Clock<S> {
         let real = self.now + read.saturating_sub(self.read);
         self.read = read;
         self.now = real.min(self.ceiling);
-        self.lost += real.since(self.now);
+        let lost = real.since(self.now);
+        self.lost += lost;
+        if lost >= WORTH_A_WARNING {
+            warn!(?lost, "this process did not run for a while; its timers wait for its input");
+        }
         if std::mem::take(&mut self.asleep) {
             self.drained();
         }

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Machine, Setup, V4, V6, within};
-use proto::Channel;
-use rserpool_net::driver::CallError;
+use proto::{Channel, DownReason, Input, Transmit};
+use rserpool_net::driver::{CallError, EndpointCounters};
 use rserpool_net::sctp::SctpConfig;
 use rserpool_net::{Driver, DriverConfig, Handle, Listen, StartError};
 use std::net::UdpSocket;
@@ -53,6 +53,35 @@ fn port_zero_takes_any_free_port_and_the_machine_learns_it() {
     assert_eq!(told.recv().unwrap(), handle.local_addresses());
     assert_eq!(handle.local_addresses().len(), 2);
     assert!(handle.local_addresses().iter().all(|address| address.port() != 0));
+}
+
+#[tokio::test]
+async fn each_association_stays_at_the_endpoint_of_its_channel() {
+    let mut server = Setup::on(V4).with_enrp().start();
+    let mut client = Setup::on(V4).with_enrp().start();
+    let [asap, enrp] = server.handle.local_addresses() else { panic!("two endpoints") };
+    for (channel, to) in [(Channel::Enrp, *enrp), (Channel::Asap, *asap)] {
+        let assoc = client.call(move |machine| machine.connect(channel, to)).await;
+        client.accept().await;
+        let (accepted, came) = server
+            .expect("Up", |_, input| match input {
+                Input::Up { assoc, channel, .. } => Some((assoc, channel)),
+                _ => None,
+            })
+            .await;
+        assert_eq!(came, channel);
+        client.send(assoc, 0, "there").await;
+        assert_eq!(server.message(accepted).await, "there");
+        server.send(accepted, 0, "and back").await;
+        assert_eq!(client.message(assoc).await, "and back");
+        client.transmit(Transmit::Shutdown { assoc }).await;
+        assert_eq!(server.down(accepted).await.1, DownReason::Shutdown);
+        assert_eq!(client.down(assoc).await.1, DownReason::Shutdown);
+    }
+    let accepted = |counters: Vec<EndpointCounters>| -> Vec<u64> {
+        counters.iter().map(|counters| counters.sctp.accepted).collect()
+    };
+    assert_eq!(accepted(server.handle.counters().await.unwrap()), [1, 1]);
 }
 
 #[tokio::test]

@@ -444,6 +444,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_for_a_full_socket_goes_out_when_it_is_writable_again() {
+        for ip in BOTH {
+            let mut endpoint = endpoint(ip, true);
+            let healthy = UdpSocket::bind((ip, 0)).unwrap();
+            let mut step = 0;
+            let sent = std::future::poll_fn(|cx| {
+                while endpoint.poll_io(cx, Time::ZERO).is_ready() {}
+                step += 1;
+                if step == 1 {
+                    // As after a send that would block; the driver polls no more in this turn.
+                    endpoint.wait_until_writable();
+                    send(&mut endpoint, healthy.local_addr().unwrap(), b"late");
+                    endpoint.flush(Time::ZERO);
+                    assert_eq!(endpoint.counters.sent, 0);
+                }
+                if endpoint.counters.sent == 1 { Poll::Ready(()) } else { Poll::Pending }
+            });
+            tokio::time::timeout(Duration::from_secs(5), sent).await.expect("woken when writable");
+            let mut bytes = [0; 8];
+            assert_eq!(healthy.recv(&mut bytes).unwrap(), 4);
+        }
+    }
+
+    #[tokio::test]
     async fn a_datagram_that_the_system_refuses_is_dropped_and_the_next_goes_out() {
         let ip = BOTH[0];
         let mut endpoint = endpoint(ip, true);

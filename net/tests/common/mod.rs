@@ -121,12 +121,15 @@ pub(crate) struct Setup {
     pub(crate) address: SocketAddr,
     pub(crate) echo: bool,
     pub(crate) icmp: bool,
+    /// Whether there is an endpoint for ENRP beside the one for ASAP.
+    pub(crate) enrp: bool,
     pub(crate) sctp: SctpConfig,
 }
 
 impl Setup {
     pub(crate) fn on(ip: IpAddr) -> Self {
-        Self { address: (ip, 0).into(), echo: false, icmp: true, sctp: SctpConfig::sessions() }
+        let sctp = SctpConfig::sessions();
+        Self { address: (ip, 0).into(), echo: false, icmp: true, enrp: false, sctp }
     }
 
     pub(crate) fn echo(mut self) -> Self {
@@ -139,10 +142,19 @@ impl Setup {
         self
     }
 
+    pub(crate) fn with_enrp(mut self) -> Self {
+        self.enrp = true;
+        self
+    }
+
     pub(crate) fn config(&self) -> DriverConfig {
-        let udp = UdpConfig { icmp: self.icmp };
-        let listen = Listen { udp, ..Listen::new(Channel::Asap, self.address, self.sctp.clone()) };
-        DriverConfig { name: "endpoint".into(), listen: vec![listen] }
+        let listen = |channel| {
+            let udp = UdpConfig { icmp: self.icmp };
+            Listen { udp, ..Listen::new(channel, self.address, self.sctp.clone()) }
+        };
+        let mut channels = vec![Channel::Asap];
+        channels.extend(self.enrp.then_some(Channel::Enrp));
+        DriverConfig { name: "endpoint".into(), listen: channels.into_iter().map(listen).collect() }
     }
 
     pub(crate) fn start(self) -> Peer {
