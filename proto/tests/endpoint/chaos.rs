@@ -66,7 +66,7 @@ impl Chaos {
         match self.below(10) {
             0 => asap::RegistrationResponse { rejected: error.is_some(), handle, id, error }.into(),
             1 => asap::DeregistrationResponse { handle, id, error }.into(),
-            2 | 3 | 4 if error.is_some() => asap::HandleResolutionResponse {
+            2..=4 if error.is_some() => asap::HandleResolutionResponse {
                 accepted: false,
                 handle,
                 policy: None,
@@ -74,7 +74,7 @@ impl Chaos {
                 error,
             }
             .into(),
-            2 | 3 | 4 => {
+            2..=4 => {
                 asap::HandleResolutionResponse { accepted: true, handle, policy: None, elements, error: None }
                     .into()
             }
@@ -237,7 +237,7 @@ impl Chaos {
                 }
                 Event::Sent { session, bytes } => {
                     let queued = self.seen.sessions.get_mut(&session).unwrap();
-                    *queued = queued.checked_sub(bytes).expect("more was returned than was taken");
+                    *queued = queued.checked_sub(bytes).unwrap();
                 }
                 Event::Failover { session, epoch, .. } => {
                     let last = self.seen.epochs.insert(session, epoch).unwrap_or_default();
