@@ -129,6 +129,45 @@ fn an_alternative_is_sought_beside_a_silent_home() {
     assert_eq!(out, [Out::Asap(*other, resolution_request("pool")), Out::Shutdown(home)]);
 }
 
+// The home is lost while an alternative is sought: all are tried now, nobody twice.
+#[test]
+fn the_hunt_widens_when_the_home_is_lost() {
+    let mut script = Script::new(config(2));
+    script.machine.resolve(script.now, pool(), ResolveOptions::default()).unwrap();
+    let attempts = connects(&script.out());
+    script.up(attempts[0].0, attempts[0].1);
+    script.down(attempts[1].0, DownReason::ConnectFailed("refused".into()));
+    script.pass(ms(250));
+    let out = script.out();
+    assert!(
+        out.iter().any(|out| matches!(out, Out::Connect(_, _, remote) if *remote == attempts[1].1)),
+        "{out:?}"
+    );
+    script.down(attempts[0].0, DownReason::Unreachable);
+    let again: Vec<_> = connects(&script.out()).into_iter().map(|(_, remote)| remote).collect();
+    assert_eq!(again, [attempts[0].1]);
+}
+
+// The home is lost before the association that the hunt did not need any more is up: it is needed after all.
+#[test]
+fn a_spare_association_is_needed_after_all() {
+    let mut script = Script::new(config(2));
+    script.machine.register(script.now, registration()).unwrap();
+    let attempts = connects(&script.out());
+    script.up(attempts[0].0, attempts[0].1);
+    script.down(attempts[0].0, DownReason::Unreachable);
+    script.events();
+    let spare = attempts[1].0;
+    let out = script.out();
+    let again = out.iter().find_map(|out| match out {
+        Out::Connect(assoc, _, remote) if *remote == attempts[1].1 => Some(*assoc),
+        _ => None,
+    });
+    script.down(again.unwrap(), DownReason::Duplicate(spare));
+    script.up(spare, attempts[1].1);
+    assert_eq!(script.events(), [Event::RegistrarConnected { remote: vec![attempts[1].1] }]);
+}
+
 // the old registrar answers first: it stays, and the alternative is closed when it is up.
 #[test]
 fn the_hunt_ends_when_the_home_answers_after_all() {

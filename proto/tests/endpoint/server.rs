@@ -184,6 +184,18 @@ fn closing_delivers_first() {
     assert_eq!(script.events().last(), Some(&Event::Closed { session, why }));
 }
 
+// What the peer still sends must not keep it from ending: it is read, and dropped.
+#[test]
+fn closing_reads_out() {
+    let (mut script, session) = Script::serving();
+    script.machine.read(script.now, session, false);
+    script.out();
+    script.machine.close(script.now, session);
+    assert_eq!(script.out(), [Out::Read(USER, true), Out::Shutdown(USER)]);
+    script.data(USER, "late");
+    assert_eq!(script.events(), []);
+}
+
 // A peer that does not take what is queued cannot keep a closed session for ever.
 #[test]
 fn closing_is_bounded_in_time() {
@@ -234,6 +246,30 @@ fn associations_are_refused() {
     let third = AssocId::accepted(Channel::Asap, 3);
     script.up(third, user());
     assert_eq!(script.out(), [], "there is room again");
+}
+
+// an element that takes no sessions still hears registrars; what says nothing within T2 is none.
+#[test]
+fn only_registrars_connect_to_an_element_without_sessions() {
+    let mut script = Script::new(config(1));
+    let tcp = params::TcpTransport { port: 80, address: IpAddr::from([10, 0, 0, 99]) };
+    let transport = ElementTransport::Other(Transport::Tcp(tcp));
+    script.machine.register(script.now, Registration { transport, ..registration() }).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.grant(home);
+    script.out();
+    script.events();
+    script.up(USER, user());
+    script.pass(ms(499));
+    assert_eq!(script.out(), []);
+    script.pass(ms(1));
+    assert_eq!(script.out(), [Out::Abort(USER)]);
+    let other = AssocId::accepted(Channel::Asap, 2);
+    script.up(other, user());
+    script.data(other, "hello");
+    assert_eq!(script.out(), [Out::Abort(other)]);
+    assert_eq!(script.events(), []);
 }
 
 // ASAP-3.2-11, ASAP-3.2-18: a session outlives the registration.
