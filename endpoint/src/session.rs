@@ -5,6 +5,9 @@ use crate::{AsapEndpoint, Message, SessionError, SessionId};
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// What fits into an ASAP_COOKIE message beside the two headers (RFC 5352 §2.2.11).
+const MAX_COOKIE: usize = u16::MAX as usize - 8;
+
 /// How a message is sent. The default: in order on stream 0, without a payload protocol identifier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendOptions {
@@ -59,7 +62,11 @@ impl Session {
     /// Gives the client of an accepted session a cookie, before everything that is sent later on stream 0.
     /// Cancel-safe as [`Session::send`].
     pub async fn set_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
-        self.check(cookie.len())?;
+        let length = cookie.len();
+        if length > MAX_COOKIE {
+            let why = "a cookie has at most 65527 bytes: its message has a 16-bit length";
+            return Err(SessionError::Unsendable { length, why });
+        }
         self.pipe.set_cookie(cookie).await?;
         self.endpoint.attend(self.id);
         Ok(())

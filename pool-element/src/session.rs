@@ -64,7 +64,8 @@ impl Session {
     }
 
     /// Gives the client the state of the session, to be handed to its next server. Replaces the one before. It
-    /// covers what is sent after it, in order on stream 0: a client that has seen an answer has the cookie, too.
+    /// covers what is sent after it, in order on stream 0: a client that has seen an answer has the cookie, too. At
+    /// most 65,527 bytes.
     pub async fn set_cookie(&self, cookie: impl AsRef<[u8]>) -> Result<(), SessionError> {
         self.session.set_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
     }

@@ -1,8 +1,10 @@
 //! Sessions that survive their servers.
 
 use crate::support::{Death, Fate, counter, number, registrar, serve, within};
-use rserpool_pool_user::{PoolUser, Received, Session};
+use pool_element::PoolElement;
+use rserpool_pool_user::{PoolUser, Received, Session, SessionError};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One operation, with what the application has to do for "exactly once"; counts the failovers.
 async fn operation(session: &mut Session, seq: u64, failovers: &mut usize) -> u64 {
@@ -86,13 +88,58 @@ async fn what_was_sent_before_the_failover_was_seen_is_not_delivered_twice() {
     }
 }
 
+// ASAP-3.8-06: the cookie comes back unmodified, whatever its size; also to a server that does not wait for it.
+#[tokio::test]
+async fn a_cookie_reaches_a_server_that_does_not_wait_for_it() {
+    let registrar = registrar(&[]);
+    let builder = PoolElement::builder("state").registrars([registrar.asap_address()]);
+    let register = async || {
+        within("registration", builder.clone().cookie_wait(Duration::ZERO).register()).await.unwrap()
+    };
+    for cookie in [vec![], vec![0xa5; 65_527]] {
+        let mut first = register().await;
+        let user = PoolUser::new([registrar.asap_address()]);
+        let mut session = within("connect", user.connect("state")).await.unwrap();
+        let server = within("accept", first.accept()).await.unwrap();
+        assert_eq!(server.cookie(), None);
+        assert!(matches!(server.set_cookie([0; 65_528]).await, Err(SessionError::Unsendable { .. })));
+        server.set_cookie(b"an older one").await.unwrap();
+        server.set_cookie(&cookie).await.unwrap();
+        server.send(b"set").await.unwrap();
+        assert!(matches!(within("answer", session.recv()).await.unwrap(), Received::Message(_)));
+
+        let mut second = register().await;
+        drop((server, first));
+        assert!(matches!(within("failover", session.recv()).await.unwrap(), Received::Failover { .. }));
+        session.send(b"go on").await.unwrap();
+        let mut server = within("accept", second.accept()).await.unwrap();
+        assert_eq!(within("request", server.recv()).await.unwrap().unwrap()[..], *b"go on");
+        assert_eq!(server.cookie(), Some(&cookie[..]));
+        within("close", session.close()).await.unwrap();
+        assert_eq!(within("the end", server.recv()).await.unwrap(), None);
+        within("deregistration", second.deregister()).await.unwrap();
+    }
+}
+
+// An element that leaves does not leave its clients waiting: those that it has not accepted yet go elsewhere.
+#[tokio::test]
+async fn a_session_that_nobody_accepted_continues_elsewhere_when_the_element_leaves() {
+    let registrar = registrar(&[]);
+    let deaf = counter(&[registrar.asap_address()]).await;
+    let user = PoolUser::new([registrar.asap_address()]);
+    let mut session = within("connect", user.connect("counter")).await.unwrap();
+    session.send(1u64.to_be_bytes()).await.unwrap();
+    tokio::spawn(serve(counter(&[registrar.asap_address()]).await, Arc::default()));
+    within("deregistration", deaf.deregister()).await.unwrap();
+    assert_eq!(number(&within("request", session.request(1u64.to_be_bytes())).await.unwrap()), 1);
+}
+
 #[tokio::test]
 async fn a_session_ends_with_an_error_when_no_server_is_left() {
     let registrar = registrar(&[]);
     let element = counter(&[registrar.asap_address()]).await;
     tokio::spawn(serve(element, Fate::at(1, Death::BeforeTheAnswer)));
-    let user =
-        PoolUser::builder([registrar.asap_address()]).patience(std::time::Duration::from_millis(500)).build();
+    let user = PoolUser::builder([registrar.asap_address()]).patience(Duration::from_millis(500)).build();
     let mut session = within("connect", user.connect("counter")).await.unwrap();
     let error = within("the end", session.request(1u64.to_be_bytes())).await.unwrap_err();
     assert_eq!(error.to_string(), "unknown pool \"counter\": no element is registered");

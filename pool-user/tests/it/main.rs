@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod elements;
-mod examples;
 mod failover;
 mod flow_control;
 mod registrars;

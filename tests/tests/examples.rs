@@ -1,8 +1,12 @@
 //! The examples, as processes: a client goes on counting while its server is killed.
 
-use crate::support::{registrar, within};
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use registrar::config::AdminSocket;
+use registrar::{Config, Registrar};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -20,6 +24,21 @@ async fn build() -> PathBuf {
     test.parent().unwrap().parent().unwrap().join("examples")
 }
 
+/// Waits for something that has to happen; the limit only ends a failed test.
+async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .unwrap_or_else(|_| panic!("still waiting after 20 s: {what}"))
+}
+
+fn registrar() -> Registrar {
+    let mut config = Config::default();
+    config.listen.asap = "127.0.0.1:0".parse().unwrap();
+    config.listen.enrp = "127.0.0.1:0".parse().unwrap();
+    config.admin.socket = AdminSocket::Off;
+    Registrar::spawn(config).unwrap()
+}
+
 /// An example as a process that dies with this test, and its output.
 fn start(program: PathBuf, registrar: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut child =
@@ -31,7 +50,7 @@ fn start(program: PathBuf, registrar: &str) -> (Child, Lines<BufReader<ChildStdo
 #[tokio::test]
 async fn the_client_of_a_killed_server_goes_on_counting() {
     let examples = build().await;
-    let registrar = registrar(&[]);
+    let registrar = registrar();
     let address = registrar.asap_address().to_string();
 
     let mut servers = Vec::new();
