@@ -2,10 +2,11 @@
 
 use super::timers::Timer;
 use super::{ElementKey, Event, Registrar, RemovalReason, State};
-use crate::{AssocId, Time};
+use crate::{AssocId, Channel, Time};
 use enrp::{Body, HandleTableRequest, PoolEntry};
-use params::{PoolElement, RegistrarId};
+use params::RegistrarId;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// A peer's table that is being loaded anew.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Registrar {
                     resynchronization.unmark(&key);
                 }
                 match self.owned.contains_key(&key) {
-                    true => self.claimed_by_both(now, id, &key, element),
+                    true => self.claimed_by_both(now, id, key),
                     false => self.store_foreign(now, &key.handle, element),
                 }
             }
@@ -80,26 +81,40 @@ impl Registrar {
         let Some(resynchronization) = self.resynchronizations.remove(&id) else { return };
         for key in resynchronization.marked {
             if self.home(&key) == Some(id) {
-                self.remove(now, &key, RemovalReason::Audit);
+                self.given_up(now, id, key);
             }
         }
         self.counters.resynchronizations += 1;
         self.events.push_back(Event::Resynchronized { peer: id });
     }
 
-    /// After a network was cut in two, both sides may own an element. Both come to the same decision: who wins
-    /// takeovers keeps it and tells it so; the other gives it up.
-    fn claimed_by_both(&mut self, now: Time, other: RegistrarId, key: &ElementKey, element: PoolElement) {
-        if self.config.arbitration.wins(other, self.id) {
-            return self.store_foreign(now, &key.handle, element);
-        }
+    /// The owner of an element does not list it any more. That is its end, unless it is connected here: then two
+    /// registrations crossed, and each registrar gave it up for the other. Who wins takeovers claims it at once,
+    /// the other if it hears nothing of that.
+    fn given_up(&mut self, now: Time, owner: RegistrarId, key: ElementKey) {
+        let addresses = self.asap_addresses(&key);
+        let connected = self.associations.find(Channel::Asap, &addresses);
+        let Some(assoc) = connected.filter(|assoc| self.associations.is_up(*assoc)) else {
+            self.remove(now, &key, RemovalReason::Audit);
+            return;
+        };
+        self.own(now, &key, Some(assoc), true);
+        let patience = match self.config.arbitration.wins(self.id, owner) {
+            true => Duration::ZERO,
+            false => self.config.timers.max_time_no_response,
+        };
+        self.claim_within(now, key, patience);
+    }
+
+    /// After a network was cut in two, both sides may own an element. Who wins takeovers claims it; the other keeps
+    /// it until it hears so, for its own table tells the winner of the conflict.
+    fn claimed_by_both(&mut self, now: Time, other: RegistrarId, key: ElementKey) {
         if let Some(peer) = self.peers.get_mut(&other) {
             peer.moved = Some(now);
         }
-        if let Some(owned) = self.owned.get_mut(key) {
-            owned.claimed = true;
+        if self.config.arbitration.wins(self.id, other) {
+            self.claim_at_once(now, key);
         }
-        self.probe(now, key.clone());
     }
 
     /// The peer rejected, is silent or gone: nothing is removed, the next mismatch begins anew.

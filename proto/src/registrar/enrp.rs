@@ -1,11 +1,12 @@
 //! ENRP messages in and out: from whom and to whom they must be (RFC 5353 §2.1, ambiguity A-20).
 
+use super::association::Association;
 use super::{PeerState, Registrar, State};
 use crate::{AssocId, Time};
 use ::enrp::{Body, Error, ListResponse, Message};
 use bytes::Bytes;
 use params::{CauseCode, RegistrarId, SctpTransport, ServerInformation, TransportUse};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl Registrar {
     /// A message on an ENRP association.
@@ -54,12 +55,12 @@ impl Registrar {
     /// LIST_REQUEST: all active peers but the one that asks (ambiguity A-56).
     fn list_request_received(&mut self, assoc: AssocId, sender: RegistrarId) {
         let rejected = self.state != State::Running;
-        let mut servers = Vec::new();
-        if !rejected {
-            let others =
-                self.peers.iter().filter(|(id, peer)| **id != sender && peer.state == PeerState::Active);
-            servers = others.filter_map(|(id, peer)| server_information(*id, &peer.addresses)).collect();
-        }
+        let loopback = self.associations.get(assoc).is_some_and(Association::is_loopback);
+        let others = self.peers.iter().filter(|(id, peer)| **id != sender && peer.state == PeerState::Active);
+        let servers = match rejected {
+            true => Vec::new(),
+            false => others.filter_map(|(id, peer)| information(*id, &peer.addresses, loopback)).collect(),
+        };
         self.send_enrp(assoc, sender, Body::ListResponse(ListResponse { rejected, servers }));
     }
 
@@ -84,10 +85,14 @@ impl Registrar {
     }
 }
 
-/// Server Information for addresses that share one port.
-fn server_information(id: RegistrarId, addresses: &[SocketAddr]) -> Option<ServerInformation> {
+/// Server Information for addresses that share one port; loopback ones only for this host (design D2).
+fn information(id: RegistrarId, addresses: &[SocketAddr], loopback: bool) -> Option<ServerInformation> {
     let port = addresses.first()?.port();
-    let addresses = addresses.iter().map(SocketAddr::ip).collect();
+    let addresses: Vec<IpAddr> =
+        addresses.iter().map(SocketAddr::ip).filter(|ip| loopback || !ip.is_loopback()).collect();
+    if addresses.is_empty() {
+        return None;
+    }
     let transport = SctpTransport { port, transport_use: TransportUse::DATA_ONLY, addresses };
     Some(ServerInformation { id, transport })
 }

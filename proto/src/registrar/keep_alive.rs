@@ -118,6 +118,17 @@ impl Registrar {
         self.send_keep_alive(association, home, &key);
     }
 
+    /// Tells an owned element, and then the peers, that we are its home: another registrar believes that it is.
+    pub(super) fn claim_at_once(&mut self, now: Time, key: ElementKey) {
+        let Some(owned) = self.owned.get_mut(&key) else { return };
+        owned.claimed = true;
+        let Some(probe) = self.probes.get_mut(&key) else { return self.probe(now, key) };
+        if !std::mem::replace(&mut probe.home, true) {
+            let assoc = probe.association;
+            self.send_keep_alive(assoc, true, &key);
+        }
+    }
+
     /// Probes an owned element that a peer wants removed; if it lives, the peers hear so (ambiguity A-63).
     pub(super) fn verify(&mut self, now: Time, key: ElementKey) {
         self.probe(now, key.clone());

@@ -62,6 +62,8 @@ pub struct Registrar {
     startup: startup::Startup,
     peers: BTreeMap<RegistrarId, peers::Peer>,
     contacts: Vec<peers::Contact>,
+    /// Homes of elements that are no peers of ours, and since when.
+    orphaned: BTreeMap<RegistrarId, Time>,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
     /// Elements that were taken over and have to be told.
     claims: VecDeque<ElementKey>,
@@ -91,6 +93,7 @@ impl Registrar {
             startup: startup::Startup::new(now),
             peers: BTreeMap::new(),
             contacts: Vec::new(),
+            orphaned: BTreeMap::new(),
             takeovers: BTreeMap::new(),
             claims: VecDeque::new(),
             table_sessions: BTreeMap::new(),

@@ -10,7 +10,7 @@ use super::association::{Association, Phase, Replaces};
 use super::timers::Timer;
 use super::{Event, PeerDownReason, PeerState, Registrar, State};
 use crate::{AssocId, Channel, DownReason, Time};
-use enrp::{Body, Presence};
+use enrp::{Body, ListRequest, Presence};
 use params::{RegistrarId, SctpTransport, ServerInformation, TransportUse};
 use std::net::SocketAddr;
 
@@ -42,6 +42,8 @@ pub(super) struct Contact {
     retry_at: Time,
 }
 
+/// How many times MAX-TIME-LAST-HEARD the home of an element may stay unknown.
+const ORPHAN_PATIENCE: u32 = 3;
 /// How often a contact that was learned is tried in vain before it is forgotten.
 const FORGET_AFTER: u32 = 1000;
 /// The pause between attempts doubles this many times, starting with MAX-TIME-NO-RESPONSE.
@@ -60,7 +62,12 @@ impl Registrar {
         }
         if !configured && self.contacts.len() >= self.config.limits.peers {
             self.counters.limits_reached += 1;
-            return;
+            // Whoever was tried in vain most often makes room.
+            let useless = self.contacts.iter().enumerate().filter(|(_, contact)| {
+                !contact.configured && contact.association.is_none() && contact.failures > 0
+            });
+            let Some((index, _)) = useless.max_by_key(|(_, contact)| contact.failures) else { return };
+            self.contacts.remove(index);
         }
         self.contacts.push(Contact {
             addresses,
@@ -116,6 +123,9 @@ impl Registrar {
                 contact.failures += 1;
                 contact.retry_at = now + pause * (1 << contact.failures.saturating_sub(1).min(MAX_DOUBLINGS));
             }
+        }
+        if self.contacts.iter().all(|contact| contact.association.is_none()) {
+            self.nobody_answers();
         }
         if let (DownReason::Duplicate(_), Some(other)) = (why, other) {
             self.send_presence(other, RegistrarId::NONE, true);
@@ -245,7 +255,7 @@ impl Registrar {
         self.counters.presences_received += 1;
         let loopback = self.associations.get(assoc).is_some_and(Association::is_loopback);
         let Some(peer) = self.peers.get_mut(&sender) else { return };
-        peer.last_presence = Some(now);
+        let first = peer.last_presence.replace(now).is_none();
         if let Some(information) = presence.information.filter(|information| information.id == sender) {
             let addresses = socket_addresses(&information.transport, loopback);
             if !addresses.is_empty() {
@@ -256,6 +266,10 @@ impl Registrar {
             self.send_presence(assoc, sender, false);
         }
         self.mentor_available(now, sender);
+        if first && self.state == State::Running {
+            // It may know others that we never heard of.
+            self.send_enrp(assoc, sender, Body::ListRequest(ListRequest));
+        }
         if let Some(checksum) = presence.checksum {
             self.audit(now, sender, checksum);
         }
@@ -266,6 +280,21 @@ impl Registrar {
         self.timers.set(Timer::Heartbeat, now + self.config.timers.peer_heartbeat_cycle);
         self.presence_to_all();
         self.connect_contacts(now);
+        self.adopt_orphans(now);
+    }
+
+    /// Elements of a registrar that we never heard came from somebody else's table. If it stays silent nobody may
+    /// be left who knows that it died: it is taken over like any other.
+    fn adopt_orphans(&mut self, now: Time) {
+        let known = |id: &RegistrarId| *id == self.id || self.peers.contains_key(id);
+        let orphans: Vec<RegistrarId> = self.handlespace.homes().filter(|id| !known(id)).collect();
+        self.orphaned.retain(|id, _| orphans.contains(id));
+        let patience = self.config.timers.max_time_last_heard * ORPHAN_PATIENCE;
+        for id in orphans {
+            if *self.orphaned.entry(id).or_insert(now) + patience <= now {
+                self.take_over(now, id);
+            }
+        }
     }
 
     /// PRESENCE to every peer that is connected.

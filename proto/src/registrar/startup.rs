@@ -136,6 +136,13 @@ impl Registrar {
         }
     }
 
+    /// No contact is connected, or on the way to be.
+    pub(super) fn nobody_answers(&mut self) {
+        if self.startup.phase == Phase::Discovering {
+            self.started(None);
+        }
+    }
+
     /// The mentor is gone.
     pub(super) fn mentor_lost(&mut self, now: Time, id: RegistrarId) {
         if matches!(self.startup.phase, Phase::List(mentor) | Phase::Table(mentor) if mentor == id) {

@@ -140,7 +140,8 @@ impl Registrar {
         let elements = self.keys_of(target);
         for key in &elements {
             self.change_home(key, self.id);
-            self.claim(now, key.clone());
+            self.own(now, key, None, true);
+            self.claim_within(now, key.clone(), Duration::ZERO);
         }
         let winner = self.id;
         self.events.push_back(Event::TakeoverCompleted { target, winner, elements: elements.len() });
@@ -163,12 +164,11 @@ impl Registrar {
         }
     }
 
-    /// Makes an element ours that does not know it yet: it is told in its turn.
-    pub(super) fn claim(&mut self, now: Time, key: ElementKey) {
-        self.own(now, &key, None, true);
+    /// An element that is ours and does not know it yet is told in its turn, which begins after `patience`.
+    pub(super) fn claim_within(&mut self, now: Time, key: ElementKey, patience: Duration) {
         self.claims.push_back(key);
         if self.timers.at(&Timer::Claims).is_none() {
-            self.timers.set(Timer::Claims, now);
+            self.timers.set(Timer::Claims, now + patience);
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod network;
 
+mod chaos;
 mod flow;
 mod keep_alive;
 mod peers;

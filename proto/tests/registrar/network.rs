@@ -50,6 +50,8 @@ pub(crate) struct Client {
     pub(crate) hangs: bool,
     /// Who last said to be its home.
     pub(crate) home: Option<RegistrarId>,
+    /// The association over which that was said.
+    pub(crate) adopted: Option<AssocId>,
     /// The associations that were established.
     pub(crate) up: Vec<AssocId>,
     /// The associations that ended.
@@ -106,6 +108,16 @@ impl Network {
         network
     }
 
+    /// Whether the host runs.
+    pub(crate) fn is_alive(&self, host: Host) -> bool {
+        self.hosts.contains_key(&host) && !self.dead.contains(&host)
+    }
+
+    /// Whether an association of this host exists.
+    pub(crate) fn is_connected(&self, host: Host, assoc: AssocId) -> bool {
+        self.ends.contains_key(&(host, assoc))
+    }
+
     /// The configuration of registrar `host` with these peers.
     pub(crate) fn config(host: Host, peers: &[Host]) -> Config {
         Config {
@@ -141,6 +153,13 @@ impl Network {
     pub(crate) fn events(&self, host: Host) -> Vec<&Event> {
         match &self.hosts[&host] {
             Machine::Registrar(_, events) => events.iter().map(|(_, event)| event).collect(),
+            Machine::Client(_) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn timed_events(&self, host: Host) -> Vec<(Time, Event)> {
+        match &self.hosts[&host] {
+            Machine::Registrar(_, events) => events.clone(),
             Machine::Client(_) => Vec::new(),
         }
     }
@@ -194,6 +213,10 @@ impl Network {
 
     pub(crate) fn heal(&mut self, a: Host, b: Host) {
         self.cuts.remove(&(a.min(b), a.max(b)));
+    }
+
+    pub(crate) fn heal_all(&mut self) {
+        self.cuts.clear();
     }
 
     fn end(&mut self, end: End, own: Option<DownReason>, other: Option<DownReason>, after: Duration) {
@@ -350,10 +373,16 @@ impl Network {
 
     /// Connects a client to an endpoint of a registrar and waits until that is done.
     pub(crate) fn dial(&mut self, client: Host, registrar: Host, channel: Channel) -> AssocId {
+        let assoc = self.begin_dial(client, registrar, channel);
+        self.run(LATENCY * 3);
+        assoc
+    }
+
+    /// Begins to connect a client.
+    pub(crate) fn begin_dial(&mut self, client: Host, registrar: Host, channel: Channel) -> AssocId {
         self.client(client).connected += 1;
         let assoc = AssocId::connected(self.client(client).connected);
         self.connect(client, assoc, channel, endpoint(registrar, channel));
-        self.run(LATENCY * 3);
         assoc
     }
 
@@ -440,6 +469,7 @@ impl Client {
                 }
                 if keep_alive.home {
                     self.home = Some(keep_alive.registrar);
+                    self.adopted = Some(assoc);
                 }
                 let ack = asap::Message::from(asap::EndpointKeepAliveAck { handle, id });
                 return Some((assoc, ack.encode().unwrap()));

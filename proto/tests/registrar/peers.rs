@@ -479,3 +479,58 @@ fn a_registrar_that_stops_is_taken_over_at_once() {
     assert!(took < ms(700), "{took:?}");
     assert_eq!(network.table(1), [(11, 1)]);
 }
+
+// Nobody listens at any configured address: there is nothing to wait for.
+#[test]
+fn refused_connects_end_the_search_for_a_mentor() {
+    let mut network = Network::new();
+    network.start(2, &[]);
+    network.kill(2);
+    network.start(1, &[2]);
+    network.run(ms(5));
+    assert_eq!(started(&network, 1), Some(None));
+    // It is found as soon as it is there.
+    network.start(2, &[]);
+    network.run(ms(700));
+    let now = network.now;
+    assert_eq!(network.registrar(1).peers(now).len(), 1);
+}
+
+// ENRP-3.4.1-01, D3: registrars that know each other only through a third are peers, too, in whatever order they came.
+#[test]
+fn a_chain_of_acquaintances_becomes_a_mesh() {
+    let mut network = Network::new();
+    for host in 1..=5 {
+        network.start(
+            host,
+            if host == 1 { &[] } else { std::slice::from_ref(&[1u8, 1, 2, 3, 4][usize::from(host) - 1]) },
+        );
+        network.run(ms(700));
+    }
+    network.run(ms(2000));
+    for host in 1..=5 {
+        let now = network.now;
+        assert_eq!(network.registrar(host).peers(now).len(), 4, "of {host}");
+    }
+}
+
+// ENRP-3.5.2, D4: elements whose home nobody here ever met do not stay for ever.
+#[test]
+fn orphans_of_an_unknown_registrar_are_adopted() {
+    // A registrar downloads from 9 an element of 8, of which nobody will ever hear again.
+    let mut network = Network::new();
+    network.add_client(9);
+    network.start(3, &[9]);
+    network.run_until(ms(10), |network| !network.client(9).up.is_empty());
+    let mentor = network.client(9).up[0];
+    network.tell_peer(9, mentor, enrp::Presence { reply_required: false, checksum: None, information: None });
+    network.run(ms(10));
+    network.tell_peer(9, mentor, enrp::ListResponse { rejected: false, servers: vec![] });
+    network.run(ms(10));
+    let entries = vec![enrp::PoolEntry { handle: pool(), elements: vec![owned(12, 8)] }];
+    network.tell_peer(9, mentor, enrp::HandleTableResponse { rejected: false, more: false, entries });
+    network.run(ms(10));
+    assert_eq!(network.table(3), [(12, 8)]);
+    network.run(ms(6000));
+    assert_eq!(network.table(3), [], "claimed; it does not answer");
+}

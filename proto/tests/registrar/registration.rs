@@ -325,3 +325,23 @@ fn the_wrong_protocol_ends_the_association() {
     let now = network.now;
     assert_eq!(network.registrar(1).status(now).counters.wrong_protocol, 2);
 }
+
+// ENRP-1.1-02: registrations at two registrars cross, each gives the element up for the other. It is not lost.
+#[test]
+fn crossing_registrations_leave_one_home() {
+    for registrars in [[1, 2], [2, 1]] {
+        let mut network = Network::of_registrars(3);
+        network.add_client(11);
+        network.client(11).elements.insert((pool(), PeIdentifier(11)));
+        let associations = registrars.map(|registrar| network.dial(11, registrar, Channel::Asap));
+        for assoc in associations {
+            network.tell(11, assoc, asap::Registration { handle: pool(), element: element(11) });
+        }
+        network.run(ms(3000));
+        for registrar in [1, 2, 3] {
+            assert_eq!(network.table(registrar), [(11, 1)], "at {registrar}");
+        }
+        network.run(ms(3000));
+        assert_eq!(network.table(2), [(11, 1)]);
+    }
+}
