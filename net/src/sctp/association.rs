@@ -411,7 +411,9 @@ impl Association {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let due = self.socket.poll_timeout();
-        (due != SocketTime::infinite_future()).then(|| self.epoch + (due - SocketTime::zero()))
+        // dcsctp counts in nanoseconds: round up, or the timer would be due here and not yet there, for ever.
+        let after = (due - SocketTime::zero()).saturating_add(Duration::from_nanos(999));
+        (due != SocketTime::infinite_future()).then(|| self.epoch + after)
     }
 
     /// Messages that will never be sent come back.

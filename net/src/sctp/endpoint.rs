@@ -192,7 +192,9 @@ impl SctpEndpoint {
 
     /// Runs the timers that are due. Early or twice is harmless.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(assoc) = self.timers.pop_due(now) {
+        // Each association once: what is due again at once waits for the next call.
+        let due: Vec<AssocId> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
+        for assoc in due {
             let Some(association) = self.associations.get_mut(&assoc) else { continue };
             association.armed = None;
             association.handle_timeout(now);

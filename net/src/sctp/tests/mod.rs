@@ -10,4 +10,5 @@ mod hostile;
 mod packets;
 mod ports;
 mod scale;
+mod soak;
 mod support;
