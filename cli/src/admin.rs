@@ -6,7 +6,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use params::PoolHandle;
-use registrar::admin::{api, default_socket_directory, default_socket_path};
+use registrar::admin::{api, is_private, socket_directories, socket_name};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ impl Client {
     pub(crate) fn find(address: Option<Address>, registrar: Option<SocketAddr>) -> Result<Self, Failure> {
         let address = match (address, registrar) {
             (Some(address), _) => address,
-            (None, Some(registrar)) => Address::Socket(default_socket_path(registrar.port())),
+            (None, Some(registrar)) => Address::Socket(socket_of(registrar.port())?),
             (None, None) => Address::Socket(only_socket()?),
         };
         Ok(Self { address })
@@ -177,32 +177,53 @@ fn paged(path: &str, after: Option<&str>) -> String {
     format!("{path}limit={}{after}", api::MAX_LIMIT)
 }
 
+/// The admin socket of the registrar at this ASAP port.
+fn socket_of(port: u16) -> Result<PathBuf, Failure> {
+    let name = socket_name(port);
+    living_sockets()
+        .into_iter()
+        .find(|path| path.file_name() == Some(&name))
+        .ok_or_else(|| none_here(&format!(" at port {port}")))
+}
+
 /// The admin socket of the registrar that runs here: the one at the default port, or the only one.
 fn only_socket() -> Result<PathBuf, Failure> {
-    let directory = default_socket_directory();
-    let mut living: Vec<PathBuf> = std::fs::read_dir(&directory)
-        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-        .unwrap_or_default();
-    living.retain(|path| path.extension().is_some_and(|extension| extension == "sock"));
-    // A process that was killed leaves its socket behind.
-    living.retain(|path| std::os::unix::net::UnixStream::connect(path).is_ok());
-    living.sort();
-    let default = default_socket_path(DEFAULT_PORT);
-    if living.contains(&default) {
-        return Ok(default);
-    }
+    let name = socket_name(DEFAULT_PORT);
+    let living = living_sockets();
     match living.as_slice() {
-        [] => Err(Failure::Unreachable(format!(
-            "no registrar runs here: there is no admin socket in {}. Start rserpool-registrar, or say where one is \
-             with --admin SOCKET or --admin http://127.0.0.1:PORT",
-            directory.display()
-        ))),
+        [] => Err(none_here("")),
         [only] => Ok(only.clone()),
-        several => Err(Failure::Usage(format!(
-            "several registrars run here; choose one: {}",
-            several.iter().map(|path| format!("--admin {}", path.display())).collect::<Vec<_>>().join(", ")
-        ))),
+        several => {
+            let default = several.iter().find(|path| path.file_name() == Some(&name));
+            default.cloned().ok_or_else(|| {
+                let choices: Vec<_> =
+                    several.iter().map(|path| format!("--admin {}", path.display())).collect();
+                Failure::Usage(format!("several registrars run here; choose one: {}", choices.join(", ")))
+            })
+        }
     }
+}
+
+/// The admin sockets that registrars of this user answer at. One that was killed leaves its socket behind.
+fn living_sockets() -> Vec<PathBuf> {
+    let directories = socket_directories().into_iter().filter(|directory| is_private(directory));
+    let entries = directories.filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten();
+    let mut living: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
+        .filter(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
+        .collect();
+    living.sort();
+    living
+}
+
+fn none_here(which: &str) -> Failure {
+    let directories: Vec<_> = socket_directories().iter().map(|path| path.display().to_string()).collect();
+    Failure::Unreachable(format!(
+        "no registrar of yours runs here{which}: no admin socket answers in {}. Start rserpool-registrar, or say where \
+         one is with --admin SOCKET or --admin http://127.0.0.1:PORT",
+        directories.join(" or ")
+    ))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! The tool `rserpool` as a process, beside a registrar with pool elements on real sockets of this host.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use params::{PeIdentifier, PoolHandle, TcpTransport, Transport};
 use pool_element::PoolElement;
 use registrar::config::AdminSocket;
-use registrar::{Config, Registrar};
+use registrar::{Config, Event, Registrar};
 use serde_json::{Value, json};
 use std::net::UdpSocket;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::process::Command;
@@ -28,7 +31,8 @@ impl Run {
 async fn rserpool_in(runtime_directory: &Path, args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rserpool"));
     command.env_remove("RSERPOOL_ADMIN").env_remove("RSERPOOL_REGISTRAR");
-    let output = command.env("XDG_RUNTIME_DIR", runtime_directory).args(args).output().await.unwrap();
+    command.env("XDG_RUNTIME_DIR", runtime_directory).env("TMPDIR", "/nonexistent");
+    let output = command.args(args).output().await.unwrap();
     Run {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -53,7 +57,8 @@ impl Scope {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory =
             std::env::temp_dir().join(format!("rserpool-cli-test-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(directory.join("rserpool")).unwrap();
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::DirBuilder::new().mode(0o700).create(directory.join("rserpool")).unwrap();
         let registrar = Self::registrar(&directory, 1);
         let socket = registrar.admin_socket().unwrap().display().to_string();
         Self { directory, registrar, socket }
@@ -190,7 +195,7 @@ async fn nobody_there_is_unreachable() {
 
     let status = rserpool(&["status"]).await;
     assert_eq!(status.code, Some(3));
-    assert!(status.stderr.contains("no admin socket in /nonexistent/rserpool"), "{status:?}");
+    assert!(status.stderr.contains("no admin socket answers in /nonexistent/rserpool-"), "{status:?}");
 }
 
 #[tokio::test]
@@ -230,6 +235,39 @@ async fn the_registrar_that_runs_here_is_found() {
     let other = Scope::registrar(&scope.directory, 3863);
     let default = rserpool_in(&scope.directory, &["status", "-o", "json"]).await;
     assert_eq!(default.json()["id"], other.id().to_string(), "the one at the well-known port");
+    other.stop().await;
+
+    // Where others may write, they could put a socket of their own.
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(scope.directory.join("rserpool"), open).unwrap();
+    assert_eq!(rserpool_in(&scope.directory, &["status"]).await.code, Some(3));
+    scope.stop().await;
+}
+
+#[tokio::test]
+async fn two_registrars_are_one_scope() {
+    let scope = Scope::start();
+    let mut events = scope.registrar.events();
+    let mut config = Config::default();
+    config.listen.asap = "127.0.0.1:0".parse().unwrap();
+    config.listen.enrp = "127.0.0.1:0".parse().unwrap();
+    config.peers = vec![vec![scope.registrar.enrp_address()]];
+    config.admin.socket = AdminSocket::Off;
+    let other = Registrar::spawn(config).unwrap();
+    while !matches!(events.next().await, Some(Event::PeerUp { id, .. }) if id == other.id()) {}
+
+    let id = other.id().to_string();
+    let peer = scope.admin(&["registrar", "show", &id, "-o", "json"]).await.json();
+    assert_eq!((&peer["this"], &peer["state"]), (&json!(false), &json!("active")), "{peer}");
+    assert_eq!(peer["addresses"], json!([other.enrp_address().to_string()]));
+    assert_eq!(scope.admin(&["registrar", "-q"]).await.stdout.lines().count(), 2);
+
+    let mut learned = other.events();
+    let _element = scope.register("echo", 1, 80).await;
+    while !matches!(learned.next().await, Some(Event::PoolCreated { .. })) {}
+    let address = other.asap_address().to_string();
+    let resolved = rserpool(&["--registrar", &address, "pool", "resolve", "echo", "-q"]).await;
+    assert_eq!(resolved.stdout, "127.0.0.1:80\n", "{resolved:?}");
     other.stop().await;
     scope.stop().await;
 }

@@ -1,5 +1,7 @@
 //! The admin API of a registrar that runs in this process, asked as its tools do.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use params::{PoolHandle, TcpTransport, Transport};
 use pool_element::{Policy, PoolElement};
 use rserpool_registrar::config::AdminSocket;

@@ -1,5 +1,7 @@
 //! The daemon as a process: what it announces, how it ends, and what it says when it cannot start.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;

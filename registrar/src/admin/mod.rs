@@ -6,8 +6,9 @@
 pub mod api;
 mod routes;
 mod server;
+mod socket;
 mod view;
 
 pub(crate) use routes::router;
 pub(crate) use server::Server;
-pub use server::{AdminError, default_socket_directory, default_socket_path};
+pub use socket::{AdminError, is_private, socket_directories, socket_name};

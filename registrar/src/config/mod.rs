@@ -233,7 +233,7 @@ pub struct Admin {
 /// The Unix socket of the admin API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AdminSocket {
-    /// One that the `rserpool` tool finds by itself: see [`crate::admin::default_socket_path`].
+    /// One that the `rserpool` tool finds by itself: see [`crate::admin::socket_directories`].
     #[default]
     Auto,
     /// None.
