@@ -15,6 +15,15 @@ pub enum Profile {
     Rsplib,
 }
 
+/// The unit of the Registration Life field, the same in a whole scope (ambiguity A-08).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifeUnit {
+    /// RFC 5354 §3.10.
+    Seconds,
+    /// rsplib.
+    Milliseconds,
+}
+
 /// Timers and thresholds of a registrar (RFC 5353 §4, RFC 5352 §7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrarTimers {

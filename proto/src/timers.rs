@@ -31,13 +31,24 @@ impl<K: Ord + Clone> Timers<K> {
         }
     }
 
+    /// Stops all.
+    pub(crate) fn clear(&mut self) {
+        self.by_key.clear();
+        self.by_time.clear();
+    }
+
+    /// When this timer is due, if it runs.
+    pub(crate) fn at(&self, key: &K) -> Option<Time> {
+        self.by_key.get(key).copied()
+    }
+
     /// The earliest timer.
     pub(crate) fn next(&self) -> Option<(Time, &K)> {
         self.by_time.first().map(|(at, key)| (*at, key))
     }
 
     /// Takes the earliest timer if it is due.
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<K> {
+    pub(crate) fn pop(&mut self, now: Time) -> Option<K> {
         if self.next()?.0 > now {
             return None;
         }
@@ -61,9 +72,9 @@ mod tests {
         timers.set('a', at(20));
         timers.cancel(&'c');
         assert_eq!(timers.next(), Some((at(20), &'a')));
-        assert_eq!(timers.pop_due(at(19)), None);
-        assert_eq!(timers.pop_due(at(20)), Some('a'));
-        assert_eq!(timers.pop_due(at(20)), Some('b'));
-        assert_eq!(timers.pop_due(Time::NEVER), None);
+        assert_eq!(timers.pop(at(19)), None);
+        assert_eq!(timers.pop(at(20)), Some('a'));
+        assert_eq!(timers.pop(at(20)), Some('b'));
+        assert_eq!(timers.pop(Time::NEVER), None);
     }
 }

@@ -143,7 +143,7 @@ pub struct Resolution {
 #[non_exhaustive]
 pub enum RegisterError {
     /// The registrar refused. Nothing more is tried until the application changes something (RFC 5352 §3.1).
-    #[error("the registrar rejected it: {0:?}")]
+    #[error("the registrar rejected it: {0}")]
     Rejected(OperationError),
     /// No registrar answered MAX-REG-ATTEMPT times. A registration goes on being tried (ambiguity A-29).
     #[error("no registrar answers")]
@@ -158,7 +158,7 @@ pub enum ResolveError {
     #[error("unknown pool")]
     UnknownPool,
     /// The registrar refused for another reason.
-    #[error("the registrar refused: {0:?}")]
+    #[error("the registrar refused: {0}")]
     Refused(OperationError),
     /// No registrar answered MAX-REQUEST-RETRANSMIT times.
     #[error("no registrar answers")]

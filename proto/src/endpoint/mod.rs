@@ -372,7 +372,7 @@ impl Node for AsapEndpoint {
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        while let Some(timer) = self.timers.pop_due(now) {
+        while let Some(timer) = self.timers.pop(now) {
             self.expired(now, timer);
         }
         self.leave_when_idle(now);

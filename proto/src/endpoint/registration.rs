@@ -4,6 +4,7 @@ use super::{
     AsapEndpoint, CommandError, Config, ElementId, ElementTransport, Event, RegisterError, Registration,
     Timer, check_handle,
 };
+use crate::profile::LifeUnit;
 use crate::{AssocId, Time};
 use asap::{Deregistration, DeregistrationResponse, Message, RegistrationResponse};
 use params::{
@@ -60,7 +61,7 @@ impl Element {
             element: PoolElement {
                 id: self.id,
                 home: RegistrarId::NONE,
-                life: wire_life(self.registration.life, config.life_in_milliseconds),
+                life: wire_life(self.registration.life, config.life_unit),
                 user_transport,
                 policy: self.registration.policy.clone(),
                 asap_transport: None,
@@ -405,8 +406,11 @@ fn reregistration_interval(life: Option<Duration>) -> Duration {
 }
 
 /// The Registration Life field in the unit of the scope (ambiguities ).
-fn wire_life(life: Option<Duration>, in_milliseconds: bool) -> RegistrationLife {
+fn wire_life(life: Option<Duration>, unit: LifeUnit) -> RegistrationLife {
     let Some(life) = life else { return RegistrationLife::INFINITE };
-    let units = if in_milliseconds { life.as_millis() } else { u128::from(life.as_secs()) };
+    let units = match unit {
+        LifeUnit::Seconds => u128::from(life.as_secs()),
+        LifeUnit::Milliseconds => life.as_millis(),
+    };
     RegistrationLife(i32::try_from(units).unwrap_or(i32::MAX))
 }

@@ -1,6 +1,6 @@
 //! What an operator decides about a registrar, and the limits that keep it standing (design D3, D4, D8, D11).
 
-use crate::profile::{Profile, RegistrarTimers};
+use crate::profile::{LifeUnit, Profile, RegistrarTimers};
 use params::RegistrarId;
 use std::net::{IpAddr, SocketAddr};
 
@@ -84,15 +84,6 @@ pub enum ForeignAddresses {
     Reject,
     /// Take whatever the element says: networks with address translation.
     Accept,
-}
-
-/// The unit of the Registration Life field, the same in a whole scope (ambiguity A-08).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LifeUnit {
-    /// RFC 5354 §3.10.
-    Seconds,
-    /// rsplib.
-    Milliseconds,
 }
 
 /// What a registrar takes at most (design D11). Full means a refusal, never a crash.

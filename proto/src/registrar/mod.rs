@@ -22,7 +22,8 @@ mod takeover;
 mod timers;
 mod update;
 
-pub use config::{Arbitration, Config, ForeignAddresses, LifeUnit, Limits};
+pub use crate::profile::LifeUnit;
+pub use config::{Arbitration, Config, ForeignAddresses, Limits};
 pub use event::{Event, PeerDownReason, RemovalReason};
 pub use status::{Counters, ElementStatus, PeerState, PeerStatus, PoolSummary, State, Status};
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use rserpool_proto::endpoint::{CommandError, RegisterError};
+use rserpool_proto::profile::LifeUnit::{Milliseconds, Seconds};
 
 fn registration_message(policy: Policy) -> asap::Message {
     asap::Registration {
@@ -72,10 +73,13 @@ fn an_element_registers_again_before_its_life_ends() {
 // never-ending life is -1; rsplib's unit is milliseconds.
 #[test]
 fn registration_life_on_the_wire() {
-    for (life, in_milliseconds, expected) in
-        [(None, false, -1), (Some(90), false, 90), (Some(90), true, 90_000), (None, true, -1)]
-    {
-        let mut script = Script::new(Config { life_in_milliseconds: in_milliseconds, ..config(1) });
+    for (life, life_unit, expected) in [
+        (None, Seconds, -1),
+        (Some(90), Seconds, 90),
+        (Some(90), Milliseconds, 90_000),
+        (None, Milliseconds, -1),
+    ] {
+        let mut script = Script::new(Config { life_unit, ..config(1) });
         let life = life.map(Duration::from_secs);
         script.machine.register(script.now, Registration { life, ..registration() }).unwrap();
         let home = script.expect_connect();
