@@ -82,10 +82,7 @@ fn a_paused_host_hears_everything_when_it_goes_on_and_its_clock_has_stood_still(
     let mut network = Network::new(1, Link::perfect());
     let node = network.add(endpoint(address(1)));
     let assoc = AssocId::connected(0);
-    network.carry_out(
-        node,
-        [Transmit::Connect { assoc, channel: Channel::Asap, remote: vec![address(9)] }],
-    );
+    network.carry_out(node, [Transmit::Connect { assoc, channel: Channel::Asap, remote: vec![address(9)] }]);
     network.pause(address(1).ip());
     network.inject(address(2), address(1), silent_packet(1));
     network.run(millis(5000));

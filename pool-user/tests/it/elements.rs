@@ -89,18 +89,22 @@ fn nobody() -> [(SocketAddr, Option<UdpSocket>); 2] {
 
 #[tokio::test]
 async fn without_a_registrar_every_operation_ends_with_an_error_that_names_the_addresses() {
-    for (address, _socket) in nobody() {
+    let [(silent, _socket), (refused, _)] = nobody();
+    let [silent, refused] = [silent, refused].map(async |address| {
         let message =
             format!("no registrar reachable at {address}: start one there, or correct the addresses");
         let user = PoolUser::builder([address]).patience(Duration::from_secs(1)).build();
-        let error = within("resolution", user.resolve("counter")).await.unwrap_err();
-        assert_eq!(error.to_string(), message);
-        let error = within("connect", user.connect("counter")).await.unwrap_err();
-        assert_eq!(error.to_string(), message);
         let element = PoolElement::builder("counter").registrars([address]).register();
-        let error = within("registration", element).await.unwrap_err();
-        assert_eq!(error.to_string(), message);
-    }
+        let (resolution, session, registration) = tokio::join!(
+            within("resolution", user.resolve("counter")),
+            within("connect", user.connect("counter")),
+            within("registration", element),
+        );
+        assert_eq!(resolution.unwrap_err().to_string(), message);
+        assert_eq!(session.unwrap_err().to_string(), message);
+        assert_eq!(registration.unwrap_err().to_string(), message);
+    });
+    tokio::join!(silent, refused);
 }
 
 #[tokio::test]

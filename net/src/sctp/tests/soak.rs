@@ -75,7 +75,9 @@ impl Soak {
             16 if !live.is_empty() && self.below(4) == 0 => {
                 let assoc = live[self.below(live.len())];
                 self.stories.get_mut(&(at, assoc)).expect("it lives").closing = true;
-                self.world.network.carry_out(self.nodes[at], [Transmit::Abort { assoc, cause: "soak".into() }]);
+                self.world
+                    .network
+                    .carry_out(self.nodes[at], [Transmit::Abort { assoc, cause: "soak".into() }]);
             }
             17 => {
                 let (one, two) = (self.below(6) as u8 + 1, self.below(6) as u8 + 1);
@@ -173,7 +175,8 @@ fn every_association_tells_a_whole_story() {
         for ((at, assoc), story) in &soak.stories {
             if !story.down {
                 let node = soak.nodes[*at];
-                let transmits = [Transmit::Read { assoc: *assoc, on: true }, Transmit::Shutdown { assoc: *assoc }];
+                let transmits =
+                    [Transmit::Read { assoc: *assoc, on: true }, Transmit::Shutdown { assoc: *assoc }];
                 soak.world.network.carry_out(node, transmits);
             }
         }
