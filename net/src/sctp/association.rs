@@ -196,7 +196,10 @@ impl Association {
             self.pass_time(now);
             self.socket.shutdown();
         }
-        while let Some(message) = self.socket.get_next_message() {
+        // Data may overtake the COOKIE ACK: it waits until the association is up.
+        while self.state != State::Connecting
+            && let Some(message) = self.socket.get_next_message()
+        {
             let length = message.payload.len();
             if length > self.max_message_size || message.stream_id.0 >= self.in_streams {
                 progress.end = Some(DownReason::Violation(format!("message of {length} bytes")));

@@ -44,3 +44,27 @@ fn two_endpoints_connect_talk_and_part() {
         assert_eq!(world.inputs(server), [Input::PeerShutdown { assoc: theirs }, down(theirs)]);
     }
 }
+
+// RFC 9260 §5.1: what the peer sends behind its COOKIE ACK may arrive before it.
+#[test]
+fn a_message_that_overtakes_the_cookie_ack_comes_after_up() {
+    for family in FAMILIES {
+        let mut client = Bench::new(family.at(2, 5000));
+        let mut server = Bench::new(family.at(1, 3863));
+        let ours = client.connect(0, Channel::Asap, family.at(1, 3863));
+        let init = client.sent().remove(0).bytes;
+        let init_ack = server.receive(family.at(2, 5000), &init).remove(0);
+        let echo = client.receive(family.at(1, 3863), &init_ack).remove(0);
+        let cookie_ack = server.receive(family.at(2, 5000), &echo).remove(0);
+        let theirs = ups(&server.inputs())[0];
+        server.endpoint.carry_out(server.now, message(theirs, 0, "hasty"));
+        let data = server.sent().remove(0).bytes;
+
+        client.receive(family.at(1, 3863), &data);
+        assert_eq!(client.inputs(), []);
+        client.receive(family.at(1, 3863), &cookie_ack);
+        let inputs = client.inputs();
+        assert_eq!(ups(&inputs[..1]), [ours]);
+        assert_eq!(messages(&inputs[1..]), [(ours, "hasty".into())]);
+    }
+}
