@@ -37,8 +37,11 @@ use rand::Rng;
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 use timers::{Timer, Timers};
 
+/// The shortest time between two of anything that repeats itself.
+const SHORTEST_CYCLE: Duration = Duration::from_millis(1);
 /// How many times MAX-TIME-NO-RESPONSE associations may take to end in order.
 const SHUTDOWN_PATIENCE: u32 = 4;
 
@@ -76,7 +79,11 @@ pub struct Registrar {
 
 impl Registrar {
     /// A registrar that starts now: it looks for its peers and serves ASAP at once.
-    pub fn new(config: Config, mut rng: ChaCha12Rng, now: Time) -> Self {
+    pub fn new(mut config: Config, mut rng: ChaCha12Rng, now: Time) -> Self {
+        // A cycle that takes no time would never let go of the machine.
+        for cycle in [&mut config.timers.peer_heartbeat_cycle, &mut config.timers.keep_alive_interval] {
+            *cycle = (*cycle).max(SHORTEST_CYCLE);
+        }
         let id = config.id.unwrap_or_else(|| RegistrarId(rng.next_u32().max(1)));
         let mut registrar = Self {
             id,

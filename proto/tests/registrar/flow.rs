@@ -182,3 +182,26 @@ fn any_input_is_survived() {
     }
     assert!(registrar.status(now).counters.registrations > 0);
 }
+
+// Whatever an operator configures: time goes on.
+#[test]
+fn timers_of_zero_do_not_stop_the_world() {
+    let (mut registrar, ..) = with_peer_and_element(|config| {
+        let timers = &mut config.timers;
+        for timer in [
+            &mut timers.peer_heartbeat_cycle,
+            &mut timers.max_time_last_heard,
+            &mut timers.max_time_no_response,
+            &mut timers.keep_alive_interval,
+            &mut timers.keep_alive_timeout,
+            &mut timers.mentor_discovery_timeout,
+        ] {
+            *timer = Duration::ZERO;
+        }
+    });
+    for millis in 2..100 {
+        registrar.handle_timeout(at(millis));
+        drain(&mut registrar);
+    }
+    assert_eq!(registrar.status(at(100)).elements, 0, "nobody can answer in no time");
+}
