@@ -1,6 +1,7 @@
 //! The machine on its endpoint thread, and how the rest of this crate reaches it.
 
 use crate::Config;
+use net::udp::UdpConfig;
 use net::{Driver, DriverConfig, Handle, Listen, Stopped};
 use params::RegistrarId;
 use proto::registrar::{Event, Registrar};
@@ -27,12 +28,15 @@ impl Machine {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let id = config.id.unwrap_or_else(|| random_id(&mut rng));
 
-        let sctp = config.sctp_endpoint();
+        let listen = |channel, address| Listen {
+            udp: UdpConfig { icmp: config.sctp.icmp },
+            ..Listen::new(channel, address, config.sctp_endpoint())
+        };
         let driver = DriverConfig {
             name: "registrar".into(),
             listen: vec![
-                Listen::new(Channel::Asap, config.listen.asap, sctp.clone()),
-                Listen::new(Channel::Enrp, config.listen.enrp, sctp),
+                listen(Channel::Asap, config.listen.asap),
+                listen(Channel::Enrp, config.listen.enrp),
             ],
         };
         let config = config.clone();

@@ -174,11 +174,13 @@ pub enum Arbitration {
 pub struct Sctp {
     /// Largest SCTP packet, in bytes of UDP payload.
     pub mtu: usize,
+    /// Whether ICMP messages are taken as a hint that a peer is gone.
+    pub icmp: bool,
 }
 
 impl Default for Sctp {
     fn default() -> Self {
-        Self { mtu: 1200 }
+        Self { mtu: 1200, icmp: true }
     }
 }
 

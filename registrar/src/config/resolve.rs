@@ -199,9 +199,12 @@ mod tests {
             keys(&table),
             "admin advertise compat foreign-addresses id limits listen log peers profile sctp takeover timers"
         );
-        for (section, expected) in
-            [("admin", "socket tcp"), ("listen", "asap enrp"), ("sctp", "mtu"), ("takeover", "arbitration")]
-        {
+        for (section, expected) in [
+            ("admin", "socket tcp"),
+            ("listen", "asap enrp"),
+            ("sctp", "icmp mtu"),
+            ("takeover", "arbitration"),
+        ] {
             assert_eq!(keys(table[section].as_table().unwrap()), expected);
         }
     }
