@@ -11,13 +11,13 @@ fn demo(arguments: &[&str]) -> Child {
         .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
-        .expect("the demo starts")
+        .unwrap_or_else(|error| panic!("the demo does not start: {error}"))
 }
 
 fn lines(child: &mut Child) -> impl Iterator<Item = Value> + use<> {
-    let output = child.stdout.take().expect("standard output is piped");
+    let Some(output) = child.stdout.take() else { panic!("standard output is not piped") };
     BufReader::new(output).lines().map(|line| {
-        let line = line.expect("the demo writes text");
+        let line = line.unwrap_or_else(|error| panic!("not text: {error}"));
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("not JSON: {error}: {line}"))
     })
 }

@@ -6,8 +6,8 @@
 use crate::failure::Failure;
 use anyhow::{Context, bail};
 use pool_element::{PoolElement, Session};
-use registrar::config::{AdminSocket, Listen};
-use registrar::{Event, Registrar};
+use registrar::config::{Admin, AdminSocket, Listen};
+use registrar::{Config, Event, Registrar};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use tokio::io::AsyncReadExt;
@@ -131,10 +131,12 @@ async fn serve(mut session: Session) -> anyhow::Result<()> {
 
 /// A registrar with the default profile.
 async fn registrar(asap: SocketAddr, enrp: SocketAddr, peers: Vec<SocketAddr>) -> anyhow::Result<()> {
-    let mut config = registrar::Config::default();
-    config.listen = Listen { asap, enrp };
-    config.peers = peers.into_iter().map(|peer| vec![peer]).collect();
-    config.admin.socket = AdminSocket::Off;
+    let config = Config {
+        listen: Listen { asap, enrp },
+        peers: peers.into_iter().map(|peer| vec![peer]).collect(),
+        admin: Admin { socket: AdminSocket::Off, ..Admin::default() },
+        ..Config::default()
+    };
     let registrar = Registrar::spawn(config)?;
     let own = registrar.id();
     let mut events = registrar.events();

@@ -156,10 +156,9 @@ impl Scope {
         tokio::spawn(async move {
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Ok(report) = serde_json::from_str(&line) {
-                    if reports.send((member, Instant::now(), Some(report))).await.is_err() {
-                        return;
-                    }
+                let Ok(report) = serde_json::from_str(&line) else { continue };
+                if reports.send((member, Instant::now(), Some(report))).await.is_err() {
+                    return;
                 }
             }
             let _ = reports.send((member, Instant::now(), None)).await;
