@@ -1,7 +1,7 @@
 //! Sessions that survive their servers.
 
-use crate::support::{Death, Fate, counter, number, registrar, serve, within};
-use pool_element::PoolElement;
+use crate::support::{Death, Fate, counter, number, registrar, serve, user, within};
+use pool_element::{PoolElement, Profile};
 use rserpool_pool_user::{PoolUser, Received, Session, SessionError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn three_counters(fate: &Arc<Fate>) -> (registrar::Registrar, PoolUser) {
     for _ in 0..3 {
         tokio::spawn(serve(counter(&[registrar.asap_address()]).await, fate.clone()));
     }
-    let user = PoolUser::new([registrar.asap_address()]);
+    let user = user(&registrar);
     (registrar, user)
 }
 
@@ -92,13 +92,13 @@ async fn what_was_sent_before_the_failover_was_seen_is_not_delivered_twice() {
 #[tokio::test]
 async fn a_cookie_reaches_a_server_that_does_not_wait_for_it() {
     let registrar = registrar(&[]);
-    let builder = PoolElement::builder("state").registrars([registrar.asap_address()]);
+    let builder = PoolElement::builder("state").registrars([registrar.asap_address()]).profile(Profile::Rfc);
     let register = async || {
         within("registration", builder.clone().cookie_wait(Duration::ZERO).register()).await.unwrap()
     };
     for cookie in [vec![], vec![0xa5; 65_527]] {
         let mut first = register().await;
-        let user = PoolUser::new([registrar.asap_address()]);
+        let user = user(&registrar);
         let mut session = within("connect", user.connect("state")).await.unwrap();
         let server = within("accept", first.accept()).await.unwrap();
         assert_eq!(server.cookie(), None);
@@ -126,7 +126,7 @@ async fn a_cookie_reaches_a_server_that_does_not_wait_for_it() {
 async fn a_session_that_nobody_accepted_continues_elsewhere_when_the_element_leaves() {
     let registrar = registrar(&[]);
     let deaf = counter(&[registrar.asap_address()]).await;
-    let user = PoolUser::new([registrar.asap_address()]);
+    let user = user(&registrar);
     let mut session = within("connect", user.connect("counter")).await.unwrap();
     session.send(1u64.to_be_bytes()).await.unwrap();
     tokio::spawn(serve(counter(&[registrar.asap_address()]).await, Arc::default()));
@@ -139,7 +139,10 @@ async fn a_session_ends_with_an_error_when_no_server_is_left() {
     let registrar = registrar(&[]);
     let element = counter(&[registrar.asap_address()]).await;
     tokio::spawn(serve(element, Fate::at(1, Death::BeforeTheAnswer)));
-    let user = PoolUser::builder([registrar.asap_address()]).patience(Duration::from_millis(500)).build();
+    let user = PoolUser::builder([registrar.asap_address()])
+        .profile(Profile::Rfc)
+        .patience(Duration::from_secs(2))
+        .build();
     let mut session = within("connect", user.connect("counter")).await.unwrap();
     let error = within("the end", session.request(1u64.to_be_bytes())).await.unwrap_err();
     assert_eq!(error.to_string(), "unknown pool \"counter\": no element is registered");

@@ -1,7 +1,7 @@
 //! Backpressure and cancellation.
 
-use crate::support::{Fate, counter, number, registrar, serve, within};
-use pool_element::PoolElement;
+use crate::support::{Fate, counter, number, registrar, serve, user, within};
+use pool_element::{PoolElement, Profile};
 use rserpool_pool_user::{PoolUser, Received, SendOptions, Session, SessionError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ fn chunk(n: u64) -> Vec<u8> {
 async fn a_slow_reader_stops_its_sender_but_nobody_else() {
     let registrar = registrar(&[]);
     let registrars = [registrar.asap_address()];
-    let slow = PoolElement::builder("slow").registrars(registrars).register();
+    let slow = PoolElement::builder("slow").registrars(registrars).profile(Profile::Rfc).register();
     let mut slow = within("registration", slow).await.unwrap();
     tokio::spawn(serve(counter(&registrars).await, Arc::<Fate>::default()));
-    let user = PoolUser::new(registrars);
+    let user = user(&registrar);
     let session = within("connect", user.connect("slow")).await.unwrap();
     let mut other = within("connect", user.connect("counter")).await.unwrap();
     session.send(chunk(0)).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_slow_reader_stops_its_sender_but_nobody_else() {
     });
     for n in 0..sent {
         let message = within("a message", reader.recv()).await.unwrap().unwrap();
-        assert_eq!(message[..], chunk(n)[..], "message {n} of {sent}");
+        assert!(message[..] == chunk(n)[..], "message {n} of {sent} comes next, whole");
     }
     assert_eq!(within("the end", reader.recv()).await.unwrap().unwrap()[..], *b"end");
     within("close", within("the writer", writer).await.unwrap().close()).await.unwrap();
@@ -71,9 +71,9 @@ async fn a_slow_reader_stops_its_sender_but_nobody_else() {
 async fn a_slow_client_stops_its_server() {
     let registrar = registrar(&[]);
     let registrars = [registrar.asap_address()];
-    let element = PoolElement::builder("flood").registrars(registrars).register();
+    let element = PoolElement::builder("flood").registrars(registrars).profile(Profile::Rfc).register();
     let mut element = within("registration", element).await.unwrap();
-    let user = PoolUser::builder(registrars).patience(Duration::from_secs(1)).build();
+    let user = PoolUser::builder(registrars).profile(Profile::Rfc).patience(Duration::from_secs(1)).build();
     let mut session = within("connect", user.connect("flood")).await.unwrap();
     session.send(b"go").await.unwrap();
     let (stop, mut stopped) = oneshot::channel();
@@ -90,13 +90,14 @@ async fn a_slow_client_stops_its_server() {
         sent
     });
     for n in 0..100 {
-        assert_eq!(within("a message", session.recv()).await.unwrap(), Received::Message(chunk(n).into()));
+        let received = within("a message", session.recv()).await.unwrap();
+        assert!(received == Received::Message(chunk(n).into()), "message {n} comes next, whole");
     }
     stop.send(()).unwrap();
     // For the client the end of its server is the beginning of a failover; what arrived before comes first.
     let mut received = 100;
     while let Ok(Received::Message(message)) = within("a message", session.recv()).await {
-        assert_eq!(message[..], chunk(received)[..]);
+        assert!(message[..] == chunk(received)[..], "message {received} comes next, whole");
         received += 1;
     }
     assert_eq!(received, within("the server", flood).await.unwrap());
@@ -107,7 +108,7 @@ async fn a_cancelled_recv_loses_nothing() {
     let registrar = registrar(&[]);
     let registrars = [registrar.asap_address()];
     tokio::spawn(serve(counter(&registrars).await, Arc::<Fate>::default()));
-    let user = PoolUser::new(registrars);
+    let user = user(&registrar);
     let mut session = within("connect", user.connect("counter")).await.unwrap();
     for seq in 1..=100u64 {
         session.send(seq.to_be_bytes()).await.unwrap();
@@ -129,7 +130,7 @@ async fn what_can_never_be_sent_is_refused_and_the_session_goes_on() {
     let registrar = registrar(&[]);
     let registrars = [registrar.asap_address()];
     tokio::spawn(serve(counter(&registrars).await, Arc::<Fate>::default()));
-    let user = PoolUser::new(registrars);
+    let user = user(&registrar);
     let mut session: Session = within("connect", user.connect("counter")).await.unwrap();
     let control = SendOptions { ppid: 11, ..SendOptions::default() };
     for refused in [

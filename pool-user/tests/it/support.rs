@@ -1,8 +1,9 @@
 //! What the stories need: registrars, a counter server that can die, and patience with a limit.
 
-use pool_element::{PoolElement, Session};
+use pool_element::{PoolElement, Profile, Session};
 use registrar::config::AdminSocket;
 use registrar::{Config, Event, Registrar};
+use rserpool_pool_user::PoolUser;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,10 +44,17 @@ pub(crate) async fn two_registrars() -> [Registrar; 2] {
     [first, second]
 }
 
+/// A client whose sessions are only lost when a server ends them: with the RFC's timers even a starved machine
+/// accuses nobody.
+pub(crate) fn user(registrar: &Registrar) -> PoolUser {
+    PoolUser::builder([registrar.asap_address()]).profile(Profile::Rfc).build()
+}
+
 /// A server whose clients number their requests: the count must be the number, however often it dies.
 pub(crate) async fn counter(registrars: &[SocketAddr]) -> PoolElement {
-    let element = PoolElement::builder("counter").registrars(registrars.iter().copied()).register();
-    within("registration", element).await.unwrap()
+    let element =
+        PoolElement::builder("counter").registrars(registrars.iter().copied()).profile(Profile::Rfc);
+    within("registration", element.register()).await.unwrap()
 }
 
 /// When, and with what already done, the server in use dies.
