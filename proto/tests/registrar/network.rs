@@ -11,6 +11,7 @@ use params::{
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
+use rserpool_proto::endpoint::{self, AsapEndpoint};
 use rserpool_proto::profile::Profile;
 use rserpool_proto::registrar::{Config, Event, Registrar};
 use rserpool_proto::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Time, Transmit};
@@ -61,7 +62,35 @@ pub(crate) struct Client {
 
 enum Machine {
     Registrar(Box<Registrar>, Vec<(Time, Event)>),
+    /// A process with the real machine of pool elements; the test has no need of its events.
+    Endpoint(Box<AsapEndpoint>),
     Client(Client),
+}
+
+impl Machine {
+    fn poll_timeout(&self) -> Option<Time> {
+        match self {
+            Self::Registrar(registrar, _) => registrar.poll_timeout().map(|(at, _)| at),
+            Self::Endpoint(endpoint) => endpoint.poll_timeout().map(|(at, _)| at),
+            Self::Client(_) => None,
+        }
+    }
+
+    fn poll_transmit(&mut self, now: Time) -> Option<Transmit> {
+        match self {
+            Self::Registrar(registrar, events) => {
+                while let Some(event) = registrar.poll_event() {
+                    events.push((now, event));
+                }
+                registrar.poll_transmit()
+            }
+            Self::Endpoint(endpoint) => {
+                while endpoint.poll_event().is_some() {}
+                endpoint.poll_transmit()
+            }
+            Self::Client(_) => None,
+        }
+    }
 }
 
 type End = (Host, AssocId);
@@ -138,6 +167,24 @@ impl Network {
         self.collect(host);
     }
 
+    /// A process with one element of "pool", by the real machine; it knows these registrars.
+    pub(crate) fn start_endpoint(&mut self, host: Host, registrars: &[Host]) {
+        let addresses = registrars.iter().map(|registrar| endpoint(*registrar, Channel::Asap));
+        let config = endpoint::Config::new(addresses, 3863, [host; 32]);
+        let mut machine = AsapEndpoint::new(config, self.now);
+        let registration = endpoint::Registration {
+            handle: pool(),
+            policy: Policy::RoundRobin,
+            life: Some(Duration::from_secs(60)),
+            id: Some(PeIdentifier(host.into())),
+            transport: endpoint::ElementTransport::Other(element(host).user_transport),
+        };
+        machine.register(self.now, registration).unwrap();
+        self.dead.remove(&host);
+        self.hosts.insert(host, Machine::Endpoint(Box::new(machine)));
+        self.collect(host);
+    }
+
     pub(crate) fn add_client(&mut self, host: Host) {
         self.hosts.insert(host, Machine::Client(Client::default()));
     }
@@ -153,14 +200,14 @@ impl Network {
     pub(crate) fn events(&self, host: Host) -> Vec<&Event> {
         match &self.hosts[&host] {
             Machine::Registrar(_, events) => events.iter().map(|(_, event)| event).collect(),
-            Machine::Client(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
     pub(crate) fn timed_events(&self, host: Host) -> Vec<(Time, Event)> {
         match &self.hosts[&host] {
             Machine::Registrar(_, events) => events.clone(),
-            Machine::Client(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -170,7 +217,7 @@ impl Network {
             Machine::Registrar(_, events) => {
                 events.iter().find(|(_, event)| wanted(event)).map(|(at, _)| *at)
             }
-            Machine::Client(_) => None,
+            _ => None,
         }
     }
 
@@ -254,12 +301,8 @@ impl Network {
     }
 
     fn next(&self) -> Option<Time> {
-        let timers = self.hosts.iter().filter_map(|(host, machine)| match machine {
-            Machine::Registrar(registrar, _) if !self.dead.contains(host) => {
-                registrar.poll_timeout().map(|(at, _)| at)
-            }
-            _ => None,
-        });
+        let running = self.hosts.iter().filter(|(host, _)| !self.dead.contains(host));
+        let timers = running.filter_map(|(_, machine)| machine.poll_timeout());
         timers.chain(self.in_flight.keys().next().map(|(at, _)| *at)).min()
     }
 
@@ -270,10 +313,12 @@ impl Network {
         }
         let hosts: Vec<Host> = self.hosts.keys().filter(|host| !self.dead.contains(host)).copied().collect();
         for host in hosts {
-            if let Some(Machine::Registrar(registrar, _)) = self.hosts.get_mut(&host) {
-                registrar.handle_timeout(self.now);
-                self.collect(host);
+            match self.hosts.get_mut(&host) {
+                Some(Machine::Registrar(registrar, _)) => registrar.handle_timeout(self.now),
+                Some(Machine::Endpoint(endpoint)) => endpoint.handle_timeout(self.now),
+                _ => continue,
             }
+            self.collect(host);
         }
     }
 
@@ -291,6 +336,10 @@ impl Network {
                 registrar.handle_input(self.now, input);
                 self.collect(host);
             }
+            Some(Machine::Endpoint(endpoint)) => {
+                endpoint.handle_input(self.now, input);
+                self.collect(host);
+            }
             Some(Machine::Client(client)) => {
                 if let Some((assoc, answer)) = client.input(self.now, input) {
                     self.send(host, assoc, PPID_ASAP, answer);
@@ -300,14 +349,11 @@ impl Network {
         }
     }
 
-    /// Carries out what a registrar wants.
+    /// Carries out what a machine wants.
     fn collect(&mut self, host: Host) {
         loop {
-            let Some(Machine::Registrar(registrar, events)) = self.hosts.get_mut(&host) else { return };
-            while let Some(event) = registrar.poll_event() {
-                events.push((self.now, event));
-            }
-            let Some(transmit) = registrar.poll_transmit() else { return };
+            let Some(machine) = self.hosts.get_mut(&host) else { return };
+            let Some(transmit) = machine.poll_transmit(self.now) else { return };
             self.transcript.push((self.now, host, transmit.clone()));
             match transmit {
                 Transmit::Connect { assoc, channel, remote } => self.connect(host, assoc, channel, remote[0]),

@@ -294,3 +294,35 @@ fn a_run_can_be_repeated() {
     assert!(first.len() > 100);
     assert_eq!(first, run());
 }
+
+// ENRP-3.5.2-05, -06, ASAP-3.4-12: with the real machine of pool elements: registered, taken over, restarted, gone.
+#[test]
+fn real_elements_survive_their_registrar() {
+    let mut network = Network::of_registrars(3);
+    for host in 11..=20 {
+        network.start_endpoint(host, &[1, 2, 3]);
+    }
+    let everybody: Vec<u32> = (11..=20).collect();
+    let listed = |network: &mut Network, registrar: u8| -> Vec<u32> {
+        network.table(registrar).iter().map(|(id, _)| *id).collect()
+    };
+    network.run(ms(2000));
+    assert_eq!(listed(&mut network, 2), everybody);
+    network.kill(1);
+    network.run(ms(5000));
+    for registrar in [2, 3] {
+        assert_eq!(listed(&mut network, registrar), everybody);
+        assert!(network.table(registrar).iter().all(|(_, home)| [2, 3].contains(home)));
+    }
+    assert_eq!(network.table(2), network.table(3));
+    // One is killed and started anew at once with its identifier: never two, and it is back.
+    network.kill(15);
+    network.start_endpoint(15, &[2, 3]);
+    network.run(ms(5000));
+    assert_eq!((listed(&mut network, 2), listed(&mut network, 3)), (everybody.clone(), everybody));
+    network.kill(2);
+    network.kill(16);
+    network.run(ms(5000));
+    let left: Vec<(u32, u32)> = (11..=20).filter(|id| *id != 16).map(|id| (id, 3)).collect();
+    assert_eq!(network.table(3), left);
+}
