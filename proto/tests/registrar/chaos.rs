@@ -47,13 +47,15 @@ struct World {
     rng: ChaCha12Rng,
     next_element: Host,
     arbitration: Arbitration,
+    /// Whether elements are real machines, or played by the test.
+    real: bool,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let count: Host = rng.random_range(2..=5);
-        let arbitration = if seed % 4 == 3 { Arbitration::Rfc5353 } else { Arbitration::LowestId };
+        let arbitration = if seed % 4 >= 2 { Arbitration::Rfc5353 } else { Arbitration::LowestId };
         let ring = rng.random_bool(0.3);
         let mut network = Network::new();
         let mut registrars = BTreeMap::new();
@@ -68,13 +70,23 @@ impl World {
             registrars.insert(host, host.into());
         }
         let elements = Elements { homes: BTreeMap::new() };
-        Self { network, elements, registrars, rng, next_element: FIRST_ELEMENT, arbitration }
+        Self {
+            network,
+            elements,
+            registrars,
+            rng,
+            next_element: FIRST_ELEMENT,
+            arbitration,
+            real: seed % 2 == 1,
+        }
     }
 
     fn run(&mut self, millis: u64) {
         let registrars: Vec<Host> = self.registrars.keys().copied().collect();
         for _ in 0..millis / 50 {
-            self.elements.act(&mut self.network, &registrars, &mut self.rng);
+            if !self.real {
+                self.elements.act(&mut self.network, &registrars, &mut self.rng);
+            }
             self.network.run(ms(50));
         }
     }
@@ -88,6 +100,11 @@ impl World {
         let alive: Vec<Host> = all.iter().copied().filter(|host| self.network.is_alive(*host)).collect();
         let dead: Vec<Host> = all.iter().copied().filter(|host| !self.network.is_alive(*host)).collect();
         match self.rng.random_range(0..11) {
+            0 | 1 if self.next_element < 120 && self.real => {
+                self.network.start_endpoint(self.next_element, &all);
+                self.elements.homes.insert(self.next_element, None);
+                self.next_element += 1;
+            }
             0 | 1 if self.next_element < 120 => {
                 self.network.add_client(self.next_element);
                 let id = params::PeIdentifier(self.next_element.into());
@@ -131,7 +148,7 @@ impl World {
                 }
             }
             8 => self.network.heal_all(),
-            9 => {
+            9 if !self.real => {
                 // An element changes to another registrar; the old one sees it leave, before or after.
                 let elements: Vec<Host> = self.elements.homes.keys().copied().collect();
                 if !elements.is_empty() {
