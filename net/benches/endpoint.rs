@@ -24,7 +24,7 @@ const DEPTHS: [usize; 2] = [1, 64];
 const REPEATS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 const ASSOCIATIONS: usize = 5_000;
-/// Handshakes on their way at once.
+/// Handshakes, and requests to all, on their way at once.
 const PACE: usize = 100;
 const IDLE: Duration = Duration::from_secs(10);
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -193,6 +193,8 @@ struct Machine {
     /// Where to connect to, and how often.
     pending: Option<(SocketAddr, usize)>,
     up: Vec<AssocId>,
+    /// Associations that still have to get their one request.
+    unasked: Vec<AssocId>,
     down: usize,
     answers: u64,
     /// Whether an answer is followed by the next request.
@@ -221,7 +223,12 @@ impl Machine {
     }
 
     fn ask_everyone(&mut self) {
-        for assoc in self.up.clone() {
+        self.unasked = self.up.clone();
+        (0..PACE).for_each(|_| self.ask_next());
+    }
+
+    fn ask_next(&mut self) {
+        if let Some(assoc) = self.unasked.pop() {
             self.send(assoc, &[0; REQUEST]);
         }
     }
@@ -248,6 +255,7 @@ impl Node for Machine {
             Input::Message { assoc, .. } if self.role == Role::Server => self.send(assoc, &[0; ANSWER]),
             Input::Message { assoc, .. } => {
                 self.answers += 1;
+                self.ask_next();
                 if self.busy {
                     self.send(assoc, &[0; REQUEST]);
                 }
@@ -291,6 +299,7 @@ fn start(role: Role, sctp: SctpConfig) -> Handle<Machine> {
         depths: Vec::new(),
         pending: None,
         up: Vec::new(),
+        unasked: Vec::new(),
         down: 0,
         answers: 0,
         busy: false,
