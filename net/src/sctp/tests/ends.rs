@@ -307,3 +307,70 @@ fn a_frozen_host_wakes_without_accusing_its_peer() {
     assert_eq!(downs(&world.inputs(client)), []);
     assert_eq!(messages(&world.inputs(server)).len(), 1);
 }
+
+// When only the last SACK of several arrives it acknowledges all that is in flight while more waits: what dcsctp
+// takes for the end of the data, on either side.
+#[test]
+fn a_shutdown_does_not_overtake_what_waits_behind_the_window() {
+    for sender_ends in [true, false] {
+        let (sender_address, receiver_address) = (Family::V4.at(2, 5000), Family::V4.at(1, 3863));
+        let mut sender = Bench::new(sender_address);
+        let mut receiver = Bench::new(receiver_address);
+        let ours = sender.connect(0, Channel::Asap, receiver_address);
+        exchange(&mut sender, &mut receiver, sender_address);
+        assert_eq!(ups(&sender.inputs()), [ours]);
+        let theirs = ups(&receiver.inputs())[0];
+        for n in 0..24_u8 {
+            sender.endpoint.carry_out(sender.now, message(ours, 0, vec![n; 10_000]));
+        }
+        let mut first = sender.sent();
+        if sender_ends {
+            sender.endpoint.carry_out(sender.now, Transmit::Shutdown { assoc: ours });
+        } else {
+            receiver.endpoint.carry_out(receiver.now, Transmit::Shutdown { assoc: theirs });
+        }
+        for _ in 0..500 {
+            for datagram in first.drain(..).chain(sender.sent()) {
+                receiver.endpoint.handle_datagram(
+                    receiver.now,
+                    sender_address,
+                    receiver_address.ip(),
+                    &datagram.bytes,
+                );
+            }
+            if let Some(last) = receiver.sent().pop() {
+                sender.endpoint.handle_datagram(
+                    sender.now,
+                    receiver_address,
+                    sender_address.ip(),
+                    &last.bytes,
+                );
+            }
+            sender.pass(Duration::from_millis(5));
+            receiver.pass(Duration::from_millis(5));
+        }
+        let (at_sender, at_receiver) = (sender.inputs(), receiver.inputs());
+        assert_eq!(messages(&at_receiver).len(), 24, "the sender ends: {sender_ends}");
+        assert_eq!(downs(&at_sender), [(ours, DownReason::Shutdown)]);
+        assert_eq!(downs(&at_receiver), [(theirs, DownReason::Shutdown)]);
+    }
+}
+
+// Design decision D2: input first, timers second. The SACK was there in time, only nobody had looked.
+#[test]
+fn a_sack_that_is_read_late_is_not_a_lost_one() {
+    let mut client = Bench::new(Family::V4.at(2, 5000));
+    let mut server = Bench::new(Family::V4.at(1, 3863));
+    let ours = client.connect(0, Channel::Asap, Family::V4.at(1, 3863));
+    exchange(&mut client, &mut server, Family::V4.at(2, 5000));
+    client.endpoint.carry_out(client.now, message(ours, 0, "in time"));
+    let data = client.sent().remove(0).bytes;
+    let sack = server.receive(Family::V4.at(2, 5000), &data).remove(0);
+    assert_eq!(kinds(&sack), [chunk::SACK]);
+    // Long after T3-rtx.
+    client.now += Duration::from_millis(900);
+    assert_eq!(client.receive(Family::V4.at(1, 3863), &sack), Vec::<Vec<u8>>::new());
+    client.pass(Duration::ZERO);
+    let sent: Vec<u8> = client.sent().iter().flat_map(|datagram| kinds(&datagram.bytes)).collect();
+    assert!(!sent.contains(&chunk::DATA), "sent again: {sent:?}");
+}
