@@ -144,6 +144,11 @@ impl Network {
         self.blocked.insert((from, to));
     }
 
+    /// Ends the block of one way.
+    pub fn unblock(&mut self, from: IpAddr, to: IpAddr) {
+        self.blocked.remove(&(from, to));
+    }
+
     /// Ends all blocks.
     pub fn heal(&mut self) {
         self.blocked.clear();

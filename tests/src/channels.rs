@@ -1,0 +1,628 @@
+//! Whole associations in memory, without packets: reliable ordered channels with delay, that break as SCTP with
+//! the timing `lan` would break them. Fast, and its faults are not softened by retransmission.
+//!
+//! Each end of an association looks at its path every [`WATCH`]; after [`PATIENCE`] looks in a row without an
+//! answer it gives the association up. What is sent while nothing passes waits for the path to heal.
+
+use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Network, Role};
+use net::memory::Link;
+use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Between two looks at a path, at least; at most half as much more (SCTP: heartbeats, RTO).
+const WATCH: Duration = Duration::from_millis(120);
+/// So many looks without an answer end an association (Association.Max.Retrans = 2).
+const PATIENCE: u32 = 3;
+/// When INIT is sent, after the first one, and how long the last one waits (T1-init).
+const INITS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(300)];
+const INIT_TIMEOUT: Duration = Duration::from_millis(550);
+/// What a loss adds to the delay of a message, at most (RTO.Max).
+const RETRANSMISSION: Duration = Duration::from_millis(250);
+/// How far a host's clock may advance between two looks at its sockets (design decision D2).
+const CLOCK_STEP: Duration = Duration::from_millis(50);
+/// Where source ports of sessions begin.
+const FIRST_SESSION_PORT: u16 = 20_000;
+
+/// How [`Channels`] behave apart from their [`Link`].
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// Whether the death of a process shows to who sends to it (ICMP).
+    pub icmp: bool,
+    /// Of 1,000 connects, refused for no reason.
+    pub refused: u32,
+    /// Bytes queued for an association when it is full.
+    pub send_queue: usize,
+}
+
+/// Hosts that are joined by associations.
+pub struct Channels {
+    now: Time,
+    rng: ChaCha12Rng,
+    link: Link,
+    manners: Manners,
+    hosts: BTreeMap<HostId, Host>,
+    blocked: BTreeSet<(HostId, HostId)>,
+    ends: BTreeMap<EndId, End>,
+    names: BTreeMap<(HostId, AssocId), EndId>,
+    agenda: BTreeMap<(Time, u64), Happening>,
+    last: u64,
+    carried: u64,
+}
+
+#[derive(Default)]
+struct Host {
+    running: bool,
+    paused: Option<Time>,
+    lag: Duration,
+    /// What reached it while it was paused.
+    missed: Vec<Happening>,
+    inputs: VecDeque<Input>,
+    accepted: u64,
+    next_session_port: u16,
+}
+
+/// One end of an association, never used again.
+type EndId = u64;
+
+struct End {
+    host: HostId,
+    assoc: AssocId,
+    channel: Channel,
+    /// Our port and the peer's.
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// The other end as far as it is known.
+    peer: Option<EndId>,
+    established: bool,
+    shutting_down: bool,
+    /// Looks at the path that had no answer.
+    silent: u32,
+    /// When the last thing sent will arrive: nothing overtakes it.
+    arrival: Time,
+    /// What waits for the path to heal.
+    stuck: VecDeque<Parcel>,
+    /// Sent and not yet read by the peer.
+    queued: usize,
+    full: bool,
+    reading: bool,
+    unread: VecDeque<Parcel>,
+}
+
+/// What travels over an association in order.
+enum Parcel {
+    Message { stream: u16, ppid: u32, unordered: bool, bytes: bytes::Bytes },
+    Shutdown,
+    Abort(String),
+}
+
+enum Happening {
+    /// A connecting end knocks at its peer.
+    Init(EndId),
+    /// The handshake of a connecting end is complete.
+    Established(EndId),
+    /// Nobody has answered.
+    InitTimeout(EndId),
+    /// Something reaches this end.
+    Arrival(EndId, Parcel),
+    /// This end is gone for its host.
+    Gone(EndId, DownReason),
+    /// This end looks at its path.
+    Watch(EndId),
+}
+
+/// What an end that sends something would notice.
+enum Path {
+    Good,
+    Silent,
+    Refused(&'static str),
+}
+
+impl Channels {
+    /// A network without hosts.
+    pub fn new(seed: u64, link: Link, manners: Manners) -> Self {
+        Self {
+            now: Time::ZERO,
+            rng: ChaCha12Rng::seed_from_u64(seed),
+            link,
+            manners,
+            hosts: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            ends: BTreeMap::new(),
+            names: BTreeMap::new(),
+            agenda: BTreeMap::new(),
+            last: 0,
+            carried: 0,
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    fn at(&mut self, time: Time, happening: Happening) {
+        let number = self.number();
+        self.agenda.insert((time, number), happening);
+    }
+
+    fn delay(&mut self) -> Duration {
+        let jitter = self.rng.random_range(Duration::ZERO..=self.link.jitter);
+        let lost = self.rng.random_range(0..1000) < self.link.loss;
+        let again = if lost { self.rng.random_range(RETRANSMISSION / 5..=RETRANSMISSION) } else { Duration::ZERO };
+        self.link.delay + jitter + again
+    }
+
+    fn tell(&mut self, host: HostId, input: Input) {
+        if let Some(host) = self.hosts.get_mut(&host).filter(|host| host.running) {
+            host.inputs.push_back(input);
+        }
+    }
+
+    fn passes(&self, from: HostId, to: HostId) -> bool {
+        !self.blocked.contains(&(from, to))
+    }
+
+    fn end(&self, host: HostId, assoc: AssocId) -> Option<EndId> {
+        self.names.get(&(host, assoc)).copied()
+    }
+
+    fn remove(&mut self, id: EndId) -> Option<End> {
+        let end = self.ends.remove(&id)?;
+        self.names.remove(&(end.host, end.assoc));
+        Some(end)
+    }
+
+    /// Ends an association at one end and tells its host.
+    fn down(&mut self, id: EndId, why: DownReason) {
+        if let Some(end) = self.remove(id) {
+            self.tell(end.host, Input::Down { assoc: end.assoc, why });
+        }
+    }
+
+    fn path(&self, end: &End) -> Path {
+        let Some(peer) = HostId::at(end.remote.ip()) else { return Path::Silent };
+        let host = self.hosts.get(&peer);
+        if !self.passes(end.host, peer) || !self.passes(peer, end.host) {
+            return Path::Silent;
+        }
+        match host {
+            Some(host) if host.running && host.paused.is_some() => Path::Silent,
+            Some(host) if host.running && end.peer.is_some_and(|peer| self.ends.contains_key(&peer)) => Path::Good,
+            Some(host) if host.running => Path::Refused("out of the blue"),
+            _ if self.manners.icmp => Path::Refused("ICMP: port unreachable"),
+            _ => Path::Silent,
+        }
+    }
+
+    fn insert(&mut self, end: End) -> EndId {
+        let id = self.number();
+        self.names.insert((end.host, end.assoc), id);
+        self.ends.insert(id, end);
+        id
+    }
+
+    /// The end at `local` of the association with `remote`, if there is one.
+    fn twin(&self, local: SocketAddr, remote: SocketAddr) -> Option<EndId> {
+        self.ends.iter().find(|(_, end)| end.local == local && end.remote == remote).map(|(id, _)| *id)
+    }
+}
+
+/// What the machines want.
+impl Channels {
+    fn connect(&mut self, host: HostId, assoc: AssocId, channel: Channel, remote: SocketAddr) {
+        let Some(state) = self.hosts.get_mut(&host) else { return };
+        let port = match (channel, host.role) {
+            (Channel::Session, _) => {
+                state.next_session_port = (state.next_session_port + 1).max(FIRST_SESSION_PORT);
+                state.next_session_port
+            }
+            (Channel::Enrp, _) => ENRP_PORT,
+            (Channel::Asap, Role::Registrar) => ASAP_PORT,
+            (Channel::Asap, _) => ENDPOINT_PORT,
+        };
+        let local = host.port(port);
+        if local == remote {
+            let why = DownReason::ConnectFailed("own address".into());
+            return self.tell(host, Input::Down { assoc, why });
+        }
+        if let Some(existing) = self.twin(local, remote).and_then(|twin| self.ends.get(&twin)) {
+            let why = DownReason::Duplicate(existing.assoc);
+            return self.tell(host, Input::Down { assoc, why });
+        }
+        let id = self.insert(End::new(host, assoc, channel, local, remote));
+        for after in INITS {
+            self.at(self.now + after, Happening::Init(id));
+        }
+        self.at(self.now + INIT_TIMEOUT, Happening::InitTimeout(id));
+    }
+
+    fn send(&mut self, id: EndId, parcel: Parcel) {
+        let Some(end) = self.ends.get(&id) else { return };
+        let good = end.stuck.is_empty() && end.established && matches!(self.path(end), Path::Good);
+        let peer = end.peer;
+        match peer.filter(|_| good) {
+            Some(peer) => {
+                let delay = self.delay();
+                let now = self.now;
+                let Some(end) = self.ends.get_mut(&id) else { return };
+                end.arrival = end.arrival.max(now + delay);
+                let arrival = end.arrival;
+                self.at(arrival, Happening::Arrival(peer, parcel));
+            }
+            None => {
+                if let Some(end) = self.ends.get_mut(&id) {
+                    end.stuck.push_back(parcel);
+                }
+            }
+        }
+    }
+
+    fn abort(&mut self, id: EndId, cause: String) {
+        let Some(end) = self.remove(id) else { return };
+        self.tell(end.host, Input::Down { assoc: end.assoc, why: DownReason::LocalAbort });
+        self.abort_peer(&end, cause);
+    }
+
+    /// One packet, which gets there or not.
+    fn abort_peer(&mut self, end: &End, cause: String) {
+        let reaches = HostId::at(end.remote.ip()).is_some_and(|peer| self.passes(end.host, peer));
+        if let Some(peer) = end.peer.filter(|_| reaches) {
+            let arrival = end.arrival.max(self.now + self.link.delay);
+            self.at(arrival, Happening::Arrival(peer, Parcel::Abort(cause)));
+        }
+    }
+}
+
+/// What happens.
+impl Channels {
+    /// The host that a happening needs running and awake.
+    fn host_of(&self, happening: &Happening) -> Option<HostId> {
+        let id = match happening {
+            Happening::Init(id) => return HostId::at(self.ends.get(id)?.remote.ip()),
+            Happening::Established(id)
+            | Happening::InitTimeout(id)
+            | Happening::Arrival(id, _)
+            | Happening::Gone(id, _)
+            | Happening::Watch(id) => id,
+        };
+        Some(self.ends.get(id)?.host)
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        let host = self.host_of(&happening).and_then(|host| self.hosts.get_mut(&host));
+        if let Some(host) = host.filter(|host| host.paused.is_some()) {
+            return host.missed.push(happening);
+        }
+        match happening {
+            Happening::Init(id) => self.knock(id),
+            Happening::Established(id) => self.established(id),
+            Happening::InitTimeout(id) => {
+                if self.ends.get(&id).is_some_and(|end| !end.established) {
+                    self.down(id, DownReason::ConnectFailed("no answer".into()));
+                }
+            }
+            Happening::Arrival(id, parcel) => self.arrive(id, parcel),
+            Happening::Gone(id, why) => self.down(id, why),
+            Happening::Watch(id) => self.watch(id),
+        }
+    }
+
+    fn knock(&mut self, id: EndId) {
+        let Some(end) = self.ends.get(&id).filter(|end| !end.established) else { return };
+        let (from, local, remote) = (end.host, end.local, end.remote);
+        let Some(to) = HostId::at(remote.ip()) else { return };
+        if !self.passes(from, to) || !self.passes(to, from) {
+            return;
+        }
+        let (there, back) = (self.delay() * 3, self.delay());
+        let listens = self.hosts.get(&to).is_some_and(|host| host.running) && listening(to, remote).is_some();
+        let why = match listens {
+            false if self.manners.icmp => Some("ICMP: port unreachable"),
+            false => return,
+            true => (self.rng.random_range(0..1000) < self.manners.refused).then_some("refused"),
+        };
+        if let Some(why) = why {
+            return self.at(self.now + back, Happening::Gone(id, DownReason::ConnectFailed(why.into())));
+        }
+        let Some(channel) = listening(to, remote) else { return };
+        let peer = match self.twin(remote, local) {
+            Some(twin) => {
+                let gone = self.ends.get(&twin).and_then(|twin| twin.peer).filter(|peer| *peer != id);
+                let Some(end) = self.ends.get_mut(&twin) else { return };
+                end.peer = Some(id);
+                match (end.established, gone) {
+                    // Both connect at the same time: one association, each end with its own name.
+                    (false, _) => self.at(self.now + there, Happening::Established(twin)),
+                    // The peer has forgotten the old association (RFC 9260 §5.2).
+                    (true, Some(_)) => {
+                        let assoc = end.assoc;
+                        end.stuck.clear();
+                        end.unread.clear();
+                        self.tell(to, Input::Restart { assoc });
+                    }
+                    (true, None) => {}
+                }
+                twin
+            }
+            None => {
+                let Some(host) = self.hosts.get_mut(&to) else { return };
+                host.accepted += 1;
+                let assoc = AssocId::accepted(channel, host.accepted);
+                let accepted = self.insert(End::new(to, assoc, channel, remote, local));
+                if let Some(end) = self.ends.get_mut(&accepted) {
+                    end.peer = Some(id);
+                }
+                self.at(self.now + there, Happening::Established(accepted));
+                accepted
+            }
+        };
+        if let Some(end) = self.ends.get_mut(&id) {
+            end.peer = Some(peer);
+        }
+        let established = self.now + there + back;
+        if let Some(peer) = self.ends.get_mut(&peer) {
+            peer.arrival = peer.arrival.max(established);
+        }
+        self.at(established, Happening::Established(id));
+    }
+
+    fn established(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(&id).filter(|end| !end.established) else { return };
+        end.established = true;
+        let up = Input::Up {
+            assoc: end.assoc,
+            channel: end.channel,
+            remote: vec![end.remote],
+            local: vec![end.local.ip()],
+            streams: 16,
+        };
+        let host = end.host;
+        self.tell(host, up);
+        self.unstick(id);
+        self.watch_later(id);
+    }
+
+    fn arrive(&mut self, id: EndId, parcel: Parcel) {
+        if let Parcel::Abort(cause) = parcel {
+            return self.down(id, DownReason::PeerAborted(cause));
+        }
+        self.established(id);
+        let Some(end) = self.ends.get_mut(&id) else { return };
+        end.unread.push_back(parcel);
+        self.read(id);
+    }
+
+    fn read(&mut self, id: EndId) {
+        while let Some(end) = self.ends.get_mut(&id).filter(|end| end.reading)
+            && let Some(parcel) = end.unread.pop_front()
+        {
+            let (host, assoc, peer) = (end.host, end.assoc, end.peer);
+            match parcel {
+                Parcel::Message { stream, ppid, unordered, bytes } => {
+                    self.carried += 1;
+                    self.taken(peer, bytes.len());
+                    self.tell(host, Input::Message { assoc, stream, ppid, unordered, bytes });
+                }
+                Parcel::Shutdown => {
+                    self.tell(host, Input::PeerShutdown { assoc });
+                    let back = self.delay();
+                    self.at(self.now + back, Happening::Gone(id, DownReason::Shutdown));
+                    if let Some(peer) = peer {
+                        self.at(self.now + back, Happening::Gone(peer, DownReason::Shutdown));
+                    }
+                }
+                Parcel::Abort(cause) => self.down(id, DownReason::PeerAborted(cause)),
+            }
+        }
+    }
+
+    /// The peer has read so many bytes of this end.
+    fn taken(&mut self, id: Option<EndId>, bytes: usize) {
+        let Some(end) = id.and_then(|id| self.ends.get_mut(&id)) else { return };
+        end.queued = end.queued.saturating_sub(bytes);
+        if end.full && end.queued <= self.manners.send_queue / 2 {
+            end.full = false;
+            let (host, assoc) = (end.host, end.assoc);
+            self.tell(host, Input::Writable { assoc });
+        }
+    }
+
+    fn watch_later(&mut self, id: EndId) {
+        let after = self.rng.random_range(WATCH..=WATCH + WATCH / 2);
+        self.at(self.now + after, Happening::Watch(id));
+    }
+
+    fn watch(&mut self, id: EndId) {
+        let Some(end) = self.ends.get(&id) else { return };
+        match self.path(end) {
+            Path::Good => {
+                if let Some(end) = self.ends.get_mut(&id) {
+                    end.silent = 0;
+                }
+                self.unstick(id);
+            }
+            Path::Refused(why) => return self.down(id, DownReason::PeerAborted(why.into())),
+            Path::Silent => {
+                let Some(end) = self.ends.get_mut(&id) else { return };
+                end.silent += 1;
+                if end.silent > PATIENCE {
+                    if let Some(end) = self.remove(id) {
+                        self.tell(end.host, Input::Down { assoc: end.assoc, why: DownReason::Unreachable });
+                        self.abort_peer(&end, "too many retransmissions".into());
+                    }
+                    return;
+                }
+            }
+        }
+        self.watch_later(id);
+    }
+
+    fn unstick(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(&id) else { return };
+        for parcel in std::mem::take(&mut end.stuck) {
+            self.send(id, parcel);
+        }
+    }
+}
+
+impl End {
+    fn new(host: HostId, assoc: AssocId, channel: Channel, local: SocketAddr, remote: SocketAddr) -> Self {
+        Self {
+            host,
+            assoc,
+            channel,
+            local,
+            remote,
+            peer: None,
+            established: false,
+            shutting_down: false,
+            silent: 0,
+            arrival: Time::ZERO,
+            stuck: VecDeque::new(),
+            queued: 0,
+            full: false,
+            reading: true,
+            unread: VecDeque::new(),
+        }
+    }
+}
+
+/// The channel of associations that arrive at this port.
+fn listening(host: HostId, at: SocketAddr) -> Option<Channel> {
+    match (host.role, at.port()) {
+        (Role::Registrar, ASAP_PORT) => Some(Channel::Asap),
+        (Role::Registrar, ENRP_PORT) => Some(Channel::Enrp),
+        (Role::Element | Role::User, ENDPOINT_PORT) => Some(Channel::Asap),
+        _ => None,
+    }
+}
+
+impl Network for Channels {
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn local_time(&self, host: HostId) -> Time {
+        self.now - self.hosts.get(&host).map_or(Duration::ZERO, |host| host.lag)
+    }
+
+    fn start(&mut self, host: HostId, _seed: [u8; 32]) {
+        self.crash(host);
+        self.hosts.entry(host).or_default().running = true;
+    }
+
+    fn crash(&mut self, host: HostId) {
+        self.resume(host);
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.running = false;
+            host.inputs.clear();
+        }
+        let ends: Vec<EndId> = self.ends.iter().filter(|(_, end)| end.host == host).map(|(id, _)| *id).collect();
+        for id in ends {
+            self.remove(id);
+        }
+    }
+
+    fn pause(&mut self, host: HostId) {
+        let now = self.now;
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.paused.get_or_insert(now);
+        }
+    }
+
+    fn resume(&mut self, host: HostId) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(&host) else { return };
+        let Some(since) = host.paused.take() else { return };
+        host.lag += now.since(since).saturating_sub(CLOCK_STEP);
+        for happening in std::mem::take(&mut host.missed) {
+            self.at(now, happening);
+        }
+    }
+
+    fn block(&mut self, from: HostId, to: HostId) {
+        self.blocked.insert((from, to));
+    }
+
+    fn unblock(&mut self, from: HostId, to: HostId) {
+        self.blocked.remove(&(from, to));
+    }
+
+    fn set_link(&mut self, link: Link) {
+        self.link = link;
+    }
+
+    fn carry_out(&mut self, host: HostId, transmit: Transmit) {
+        match transmit {
+            Transmit::Connect { assoc, channel, remote } => {
+                if let Some(remote) = remote.first() {
+                    self.connect(host, assoc, channel, *remote);
+                }
+            }
+            Transmit::Send { assoc, stream, ppid, unordered, bytes } => {
+                let end = self.end(host, assoc).and_then(|id| Some((id, self.ends.get_mut(&id)?)));
+                match end.filter(|(_, end)| !end.shutting_down) {
+                    Some((id, end)) => {
+                        end.queued += bytes.len();
+                        if !end.full && end.queued >= self.manners.send_queue {
+                            end.full = true;
+                            self.tell(host, Input::Full { assoc });
+                        }
+                        self.send(id, Parcel::Message { stream, ppid, unordered, bytes });
+                    }
+                    None => self.tell(host, Input::SendFailed { assoc, bytes, why: "no such association" }),
+                }
+            }
+            Transmit::Read { assoc, on } => {
+                if let Some(id) = self.end(host, assoc) {
+                    if let Some(end) = self.ends.get_mut(&id) {
+                        end.reading = on;
+                    }
+                    self.read(id);
+                }
+            }
+            Transmit::Shutdown { assoc } => {
+                let Some(id) = self.end(host, assoc) else { return };
+                let Some(end) = self.ends.get_mut(&id) else { return };
+                if !end.established {
+                    return self.abort(id, "shut down".into());
+                }
+                if !std::mem::replace(&mut end.shutting_down, true) {
+                    self.send(id, Parcel::Shutdown);
+                }
+            }
+            Transmit::Abort { assoc, cause } => {
+                if let Some(id) = self.end(host, assoc) {
+                    self.abort(id, cause);
+                }
+            }
+            Transmit::Announce { .. } => {}
+        }
+    }
+
+    fn poll_inputs(&mut self, host: HostId) -> Vec<Input> {
+        self.hosts.get_mut(&host).map(|host| host.inputs.drain(..).collect()).unwrap_or_default()
+    }
+
+    fn step(&mut self, until: Time) -> Option<HostId> {
+        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= until) {
+            let ((time, _), happening) = entry.remove_entry();
+            self.now = self.now.max(time);
+            self.happen(happening);
+            let told = |(_, host): &(&HostId, &Host)| host.paused.is_none() && !host.inputs.is_empty();
+            if let Some((host, _)) = self.hosts.iter().find(told) {
+                return Some(*host);
+            }
+        }
+        self.now = self.now.max(until);
+        None
+    }
+
+    fn carried(&self) -> u64 {
+        self.carried
+    }
+}
