@@ -152,7 +152,8 @@ impl Channels {
     fn delay(&mut self) -> Duration {
         let jitter = self.rng.random_range(Duration::ZERO..=self.link.jitter);
         let lost = self.rng.random_range(0..1000) < self.link.loss;
-        let again = if lost { self.rng.random_range(RETRANSMISSION / 5..=RETRANSMISSION) } else { Duration::ZERO };
+        let again =
+            if lost { self.rng.random_range(RETRANSMISSION / 5..=RETRANSMISSION) } else { Duration::ZERO };
         self.link.delay + jitter + again
     }
 
@@ -191,7 +192,9 @@ impl Channels {
         }
         match host {
             Some(host) if host.running && host.paused.is_some() => Path::Silent,
-            Some(host) if host.running && end.peer.is_some_and(|peer| self.ends.contains_key(&peer)) => Path::Good,
+            Some(host) if host.running && end.peer.is_some_and(|peer| self.ends.contains_key(&peer)) => {
+                Path::Good
+            }
             Some(host) if host.running => Path::Refused("out of the blue"),
             _ if self.manners.icmp => Path::Refused("ICMP: port unreachable"),
             _ => Path::Silent,
@@ -521,7 +524,8 @@ impl Network for Channels {
             host.running = false;
             host.inputs.clear();
         }
-        let ends: Vec<EndId> = self.ends.iter().filter(|(_, end)| end.host == host).map(|(id, _)| *id).collect();
+        let ends: Vec<EndId> =
+            self.ends.iter().filter(|(_, end)| end.host == host).map(|(id, _)| *id).collect();
         for id in ends {
             self.remove(id);
         }

@@ -48,7 +48,9 @@ impl<'a> Census<'a> {
             match &expected {
                 None => expected = Some((*host, rows)),
                 Some((_, first)) if *first == rows => {}
-                Some((other, first)) => return Err(format!("{other} knows {first:?}, {host} knows {rows:?}")),
+                Some((other, first)) => {
+                    return Err(format!("{other} knows {first:?}, {host} knows {rows:?}"));
+                }
             }
         }
         let (_, rows) = expected.unwrap_or((HostId { role: crate::Role::Registrar, number: 0 }, Vec::new()));
@@ -80,7 +82,12 @@ impl<'a> Census<'a> {
     }
 
     /// Who is the home keeps watch over the element, nobody else does.
-    fn check_homes(&self, host: HostId, registrar: &Registrar, elements: &[ElementStatus]) -> Result<(), String> {
+    fn check_homes(
+        &self,
+        host: HostId,
+        registrar: &Registrar,
+        elements: &[ElementStatus],
+    ) -> Result<(), String> {
         let id = registrar.id();
         let owned = elements.iter().filter(|element| element.home == id).count();
         let status = registrar.status(Time::ZERO);
@@ -110,7 +117,9 @@ impl<'a> Census<'a> {
         }
         match rows.len() == self.elements.len() {
             true => Ok(()),
-            false => Err(format!("elements that are dead are listed: {rows:?}, living: {}", self.elements.len())),
+            false => {
+                Err(format!("elements that are dead are listed: {rows:?}, living: {}", self.elements.len()))
+            }
         }
     }
 }

@@ -130,8 +130,11 @@ impl Drafter<'_> {
             80..92 => self.partition(now, later),
             _ => {
                 let loss = self.rng.random_range(0..=200);
-                let link =
-                    Link { loss, jitter: Duration::from_millis(self.rng.random_range(0..=50)), ..Link::rough() };
+                let link = Link {
+                    loss,
+                    jitter: Duration::from_millis(self.rng.random_range(0..=50)),
+                    ..Link::rough()
+                };
                 self.spell(now, later, Fault::Link(link), Fault::Link(Link::perfect()));
             }
         }

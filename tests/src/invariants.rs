@@ -7,7 +7,7 @@
 use crate::network::HostId;
 use params::{PeIdentifier, RegistrarId};
 use proto::registrar::{Event, PeerDownReason, RemovalReason};
-use proto::{AssocId, Channel, Input, PPID_ASAP, Time};
+use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ pub struct Invariants {
     links: BTreeMap<(HostId, AssocId), (HostId, Time)>,
     /// When a registrar last got an acknowledgement of an element, in its own time.
     acknowledged: BTreeMap<(HostId, PeIdentifier), Time>,
-    /// When an association of a host last ended, in its own time.
-    ended: BTreeMap<HostId, Time>,
+    /// When an association of a host last ended, in its own time, and whether in order.
+    ended: BTreeMap<HostId, (Time, bool)>,
     /// Who took over whom when.
     takeovers: Vec<Takeover>,
     /// When a registrar last heard of another one's return.
@@ -79,9 +79,9 @@ impl Invariants {
                     self.links.insert((host, *assoc), (peer, now));
                 }
             }
-            Input::Down { assoc, .. } => {
+            Input::Down { assoc, why } => {
                 self.links.remove(&(host, *assoc));
-                self.ended.insert(host, local);
+                self.ended.insert(host, (local, *why == DownReason::Shutdown));
             }
             Input::Message { ppid: PPID_ASAP, bytes, .. } => {
                 if let Ok(asap::Message::EndpointKeepAliveAck(ack)) = asap::decode(bytes).message {
@@ -103,7 +103,9 @@ impl Invariants {
     ) -> Result<(), String> {
         match event {
             Event::ElementRemoved { id: element, home, why, .. } => {
-                let ended = self.ended.get(&host) == Some(&local);
+                let ended = self.ended.get(&host).is_some_and(|(at, _)| *at == local);
+                // An element that has found another home leaves in order, before this one may have heard of it.
+                let left = self.ended.get(&host) == Some(&(local, true));
                 let acknowledged = self.acknowledged.get(&(host, *element));
                 let in_time = acknowledged.is_some_and(|at| *at + KEEP_ALIVE_TIMEOUT > local);
                 let server = elements.get(element).filter(|server| self.at_peace(**server, now - PEACE));
@@ -115,15 +117,19 @@ impl Invariants {
                     RemovalReason::AssociationEnded if !ended => {
                         Err(format!("element {element} removed for an association that has not ended"))
                     }
-                    RemovalReason::KeepAliveFailed | RemovalReason::AssociationEnded | RemovalReason::Audit
-                        if *home == id && peace =>
+                    RemovalReason::KeepAliveFailed
+                    | RemovalReason::AssociationEnded
+                    | RemovalReason::Audit
+                        if *home == id && peace && !left =>
                     {
                         Err(format!("element {element} removed by its home without any trouble: {why:?}"))
                     }
                     _ => Ok(()),
                 }
             }
-            Event::TakeoverCompleted { target, winner, .. } if *winner == id => self.taken_over(now, host, *target),
+            Event::TakeoverCompleted { target, winner, .. } if *winner == id => {
+                self.taken_over(now, host, *target)
+            }
             Event::PeerUp { id, .. } => {
                 self.returned.insert((host, *id), now);
                 Ok(())
@@ -144,14 +150,18 @@ impl Invariants {
             other.target == target
                 && other.winner != winner
                 && now.since(other.at) < SAME_TAKEOVER
-                && [winner, other.winner].into_iter().all(|host| self.at_peace(host, before) && !returned(host))
+                && [winner, other.winner]
+                    .into_iter()
+                    .all(|host| self.at_peace(host, before) && !returned(host))
                 && self.linked(winner, other.winner, before)
                 && self.linked(other.winner, winner, before)
         };
         let twice = self.takeovers.iter().find(same).map(|other| (other.winner, other.at));
         self.takeovers.push(Takeover { target, winner, at: now });
         match twice {
-            Some((other, at)) => Err(format!("registrar {target} taken over again, after {other} did at {at}")),
+            Some((other, at)) => {
+                Err(format!("registrar {target} taken over again, after {other} did at {at}"))
+            }
             None => Ok(()),
         }
     }

@@ -55,7 +55,14 @@ impl Process {
         let machine = AsapEndpoint::new(endpoint::Config::new(registrars, ENDPOINT_PORT, seed), now);
         match host.role {
             Role::Element => Self::Element(Box::new(Server::start(machine, host, rng, now))),
-            _ => Self::User(Box::new(Clients { machine, rng, clients: BTreeMap::new(), resolution: None, leaving: false, next: now })),
+            _ => Self::User(Box::new(Clients {
+                machine,
+                rng,
+                clients: BTreeMap::new(),
+                resolution: None,
+                leaving: false,
+                next: now,
+            })),
         }
     }
 
@@ -86,10 +93,14 @@ impl Process {
         let (request, since, bound) = match self {
             Self::Registrar(_) => return Ok(()),
             Self::Element(server) => ("registration", server.awaited, REGISTRATION_BOUND),
-            Self::User(clients) => ("resolution", clients.resolution.map(|(_, since)| since), RESOLUTION_BOUND),
+            Self::User(clients) => {
+                ("resolution", clients.resolution.map(|(_, since)| since), RESOLUTION_BOUND)
+            }
         };
         match since.map(|since| now.since(since)) {
-            Some(waited) if waited > bound + LATENESS => Err(format!("a {request} has had no end for {waited:?}")),
+            Some(waited) if waited > bound + LATENESS => {
+                Err(format!("a {request} has had no end for {waited:?}"))
+            }
             _ => Ok(()),
         }
     }
@@ -297,7 +308,12 @@ impl Clients {
         Ok(())
     }
 
-    fn send(machine: &mut AsapEndpoint, now: Time, session: SessionId, client: &Client) -> Result<(), String> {
+    fn send(
+        machine: &mut AsapEndpoint,
+        now: Time,
+        session: SessionId,
+        client: &Client,
+    ) -> Result<(), String> {
         let operation = Message::new(counter::message(client.done + 1));
         match machine.send(now, session, client.epoch, operation) {
             Ok(()) | Err(SendError::Closed) => Ok(()),

@@ -126,7 +126,8 @@ impl World {
             Some(Process::User(clients)) => Some((*host, clients)),
             _ => None,
         });
-        let sessions = users.flat_map(|(host, clients)| clients.sessions().map(move |(_, client)| (host, client)));
+        let sessions =
+            users.flat_map(|(host, clients)| clients.sessions().map(move |(_, client)| (host, client)));
         sessions.map(|(host, client)| (host, client, self.network.local_time(host))).collect()
     }
 
@@ -320,7 +321,9 @@ impl World {
         };
         let mut any = false;
         loop {
-            let Some(process) = self.hosts.get_mut(&host).and_then(|state| state.process.as_mut()) else { break };
+            let Some(process) = self.hosts.get_mut(&host).and_then(|state| state.process.as_mut()) else {
+                break;
+            };
             let event = match process {
                 Process::Registrar(registrar) => {
                     let Some(event) = proto::Node::poll_event(&mut **registrar) else { break };
@@ -383,7 +386,9 @@ impl World {
     /// The registered elements of living processes.
     fn elements(&self) -> BTreeMap<PeIdentifier, HostId> {
         let registered = self.hosts.iter().filter_map(|(host, state)| match &state.process {
-            Some(Process::Element(server)) if !state.paused && !state.leaving => Some((server.identifier?, *host)),
+            Some(Process::Element(server)) if !state.paused && !state.leaving => {
+                Some((server.identifier?, *host))
+            }
             _ => None,
         });
         registered.collect()
