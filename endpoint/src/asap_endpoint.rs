@@ -100,10 +100,7 @@ impl AsapEndpoint {
         let leave = machine.timers.t3_deregistration * (machine.timers.max_reg_attempt + 1);
         let message_limit = machine.limits.message;
 
-        let mut sctp = SctpConfig::sessions();
-        if config.profile == Profile::Rfc {
-            sctp.timing = SctpTiming::rfc();
-        }
+        let sctp = SctpConfig { timing: SctpTiming::of(config.profile), ..SctpConfig::sessions() };
         let attention = Arc::<Attention>::default();
         let driver = DriverConfig {
             name: "asap-endpoint".into(),

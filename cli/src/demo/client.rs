@@ -79,14 +79,25 @@ impl Context {
     }
 }
 
+/// Every second client lives without ICMP, so that the demo shows both.
+pub(super) fn has_icmp(client: usize) -> bool {
+    client % 2 == 1
+}
+
+/// The others.
+pub(super) fn lacks_icmp(client: usize) -> bool {
+    !has_icmp(client)
+}
+
 /// One client: a single session as long as the demo lasts.
-pub(super) async fn run(client: usize, icmp: bool, context: Context) {
-    if let Err(error) = session(client, icmp, &context).await {
+pub(super) async fn run(client: usize, context: Context) {
+    if let Err(error) = session(client, &context).await {
         context.tally().failures.push(format!("client {client}: {error:#}"));
     }
 }
 
-async fn session(client: usize, icmp: bool, context: &Context) -> anyhow::Result<()> {
+async fn session(client: usize, context: &Context) -> anyhow::Result<()> {
+    let icmp = has_icmp(client);
     let user = context.user(icmp);
     let mut session = timeout(PATIENCE, user.connect(POOL)).await??;
     context.tally().servers.insert(client, session.element());

@@ -5,7 +5,7 @@ use super::client::{self, Context as ClientContext, Tally, Told as ClientTold};
 use super::gauge::Gauge;
 use super::role::Report;
 use super::scope::{Member, Scope, Told};
-use super::story::{Event, GapsByFault, Story, Summary};
+use super::story::{Event, GapsByFault, Story, Summary, servers};
 use anyhow::{Context, bail};
 use params::PeIdentifier;
 use rand::SeedableRng;
@@ -23,10 +23,10 @@ const PROBERS: usize = 4;
 /// What has not happened after this long does not happen any more.
 const LIMIT: Duration = Duration::from_secs(20);
 /// How long a round of faults takes in the script when there is time.
-const ROUND: Duration = Duration::from_secs(10);
+const ROUND: Duration = Duration::from_secs(13);
 /// How long the faults of a round last by themselves, and the pauses between them.
-const FAULTS: Duration = Duration::from_secs(4);
-const PAUSES: u32 = 7;
+const FAULTS: Duration = Duration::from_secs(5);
+const PAUSES: u32 = 10;
 /// How long a prober may take to find a new registrar after a takeover.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -193,7 +193,7 @@ impl Director {
         };
         let clients = usize::from(self.arguments.clients);
         for client in 1..=clients {
-            tasks.spawn(client::run(client, client % 2 == 1, context.clone()));
+            tasks.spawn(client::run(client, context.clone()));
         }
         for prober in 0..PROBERS {
             tasks.spawn(client::probe(prober, context.clone()));
@@ -203,13 +203,15 @@ impl Director {
         Ok(tasks)
     }
 
-    /// Kill a server, kill a registrar, freeze a server; bring each back.
+    /// Kill servers, kill a registrar, freeze a server; bring each back.
     async fn round(&mut self, pause: Duration) -> anyhow::Result<()> {
-        self.watch(pause).await;
-        let server = self.server_in_use();
-        self.wound(server, Fault::ServerKilled).await?;
-        self.watch(pause).await;
-        self.start_again(server, "is started anew").await?;
+        for users in [client::has_icmp, client::lacks_icmp] {
+            self.watch(pause).await;
+            let server = self.server_in_use_by(users);
+            self.wound(server, Fault::ServerKilled).await?;
+            self.watch(pause).await;
+            self.start_again(server, "is started anew").await?;
+        }
 
         self.watch(pause).await;
         let registrar = self.owning_registrar()?;
@@ -218,7 +220,7 @@ impl Director {
         self.start_again(registrar, "is started anew").await?;
 
         self.watch(pause).await;
-        let server = self.server_in_use();
+        let server = self.server_in_use_by(|_| true);
         self.wound(server, Fault::ServerFrozen).await?;
         self.watch(pause).await;
         self.view.owners.remove(&self.identifier(server));
@@ -267,7 +269,7 @@ impl Director {
             what: "kill -9",
             whom: registrar.to_string(),
             id: format!("0x{id:08x}"),
-            affected: format!("it is the home of {owned} servers"),
+            affected: format!("it is the home of {}", servers(owned)),
         });
         self.probes.values_mut().for_each(|(_, longest)| *longest = Duration::ZERO);
         let at = self.kill(registrar).await?;
@@ -320,10 +322,10 @@ impl Director {
         Ok(())
     }
 
-    /// The server with the most clients; among equals the seed decides.
-    fn server_in_use(&mut self) -> Member {
+    /// The server with the most clients of a kind; among equals the seed decides.
+    fn server_in_use_by(&mut self, kind: fn(usize) -> bool) -> Member {
         let servers = lock(&self.tally).servers.clone();
-        let users = |id: &u32| servers.values().filter(|server| server.0 == *id).count();
+        let users = |id: &u32| servers.iter().filter(|(client, at)| at.0 == *id && kind(**client)).count();
         let most = self.view.elements.values().map(users).max().unwrap_or_default();
         let candidates: Vec<usize> =
             self.view.elements.iter().filter(|(_, id)| users(id) == most).map(|(index, _)| *index).collect();
@@ -403,11 +405,7 @@ impl Director {
             }
             (Member::Registrar(index), Some(Report::Owns { element })) => {
                 if self.view.owners.insert(element, index) != Some(index) {
-                    self.story.tell(&Event::Server {
-                        name: self.view.element_name(element),
-                        id: format!("0x{element:08x}"),
-                        home: member.to_string(),
-                    });
+                    self.tell_home(element);
                 }
             }
             (Member::Registrar(_), Some(Report::Removed { element })) => {
@@ -427,6 +425,7 @@ impl Director {
             }
             (Member::Element(index), Some(Report::Registered { id })) => {
                 self.view.elements.insert(index, id);
+                self.tell_home(id);
             }
             (_, None) => match self.view.expected_ends.get_mut(&member) {
                 Some(left) if *left > 0 => *left -= 1,
@@ -459,6 +458,17 @@ impl Director {
                 self.story.tell(&Event::Failover { client, icmp, to, gap_ms: gap.as_secs_f64() * 1000.0 });
             }
         }
+    }
+
+    /// Server and home registrar report independently: tells it when both have.
+    fn tell_home(&self, element: u32) {
+        let name = self.view.elements.iter().find(|(_, id)| **id == element);
+        let (Some((index, _)), Some(home)) = (name, self.view.owners.get(&element)) else { return };
+        self.story.tell(&Event::Server {
+            name: Member::Element(*index).to_string(),
+            id: format!("0x{element:08x}"),
+            home: Member::Registrar(*home).to_string(),
+        });
     }
 
     /// Something that must not happen: it fails the demo.

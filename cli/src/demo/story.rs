@@ -44,6 +44,11 @@ pub(super) struct GapsByFault {
     pub(super) registrar_killed: Gaps,
 }
 
+/// So many servers, in words.
+pub(super) fn servers(count: usize) -> String {
+    if count == 1 { "1 server".into() } else { format!("{count} servers") }
+}
+
 /// Tells events with the time since the start.
 pub(super) struct Story {
     start: Instant,
@@ -88,7 +93,7 @@ impl Story {
                 writeln!(out, "    client {client} goes on at {to} after {gap_ms:.1} ms{icmp}")
             }
             Event::Takeover { by, target, elements } => {
-                writeln!(out, "    {by} has taken over {elements} servers of {target}")
+                writeln!(out, "    {by} has taken over {} of {target}", servers(*elements))
             }
             Event::Returned { whom, how } => writeln!(out, "    {whom} {how}"),
             Event::Trouble { what } => writeln!(out, "!!! {what}"),

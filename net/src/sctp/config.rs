@@ -2,6 +2,7 @@
 
 use super::table::Key;
 use dcsctp::api::Options;
+use proto::profile::Profile;
 use std::time::Duration;
 
 /// How an embedded endpoint behaves.
@@ -113,6 +114,14 @@ pub struct SctpTiming {
 }
 
 impl SctpTiming {
+    /// Those that fit a profile's timers (design decision D7).
+    pub fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Lan => Self::lan(),
+            Profile::Rfc | Profile::Wan | Profile::Rsplib => Self::rfc(),
+        }
+    }
+
     /// Sub-second detection in one site (default).
     pub fn lan() -> Self {
         let ms = Duration::from_millis;

@@ -121,10 +121,7 @@ impl Config {
         let base = SctpConfig::control();
         let set = &self.limits;
         SctpConfig {
-            timing: match self.profile {
-                Profile::Lan => SctpTiming::lan(),
-                Profile::Rfc | Profile::Wan | Profile::Rsplib => SctpTiming::rfc(),
-            },
+            timing: SctpTiming::of(self.profile),
             limits: SctpLimits {
                 associations: set.associations.unwrap_or(base.limits.associations),
                 handshakes_per_second: set.handshakes_per_second.unwrap_or(base.limits.handshakes_per_second),
