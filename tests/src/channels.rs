@@ -560,6 +560,10 @@ impl Network for Channels {
         self.link = link;
     }
 
+    fn set_refused(&mut self, refused: u32) {
+        self.manners.refused = refused;
+    }
+
     fn carry_out(&mut self, host: HostId, transmit: Transmit) {
         match transmit {
             Transmit::Connect { assoc, channel, remote } => {

@@ -96,6 +96,8 @@ impl Network for Datagrams {
         self.network.set_link(link);
     }
 
+    fn set_refused(&mut self, _: u32) {}
+
     fn carry_out(&mut self, host: HostId, transmit: Transmit) {
         let node = match &transmit {
             Transmit::Connect { assoc, channel, .. } => {

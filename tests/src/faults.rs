@@ -28,6 +28,8 @@ pub enum Fault {
     Unblock(HostId, HostId),
     /// Everything fares like this on its way.
     Link(Link),
+    /// So many of 1,000 connects are refused for no reason.
+    Refuse(u32),
 }
 
 impl Fault {
@@ -42,6 +44,7 @@ impl Fault {
             Self::Block(..) => "block",
             Self::Unblock(..) => "unblock",
             Self::Link(_) => "link",
+            Self::Refuse(_) => "refuse",
         }
     }
 
@@ -56,7 +59,7 @@ impl Fault {
                 vec![*host]
             }
             Self::Block(from, to) | Self::Unblock(from, to) => vec![*from, *to],
-            Self::Link(_) => Vec::new(),
+            Self::Link(_) | Self::Refuse(_) => Vec::new(),
         }
     }
 }
@@ -84,7 +87,7 @@ pub fn schedule(spec: &Spec, hosts: &[HostId]) -> Vec<(Time, Fault)> {
 pub fn healing(spec: &Spec, hosts: &[HostId]) -> Vec<Fault> {
     let mut rng = ChaCha12Rng::seed_from_u64(spec.seed ^ 0x6865_616c);
     let quiet = Link { delay: spec.link.delay, ..Link::perfect() };
-    let mut faults = vec![Fault::Link(quiet)];
+    let mut faults = vec![Fault::Link(quiet), Fault::Refuse(0)];
     let pairs = hosts.iter().flat_map(|from| hosts.iter().map(move |to| (*from, *to)));
     faults.extend(pairs.map(|(from, to)| Fault::Unblock(from, to)));
     faults.extend(hosts.iter().map(|host| Fault::Resume(*host)));

@@ -4,11 +4,12 @@
 //! an element or takes over a peer must have had a reason to. The rest is checked where it happens: sessions and
 //! requests in [`processes`](crate::processes), flow control in [`World`](crate::World).
 
+use crate::faults::Fault;
 use crate::network::HostId;
 use params::{PeIdentifier, RegistrarId};
-use proto::registrar::{Event, PeerDownReason, RemovalReason};
+use proto::registrar::{Event, RemovalReason};
 use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// keep-alive.timeout of the profile `lan`: an acknowledgement in less is in time.
@@ -19,12 +20,13 @@ const PEACE: Duration = Duration::from_secs(3);
 const SAME_TAKEOVER: Duration = Duration::from_secs(3);
 
 /// What has been seen so far.
-#[derive(Default)]
 pub struct Invariants {
     /// When something was last done to a host, in the world's time.
     disturbed: BTreeMap<HostId, Time>,
-    /// When something was done to all.
+    /// When the network was last changed for all; never = it is bad.
     all_disturbed: Time,
+    /// What does not pass at the moment.
+    blocked: BTreeSet<(HostId, HostId)>,
     /// Since when there are ENRP associations, by the host that sees them.
     links: BTreeMap<(HostId, AssocId), (HostId, Time)>,
     /// When a registrar last got an acknowledgement of an element, in its own time.
@@ -44,23 +46,42 @@ struct Takeover {
 }
 
 impl Invariants {
-    /// Something is done to these hosts, or to all.
-    pub fn disturb(&mut self, now: Time, hosts: &[HostId]) {
-        if hosts.is_empty() {
-            self.all_disturbed = now;
-        }
-        for host in hosts {
-            self.disturbed.insert(*host, now);
+    /// Nothing has been seen. `bad`: the network loses or refuses from the start.
+    pub fn new(bad: bool) -> Self {
+        Self {
+            disturbed: BTreeMap::new(),
+            all_disturbed: if bad { Time::NEVER } else { Time::ZERO },
+            blocked: BTreeSet::new(),
+            links: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            takeovers: Vec::new(),
+            returned: BTreeMap::new(),
         }
     }
 
-    /// Since when nothing has been done to a host.
-    pub fn peace_since(&self, host: HostId) -> Time {
-        self.disturbed.get(&host).map_or(self.all_disturbed, |at| self.all_disturbed.max(*at))
+    /// Something is done to the world.
+    pub fn disturb(&mut self, now: Time, fault: &Fault) {
+        match fault {
+            Fault::Link(link) => self.all_disturbed = if link.loss > 0 { Time::NEVER } else { now },
+            Fault::Block(from, to) => {
+                self.blocked.insert((*from, *to));
+            }
+            Fault::Unblock(from, to) => {
+                self.blocked.remove(&(*from, *to));
+            }
+            _ => {}
+        }
+        for host in fault.hosts() {
+            self.disturbed.insert(host, now);
+        }
     }
 
+    /// Whether nothing was wrong with a host and its paths since then.
     fn at_peace(&self, host: HostId, since: Time) -> bool {
-        self.peace_since(host) < since
+        self.all_disturbed < since
+            && self.disturbed.get(&host).is_none_or(|at| *at < since)
+            && !self.blocked.iter().any(|(from, to)| [from, to].contains(&&host))
     }
 
     /// A process is new on its host: what its predecessor saw does not matter.
@@ -134,7 +155,6 @@ impl Invariants {
                 self.returned.insert((host, *id), now);
                 Ok(())
             }
-            Event::PeerDown { why: PeerDownReason::NotHeard | PeerDownReason::Unreachable, .. } => Ok(()),
             _ => Ok(()),
         }
     }

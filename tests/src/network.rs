@@ -92,6 +92,8 @@ pub trait Network {
     fn unblock(&mut self, from: HostId, to: HostId);
     /// How everything fares on its way from now on.
     fn set_link(&mut self, link: Link);
+    /// So many of 1,000 connects are refused from now on, if the network can do that.
+    fn set_refused(&mut self, refused: u32);
     /// Carries out a transmit of the process on a host.
     fn carry_out(&mut self, host: HostId, transmit: Transmit);
     /// What has happened to the process of a host.

@@ -68,7 +68,7 @@ impl World {
             hosts,
             registrars,
             trace,
-            invariants: Invariants::default(),
+            invariants: Invariants::new(spec.link.loss > 0 || spec.refused > 0),
             settled: false,
             happened: Counts::new(),
             busy: (Time::ZERO, 0),
@@ -144,7 +144,7 @@ impl World {
         let now = self.now();
         self.trace.record(now, format_args!("{fault:?}"));
         self.count(fault.kind());
-        self.invariants.disturb(now, &fault.hosts());
+        self.invariants.disturb(now, fault);
         match *fault {
             Fault::Crash(host) => self.crash(host),
             Fault::Start(host) if self.hosts.get(&host).is_some_and(|state| state.process.is_none()) => {
@@ -169,6 +169,7 @@ impl World {
             Fault::Block(from, to) => self.network.block(from, to),
             Fault::Unblock(from, to) => self.network.unblock(from, to),
             Fault::Link(link) => self.network.set_link(link),
+            Fault::Refuse(refused) => self.network.set_refused(refused),
         }
         Ok(())
     }

@@ -144,6 +144,9 @@ impl Registrar {
 
     /// Removes an element from the handlespace, and all we know of it. Tells the owner, not the peers.
     pub(super) fn remove(&mut self, now: Time, key: &ElementKey, why: RemovalReason) -> Option<PoolElement> {
+        if !matches!(why, RemovalReason::Deregistered | RemovalReason::Administrator) {
+            self.tell_removed(key);
+        }
         self.disown(key);
         let element = self.handlespace.remove(&key.handle, key.id)?;
         self.forget_reports(key);

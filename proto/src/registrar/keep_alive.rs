@@ -62,7 +62,7 @@ impl Registrar {
     pub(super) fn element_due(&mut self, now: Time, key: ElementKey) {
         let Some(owned) = self.owned.get(&key) else { return };
         if owned.expires.is_some_and(|expires| expires <= now) {
-            return self.expire(now, &key);
+            return self.remove_and_announce(now, &key, RemovalReason::Expired);
         }
         if self.probes.contains_key(&key) {
             return self.schedule_keep_alive(now, &key);
@@ -75,14 +75,17 @@ impl Registrar {
         }
     }
 
-    /// The home ends a registration that was not renewed, and says so (RFC 5352 §3.2, ambiguity A-33).
-    fn expire(&mut self, now: Time, key: &ElementKey) {
-        if let Some(assoc) = self.owned.get(key).and_then(|owned| owned.association) {
-            let (handle, id) = (key.handle.clone(), key.id);
-            let response = DeregistrationResponse { handle, id, error: None };
-            self.send_asap(assoc, &Message::DeregistrationResponse(response));
-        }
-        self.remove_and_announce(now, key, RemovalReason::Expired);
+    /// An element that is removed hears of it where its association still stands (RFC 5352 §3.2, ambiguity A-33): it
+    /// may live after all, behind a path that was cut for a moment, and would not register again for a long time.
+    /// rsplib's elements do not expect that, and register often anyway.
+    pub(super) fn tell_removed(&mut self, key: &ElementKey) {
+        let registered = self.owned.get(key).and_then(|owned| owned.association);
+        let assoc = registered.or_else(|| self.associations.find(Channel::Asap, &self.asap_addresses(key)));
+        let Some(assoc) = assoc.filter(|assoc| self.associations.is_up(*assoc) && !self.config.rsplib) else {
+            return;
+        };
+        let response = DeregistrationResponse { handle: key.handle.clone(), id: key.id, error: None };
+        self.send_asap(assoc, &response.into());
     }
 
     /// A registration life as a span of time; `None` = for ever. rsplib's registrars never let an element that

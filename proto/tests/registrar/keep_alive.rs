@@ -94,6 +94,23 @@ fn a_hanging_element_is_removed_after_one_repetition() {
     assert_eq!(network.table(2), [], "ASAP-3.5-15: announced");
 }
 
+// Ambiguity A-33: an element that is removed while its association stays hears of it: its path or its process
+// may come back before SCTP gives up, and it would otherwise believe to be registered until T4.
+#[test]
+fn an_element_that_is_removed_hears_of_it() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.client(11).hangs = true;
+    network.run_until(ms(1000), |network| network.table(1).is_empty());
+    network.run(ms(10));
+    let told = network.client(11).asap.iter().filter_map(|(_, message)| match message {
+        asap::Message::DeregistrationResponse(response) => Some(response.clone()),
+        _ => None,
+    });
+    let response = asap::DeregistrationResponse { handle: pool(), id: PeIdentifier(11), error: None };
+    assert_eq!(told.collect::<Vec<_>>(), [response]);
+}
+
 // Design D4: an ended association is evidence; a killed process is gone as soon as SCTP says so.
 #[test]
 fn an_element_goes_with_its_association() {
