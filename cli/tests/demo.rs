@@ -36,10 +36,10 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
     assert_eq!(summary["failed"], 0, "{}", told());
     assert!(summary["operations"].as_u64() > Some(100), "{}", told());
     assert!(summary["failovers"].as_u64() >= Some(2), "{}", told());
-    assert!(summary["takeovers"].as_u64() >= Some(1), "{}", told());
+    assert!(summary["new_home_ms"]["count"].as_u64() >= Some(1), "{}", told());
     for fault in ["server_killed", "server_killed_without_icmp", "server_frozen", "registrar_killed"] {
         let gaps = &summary["gap_ms"][fault];
-        assert!(gaps.get("median").is_some() && gaps.get("max").is_some(), "{fault}: {}", told());
+        assert!(gaps["median"].is_number() && gaps["max"].is_number(), "{fault}: {}", told());
     }
     assert!(child.wait().expect("the demo ends").success(), "{}", told());
 }

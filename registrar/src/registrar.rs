@@ -6,6 +6,7 @@ use crate::{Config, ConfigError, Event, Status, Stopped, log};
 use params::RegistrarId;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
@@ -19,6 +20,8 @@ const EVENT_BACKLOG: usize = 4096;
 pub struct Registrar {
     machine: Machine,
     events: broadcast::Sender<Event>,
+    /// For the first listener: has everything from the start on.
+    first_events: Mutex<Option<Events>>,
     admin: admin::Server,
     /// Writes the log; ends with the registrar.
     _log: JoinSet<()>,
@@ -61,10 +64,11 @@ impl Registrar {
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let mut log = JoinSet::new();
         log.spawn_on(log::follow(Events::new(&events)), &runtime);
+        let first_events = Mutex::new(Some(Events::new(&events)));
         let machine = Machine::start(&config, events.clone()).map_err(|error| start_error(error, &config))?;
         let admin =
             admin::Server::start(&config.admin, machine.asap.port(), &admin::router(machine.clone()))?;
-        Ok(Self { machine, events, admin, _log: log })
+        Ok(Self { machine, events, first_events, admin, _log: log })
     }
 
     /// Its identifier.
@@ -97,9 +101,10 @@ impl Registrar {
         self.machine.call(|registrar, now| registrar.status(now)).await
     }
 
-    /// What happens from now on.
+    /// What happens from now on; the first time it is called, from the start on.
     pub fn events(&self) -> Events {
-        Events::new(&self.events)
+        let first = self.first_events.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| Events::new(&self.events))
     }
 
     /// Stops in order: its associations end, so that its peers take over its elements at once. Takes two seconds

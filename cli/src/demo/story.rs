@@ -31,7 +31,7 @@ pub(super) struct Summary {
     pub(super) failed: u64,
     pub(super) takeovers: u64,
     pub(super) gap_ms: GapsByFault,
-    pub(super) takeover_ms: Gaps,
+    pub(super) new_home_ms: Gaps,
     pub(super) seed: u64,
 }
 
@@ -119,7 +119,7 @@ impl Summary {
         writeln!(out, "         server killed, ICMP off     {}", self.gap_ms.server_killed_without_icmp)?;
         writeln!(out, "         server frozen               {}", self.gap_ms.server_frozen)?;
         writeln!(out, "         registrar killed            {}", self.gap_ms.registrar_killed)?;
-        writeln!(out, "         takeover complete           {}", self.takeover_ms)?;
+        writeln!(out, "         servers have a new home     {}", self.new_home_ms)?;
         writeln!(
             out,
             "         {}",

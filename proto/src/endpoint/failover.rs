@@ -205,7 +205,10 @@ impl AsapEndpoint {
         let Some(search) = &mut user.search else { return };
         search.answered = true;
         search.error = error.cloned();
-        if search.candidate.is_some() {
+        if let Some(candidate) = search.candidate {
+            if error.is_none() {
+                self.check_candidate(now, session, candidate);
+            }
             return;
         }
         match error {
@@ -215,6 +218,22 @@ impl AsapEndpoint {
             }
             _ => self.seek_server(now, session),
         }
+    }
+
+    /// A candidate from a stale cache that the registrar does not list any more is most likely dead: no use in
+    /// waiting for it.
+    fn check_candidate(&mut self, now: Time, session: SessionId, candidate: PeIdentifier) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        let Some(user) = state.user() else { return };
+        if self.cache.contains(&user.handle, candidate) {
+            return;
+        }
+        user.search.as_mut().map(|search| search.candidate.take());
+        if let Some(assoc) = state.assoc.take() {
+            self.abort_association(assoc, "the registrar does not list the element any more");
+        }
+        self.timers.cancel(&Timer::Connect(session));
+        self.seek_server(now, session);
     }
 
     /// The candidate is now the server: it gets the cookie before anything else (RFC 5352 §3.8).

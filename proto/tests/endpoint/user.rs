@@ -223,6 +223,29 @@ fn failover_to_a_new_server() {
     assert_eq!(connect(&script.out()).1, server(7));
 }
 
+// The cached list is stale: the server chosen from it is dead, too. The fresh answer does not list it, so nobody waits
+// for its connect timeout; it is not reported either, since its registrar knows.
+#[test]
+fn a_candidate_that_is_not_listed_any_more_is_given_up() {
+    let (mut script, session, home, first) = Script::connected(2);
+    script.down(first, DownReason::Unreachable);
+    let (candidate, to) = connect(&script.out());
+    assert_eq!(to, server(2));
+
+    script.answer(home, [1, 3]);
+    let out = script.out();
+    let (next, to) = connect(&out);
+    assert_eq!(to, server(3));
+    assert!(
+        out.contains(&Out::Abort(candidate)) && !out.contains(&Out::Asap(home, unreachable(2))),
+        "{out:?}"
+    );
+
+    script.up(next, server(3));
+    let moved = |event: &Event| matches!(event, Event::Failover { session: s, to: PeIdentifier(3), .. } if *s == session);
+    assert!(script.events().iter().any(moved));
+}
+
 // A server that lets everybody in and ends the session at once must not make us spin.
 #[test]
 fn quick_failovers_slow_down() {
