@@ -92,6 +92,10 @@ impl SctpEndpoint {
         self.reseed();
         match self.table.by_key(&arrival.key) {
             Some(assoc) => {
+                // Where connects cross, this is the first packet that shows at which of our addresses we are reached.
+                if let Some(association) = self.associations.get_mut(&assoc) {
+                    association.local = Some(arrival.to);
+                }
                 if self.deliver(arrival, assoc, &packet) {
                     self.adopt_tags(arrival, assoc, &opened);
                 }

@@ -164,6 +164,13 @@ fn connects_that_cross_make_one_association() {
             for node in [one, two] {
                 assert_eq!(world.network.endpoint(node).expect("there").associations(), 1);
             }
+            for (inputs, n) in [(&at_one, 1), (&at_two, 2)] {
+                let ups = inputs.iter().filter_map(|input| match input {
+                    Input::Up { local, .. } => Some(local.clone()),
+                    _ => None,
+                });
+                assert!(ups.clone().all(|local| local == [family.host(n)]), "seed {seed}: {inputs:?}");
+            }
             assert_eq!(live_one, [from_one], "the first keeps its name");
             if !live_two[0].is_accepted() {
                 assert_eq!(live_two, [from_two], "the second keeps its name");
