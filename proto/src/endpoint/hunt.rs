@@ -17,6 +17,8 @@ use std::time::Duration;
 const MAX_PARALLEL: usize = 3;
 /// How many registrars that took us over are remembered beside the configured ones.
 const MAX_LEARNED: usize = 8;
+/// So many homes that hang up at once are replaced without a pause.
+const QUICK_CHANGES: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Hunt {
@@ -28,6 +30,8 @@ pub(super) struct Hunt {
     order: VecDeque<usize>,
     /// The registrar that was our home last: others come before it (RFC 5352 §3.6 "a different server").
     last: Option<usize>,
+    /// Homes in a row that were lost within T5.
+    short_lived: u32,
     round: Option<Round>,
 }
 
@@ -46,13 +50,22 @@ pub(super) struct Home {
     pub(super) id: Option<RegistrarId>,
     pub(super) peer: Peer,
     server: Option<usize>,
+    since: Time,
 }
 
 impl Hunt {
     pub(super) fn new(registrars: Vec<Vec<SocketAddr>>) -> Self {
         let registrars: Vec<_> = registrars.into_iter().filter(|addresses| !addresses.is_empty()).collect();
         let configured = registrars.len();
-        Self { registrars, configured, learned: 0, order: (0..configured).collect(), last: None, round: None }
+        Self {
+            registrars,
+            configured,
+            learned: 0,
+            order: (0..configured).collect(),
+            last: None,
+            short_lived: 0,
+            round: None,
+        }
     }
 
     /// The index of a registrar that has connected to us; it replaces the oldest of those when they are many.
@@ -96,7 +109,12 @@ impl AsapEndpoint {
         order.sort_by_key(|&server| Some(server) == self.hunt.last);
         let t5 = self.config.timers.t5_server_hunt;
         self.hunt.round = Some(Round { t5, untried: 0, attempts: BTreeMap::new() });
-        self.start_round(now);
+        if self.home.is_none() && self.hunt.short_lived > QUICK_CHANGES {
+            // All of them hang up as soon as they are connected: the first round is a pause.
+            self.timers.set(Timer::T5, now + t5);
+        } else {
+            self.start_round(now);
+        }
     }
 
     fn start_round(&mut self, now: Time) {
@@ -194,7 +212,7 @@ impl AsapEndpoint {
         self.hunt.last = server;
         self.events.push_back(Event::RegistrarConnected { remote: peer.remote.clone() });
         self.events.extend(id.map(|home| Event::HomeChanged { home }));
-        if let Some(old) = self.home.replace(Home { assoc, id, peer, server }) {
+        if let Some(old) = self.home.replace(Home { assoc, id, peer, server, since: now }) {
             self.leave(now, old.assoc);
         }
         self.repeat_requests(now);
@@ -202,19 +220,22 @@ impl AsapEndpoint {
 
     /// The association to the home registrar is gone: hunt at once.
     pub(super) fn home_lost(&mut self, now: Time) {
-        self.home = None;
+        let Some(lost) = self.home.take() else { return };
+        let short = now.since(lost.since) < self.config.timers.t5_server_hunt;
+        self.hunt.short_lived = if short { self.hunt.short_lived.saturating_add(1) } else { 0 };
         self.events.push_back(Event::RegistrarLost);
         self.requests_failed();
         if self.is_idle_in_shutdown() {
             return;
         }
-        self.start_hunt(now);
-        // If it was on already, beside the home, it goes on with all.
-        if let Some(round) = &mut self.hunt.round
-            && round.untried == 0
-        {
-            round.untried = self.hunt.order.len();
-            self.try_registrars();
+        // A hunt beside the home goes on with all.
+        match &mut self.hunt.round {
+            None => self.start_hunt(now),
+            Some(round) if round.untried == 0 => {
+                round.untried = self.hunt.order.len();
+                self.try_registrars();
+            }
+            Some(_) => {}
         }
     }
 }

@@ -223,3 +223,23 @@ fn nobody_answers() {
         [Event::RegistrarConnected { .. }, Event::Registered { .. }]
     ));
 }
+
+// Registrars that accept and then refuse (full, or about to stop) are not besieged: after a few attempts the hunt
+// goes on at the pace of T5.
+#[test]
+fn registrars_that_hang_up_at_once_are_not_besieged() {
+    let mut script = Script::new(config(2));
+    script.machine.resolve(script.now, pool(), ResolveOptions::default()).unwrap();
+    let mut attempts = 0;
+    for _ in 0..1000 {
+        for out in script.out() {
+            if let Out::Connect(assoc, _, remote) = out {
+                attempts += 1;
+                script.up(assoc, remote);
+                script.down(assoc, DownReason::PeerAborted("too many associations".into()));
+            }
+        }
+        script.pass(ms(1));
+    }
+    assert!((4..=20).contains(&attempts), "{attempts}");
+}
