@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 /// Requests that may wait behind one that waits; a client with more of them does not read its answers.
 const PARKED: usize = 64;
+/// How the association of such a client ends.
+const TOO_MANY: &str = "too many requests";
 
 /// What waits for its turn on an association whose requests are answered in order (ambiguity A-48).
 #[derive(Debug)]
@@ -29,7 +31,8 @@ impl Registrar {
         }
         if let Some(reply) = decoded.reply {
             match self.parked(assoc) {
-                Some(parked) => parked.push_back(Parked::Reply(reply)),
+                Some(parked) if parked.len() < PARKED => parked.push_back(Parked::Reply(reply)),
+                Some(_) => self.abort(assoc, TOO_MANY),
                 None => self.associations.send(assoc, reply, None),
             }
         }
@@ -40,7 +43,7 @@ impl Registrar {
             Message::Registration(_) | Message::Deregistration(_) | Message::HandleResolution(_) => {
                 match self.parked(assoc) {
                     Some(parked) if parked.len() < PARKED => parked.push_back(Parked::Request(message)),
-                    Some(_) => self.abort(assoc, "too many requests"),
+                    Some(_) => self.abort(assoc, TOO_MANY),
                     None => self.request_received(now, assoc, message),
                 }
             }

@@ -143,7 +143,12 @@ impl Registrar {
     }
 
     /// Removes an element from the handlespace, and all we know of it. Tells the owner, not the peers.
-    pub(super) fn remove(&mut self, now: Time, key: &ElementKey, why: RemovalReason) -> Option<PoolElement> {
+    pub(super) fn remove(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
+        self.take_out(key, why);
+        self.probe_outdated(now, key);
+    }
+
+    fn take_out(&mut self, key: &ElementKey, why: RemovalReason) -> Option<PoolElement> {
         if !matches!(why, RemovalReason::Deregistered | RemovalReason::Administrator) {
             self.tell_removed(key);
         }
@@ -155,15 +160,15 @@ impl Registrar {
         if self.handlespace.pool(&handle).is_none() {
             self.events.push_back(Event::PoolRemoved { handle });
         }
-        self.probe_outdated(now, key);
         Some(element)
     }
 
-    /// Removes an element and announces it (RFC 5353 §3.3.2).
+    /// Removes an element and announces it (RFC 5353 §3.3.2), before a successor that waits is announced.
     pub(super) fn remove_and_announce(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
-        if let Some(element) = self.remove(now, key, why) {
+        if let Some(element) = self.take_out(key, why) {
             self.announce_removed(key, element);
         }
+        self.probe_outdated(now, key);
     }
 
     /// Removes an element by its own or the operator's wish. If another registrar owns it, it is made ours first,

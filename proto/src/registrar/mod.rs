@@ -205,7 +205,10 @@ impl Registrar {
 
     fn restarted(&mut self, now: Time, assoc: AssocId) {
         match self.associations.get(assoc).map(|association| association.channel) {
-            Some(Channel::Enrp) => self.send_presence(assoc, RegistrarId::NONE, true),
+            Some(Channel::Enrp) => {
+                self.end_table_sessions(assoc);
+                self.send_presence(assoc, RegistrarId::NONE, true);
+            }
             Some(_) => self.asap_association_restarted(now, assoc),
             None => {}
         }

@@ -111,7 +111,7 @@ impl Registrar {
         association: &Association,
         why: &DownReason,
     ) {
-        self.table_sessions.retain(|(session, _), _| *session != assoc);
+        self.end_table_sessions(assoc);
         let other = match why {
             DownReason::Duplicate(other) => Some(*other),
             _ => self.associations.find(Channel::Enrp, &association.remote),

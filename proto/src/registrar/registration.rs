@@ -11,6 +11,10 @@ use params::{
 };
 use std::net::IpAddr;
 
+/// What a message has at most beside one element and the bytes of its pool handle: headers, identifiers, padding,
+/// the pool's policy.
+const BESIDE_ELEMENT: usize = 64;
+
 impl Registrar {
     /// ASAP_REGISTRATION. The answer waits if somebody else may have the identifier.
     pub(super) fn registration_received(&mut self, now: Time, assoc: AssocId, registration: Registration) {
@@ -52,7 +56,7 @@ impl Registrar {
             check_addresses(self.config.foreign_addresses, association, &mut element.user_transport)?;
         let asap_transport = asap_transport(association);
         self.check_pool(key, &element)?;
-        if !self.has_room_for(key) {
+        if !self.has_room_for(key) || !self.fits_in_messages(key, &element) {
             self.counters.limits_reached += 1;
             return Err(CauseCode::LACK_OF_RESOURCES.into());
         }
@@ -99,6 +103,12 @@ impl Registrar {
             causes.push(CauseCode::INCONSISTENT_DATA_CONTROL.into());
         }
         if causes.is_empty() { Ok(()) } else { Err(OperationError { causes }) }
+    }
+
+    /// Whether every message that has to carry the element can: what nobody could be told of must not be stored.
+    fn fits_in_messages(&self, key: &ElementKey, element: &PoolElement) -> bool {
+        let limit = self.config.limits.resolution_bytes.min(usize::from(u16::MAX));
+        key.handle.as_bytes().len() + element.encoded_length() + BESIDE_ELEMENT <= limit
     }
 
     /// ASAP_DEREGISTRATION. An element that is not there is as good as removed (RFC 5352 §3.2).

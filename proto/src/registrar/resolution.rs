@@ -1,6 +1,6 @@
 //! Handle resolution (RFC 5352 §3.3).
 
-use super::Registrar;
+use super::{Registrar, State};
 use crate::AssocId;
 use asap::{HandleResolution, HandleResolutionResponse};
 use params::{CauseCode, Policy, PoolElement, PoolHandle, Transport};
@@ -12,6 +12,10 @@ impl Registrar {
         let Some(association) = self.associations.get(assoc) else { return };
         let loopback = association.is_loopback();
         let policy = self.handlespace.pool(&request.handle).map(|pool| pool.policy().clone());
+        if policy.is_none() && self.state == State::Starting {
+            // Without the handlespace nobody can say that there is no such pool. The client asks again, us or others.
+            return;
+        }
         let count = policy.as_ref().map_or(0, |policy| self.answer_size(policy, request.items));
         let mut elements = self.handlespace.select(&request.handle, Some(count), &mut self.rng);
         let elements = elements.drain(..).filter_map(|element| visible(element, loopback)).collect();

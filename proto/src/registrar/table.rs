@@ -48,6 +48,12 @@ impl Registrar {
         self.send_enrp(assoc, sender, Body::HandleTableResponse(response));
     }
 
+    /// Whoever asks next over this association asks for the first page.
+    pub(super) fn end_table_sessions(&mut self, assoc: AssocId) {
+        self.table_sessions.remove(&(assoc, false));
+        self.table_sessions.remove(&(assoc, true));
+    }
+
     /// Drops sessions that were not continued in time.
     pub(super) fn table_session_timeout(&mut self, now: Time) {
         self.table_sessions.retain(|_, session| session.expires > now);

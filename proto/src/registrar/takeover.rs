@@ -178,7 +178,7 @@ impl Registrar {
         for _ in 0..(share as usize).max(1) {
             let Some(key) = self.claims.pop_front() else { return };
             if self.owned.get(&key).is_some_and(|owned| owned.claimed) {
-                self.probe(now, key);
+                self.claim_at_once(now, key);
             }
         }
         if !self.claims.is_empty() {

@@ -205,3 +205,51 @@ fn timers_of_zero_do_not_stop_the_world() {
     }
     assert_eq!(registrar.status(at(100)).elements, 0, "nobody can answer in no time");
 }
+
+// Design D11: what waits behind a registration that must wait is limited, errors to report included.
+#[test]
+fn reports_behind_a_parked_registration_are_limited() {
+    let (mut registrar, ..) = with_peer_and_element(|_| {});
+    let contender = AssocId::accepted(Channel::Asap, 1);
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 12));
+    registrar.handle_input(at(2), message(contender, PPID_ASAP, registration(11, -1)));
+    // An unknown message type that wants to be reported.
+    let unknown = bytes::Bytes::from_static(&[0x7f, 0, 0, 4]);
+    assert!(::asap::decode(&unknown).reply.is_some());
+    for _ in 0..1000 {
+        registrar.handle_input(at(3), message(contender, PPID_ASAP, unknown.clone()));
+    }
+    let aborted = |t: &Transmit| matches!(t, Transmit::Abort { assoc, .. } if *assoc == contender);
+    assert_eq!(drain(&mut registrar).iter().filter(|t| aborted(t)).count(), 1);
+}
+
+// A-58, RFC 9260 §5.2: who has restarted asks for the table from its beginning.
+#[test]
+fn a_table_begins_anew_after_a_restart() {
+    let (mut registrar, peer, element) =
+        with_peer_and_element(|config| config.limits.table_response_bytes = 1);
+    let second = params::PoolElement { id: PeIdentifier(12), ..crate::network::element(11) };
+    let second = asap::Message::from(asap::Registration { handle: pool(), element: second });
+    registrar.handle_input(at(2), message(element, PPID_ASAP, second.encode().unwrap()));
+    drain(&mut registrar);
+    let first_of_page = |registrar: &mut Registrar| {
+        let request = enrp::Message {
+            sender: RegistrarId(9),
+            receiver: RegistrarId::NONE,
+            body: enrp::HandleTableRequest { own_children_only: false }.into(),
+        };
+        registrar.handle_input(at(3), message(peer, PPID_ENRP, request.encode().unwrap()));
+        let sent = drain(registrar);
+        let [Transmit::Send { bytes, .. }] = &sent[..] else { panic!("{sent:?}") };
+        let enrp::Body::HandleTableResponse(page) =
+            enrp::decode(bytes, RegistrarId::NONE).message.unwrap().body
+        else {
+            panic!()
+        };
+        page.entries[0].elements[0].id.0
+    };
+    assert_eq!(first_of_page(&mut registrar), 11);
+    registrar.handle_input(at(3), Input::Restart { assoc: peer });
+    drain(&mut registrar);
+    assert_eq!(first_of_page(&mut registrar), 11);
+}

@@ -345,3 +345,55 @@ fn crossing_registrations_leave_one_home() {
         assert_eq!(network.table(2), [(11, 1)]);
     }
 }
+
+// A-28, ENRP-3.3.1-01: the peers, too, hold the successor of a dead element, and held nothing else in between.
+#[test]
+fn the_end_of_a_dead_element_is_announced_before_its_successor() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.client(11).hangs = true;
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    let successor = PoolElement { id: PeIdentifier(11), ..element(12) };
+    assert!(!rejected(&network.register(12, assoc, successor)));
+    network.run(ms(10));
+    assert_eq!(network.table(2), [(11, 1)]);
+    let events = network.events(2);
+    assert!(!events.iter().any(|event| matches!(event, Event::Resynchronized { .. })), "{events:?}");
+}
+
+// Design D11: what fits into no answer, update or table is refused, instead of stored where nobody can hear of it.
+#[test]
+fn an_element_that_no_answer_can_carry_is_refused() {
+    let mut network = Network::of_registrars(2);
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    for length in [33_000, 65_000] {
+        let handle = params::PoolHandle::from("x".repeat(length).as_str());
+        let answer = network.ask(11, assoc, asap::Registration { handle, element: element(11) });
+        assert!(rejected(&answer), "{length}");
+        assert_eq!(causes(&answer), [CauseCode::LACK_OF_RESOURCES]);
+    }
+    let handle = params::PoolHandle::from("x".repeat(32_000).as_str());
+    let answer = network.ask(11, assoc, asap::Registration { handle: handle.clone(), element: element(11) });
+    assert!(!rejected(&answer));
+    network.run(ms(10));
+    let now = network.now;
+    assert!(network.registrar(2).elements(now, &handle, None, 9).is_some());
+    let answer = network.ask(11, assoc, asap::HandleResolution { subscribe: false, handle, items: None });
+    assert!(matches!(&answer, Message::HandleResolutionResponse(answer) if answer.elements.len() == 1));
+}
+
+// ENRP-3.2.3-13: a registrar that does not have the handlespace yet cannot know that a pool does not exist.
+#[test]
+fn a_starting_registrar_denies_no_pool() {
+    let mut network = Network::new();
+    network.start(1, &[2]);
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    network.tell(11, assoc, resolution(None));
+    network.run(ms(20));
+    assert_eq!(network.client(11).asap, []);
+    assert!(!rejected(&network.register(11, assoc, element(11))));
+    assert_eq!(resolve(&mut network, 11, assoc, None).elements.len(), 1, "what it knows it tells");
+}

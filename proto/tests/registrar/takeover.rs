@@ -2,7 +2,7 @@
 
 use crate::network::{Network, element, ms, pool};
 use enrp::Body;
-use params::RegistrarId;
+use params::{PeIdentifier, RegistrarId};
 use rserpool_proto::registrar::{Arbitration, Event, PeerState, RemovalReason};
 use rserpool_proto::{Channel, Transmit};
 
@@ -325,4 +325,23 @@ fn real_elements_survive_their_registrar() {
     network.run(ms(5000));
     let left: Vec<(u32, u32)> = (11..=20).filter(|id| *id != 16).map(|id| (id, 3)).collect();
     assert_eq!(network.table(3), left);
+}
+
+// ENRP-3.5.2-05: an element that is being asked whether it lives is told of its new home all the same.
+#[test]
+fn an_element_under_a_probe_learns_its_new_home() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.add_client(12);
+    let user = network.dial(12, 2, Channel::Asap);
+    network.kill(1);
+    network.run(ms(400));
+    network.client(11).hangs = true;
+    network.tell(12, user, asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(11) });
+    network.run_until(ms(240), |network| network.table(2) == [(11, 2)]);
+    network.run(ms(20));
+    network.client(11).hangs = false;
+    network.run(ms(1000));
+    assert_eq!(network.table(2), [(11, 2)]);
+    assert_eq!(network.client(11).home, Some(RegistrarId(2)));
 }
