@@ -6,6 +6,7 @@ use super::gauge::Gauge;
 use super::role::Report;
 use super::scope::{Member, Scope, Told};
 use super::story::{Event, GapsByFault, Story, Summary, servers};
+use super::view::View;
 use anyhow::{Context, bail};
 use params::PeIdentifier;
 use rand::SeedableRng;
@@ -35,48 +36,6 @@ const SETTLE: Duration = Duration::from_secs(1);
 enum Fault {
     ServerKilled,
     ServerFrozen,
-}
-
-/// What the director knows of the scope from the reports.
-#[derive(Default)]
-struct View {
-    /// Identifiers by registrar.
-    registrars: BTreeMap<usize, u32>,
-    /// Identifiers by server.
-    elements: BTreeMap<usize, u32>,
-    /// The registrar that owns each server, by the server's identifier.
-    owners: BTreeMap<u32, usize>,
-    /// Registrars that have seen a peer since they were started.
-    joined: BTreeSet<usize>,
-    /// How many takeovers completed.
-    takeovers: u64,
-    /// When a server last got another home.
-    last_move: Option<Instant>,
-    /// Ends of processes that are our doing.
-    expected_ends: BTreeMap<Member, usize>,
-}
-
-impl View {
-    fn registrar_name(&self, id: u32) -> String {
-        match self.registrars.iter().find(|(_, known)| **known == id) {
-            Some((index, _)) => Member::Registrar(*index).to_string(),
-            None => format!("registrar 0x{id:08x}"),
-        }
-    }
-
-    fn element_name(&self, id: u32) -> String {
-        match self.elements.iter().find(|(_, known)| **known == id) {
-            Some((index, _)) => Member::Element(*index).to_string(),
-            None => format!("server 0x{id:08x}"),
-        }
-    }
-
-    fn element_id(&self, member: Member) -> Option<&u32> {
-        match member {
-            Member::Element(index) => self.elements.get(&index),
-            Member::Registrar(_) => None,
-        }
-    }
 }
 
 pub(super) struct Director {

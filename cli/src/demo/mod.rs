@@ -10,6 +10,7 @@ mod gauge;
 mod role;
 mod scope;
 mod story;
+mod view;
 
 pub(crate) use role::Role;
 
