@@ -6,6 +6,7 @@
 
 use crate::faults::Fault;
 use crate::network::HostId;
+use crate::spec::Spec;
 use params::{PeIdentifier, RegistrarId};
 use proto::registrar::{Event, RemovalReason};
 use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time};
@@ -25,6 +26,8 @@ pub struct Invariants {
     disturbed: BTreeMap<HostId, Time>,
     /// When the network was last changed for all; never = it is bad.
     all_disturbed: Time,
+    /// Whether connects are refused for no reason.
+    refusing: bool,
     /// What does not pass at the moment.
     blocked: BTreeSet<(HostId, HostId)>,
     /// Since when there are ENRP associations, by the host that sees them.
@@ -46,11 +49,12 @@ struct Takeover {
 }
 
 impl Invariants {
-    /// Nothing has been seen. `bad`: the network loses or refuses from the start.
-    pub fn new(bad: bool) -> Self {
+    /// Nothing has been seen of this run.
+    pub fn new(spec: &Spec) -> Self {
         Self {
             disturbed: BTreeMap::new(),
-            all_disturbed: if bad { Time::NEVER } else { Time::ZERO },
+            all_disturbed: if spec.link.loss > 0 { Time::NEVER } else { Time::ZERO },
+            refusing: spec.refused > 0,
             blocked: BTreeSet::new(),
             links: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
@@ -64,6 +68,7 @@ impl Invariants {
     pub fn disturb(&mut self, now: Time, fault: &Fault) {
         match fault {
             Fault::Link(link) => self.all_disturbed = if link.loss > 0 { Time::NEVER } else { now },
+            Fault::Refuse(refused) => self.refusing = *refused > 0,
             Fault::Block(from, to) => {
                 self.blocked.insert((*from, *to));
             }
@@ -79,7 +84,8 @@ impl Invariants {
 
     /// Whether nothing was wrong with a host and its paths since then.
     fn at_peace(&self, host: HostId, since: Time) -> bool {
-        self.all_disturbed < since
+        !self.refusing
+            && self.all_disturbed < since
             && self.disturbed.get(&host).is_none_or(|at| *at < since)
             && !self.blocked.iter().any(|(from, to)| [from, to].contains(&&host))
     }

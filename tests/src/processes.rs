@@ -355,9 +355,8 @@ impl Clients {
                 }
             }
             Event::Resolved { request, .. } => {
-                if self.resolution.take_if(|(awaited, _)| awaited == request).is_none() {
-                    return Err("a resolution was answered that nobody waits for".into());
-                }
+                let awaited = self.resolution.take_if(|(awaited, _)| awaited == request);
+                awaited.ok_or("a resolution was answered that nobody waits for")?;
             }
             Event::Closed { session, why } => {
                 let client = self.clients.remove(session).ok_or("the end of no session")?;

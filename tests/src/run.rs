@@ -52,9 +52,9 @@ impl fmt::Display for Violation {
 ///
 /// # Errors
 /// An invariant does not hold.
-pub fn run(spec: &Spec, trace: bool) -> Result<Report, Violation> {
+pub fn run(spec: &Spec, trace: bool) -> Result<Report, Box<Violation>> {
     let _witness = Witness(spec);
-    let violation = |at, what| Violation { spec: spec.clone(), at, what };
+    let violation = |at, what| Box::new(Violation { spec: spec.clone(), at, what });
     let mut world = World::new(spec, Trace::new(trace)).map_err(|what| violation(Time::ZERO, what))?;
     match live(&mut world, spec) {
         Ok(convergence) => Ok(Report {

@@ -18,6 +18,8 @@ use std::fmt;
 
 /// More things at one instant than this are a loop.
 const BUSY: u32 = 100_000;
+/// More connects of a process within one second than this are a storm.
+const STORM: u32 = 200;
 
 /// All hosts of a run.
 pub struct World {
@@ -41,6 +43,8 @@ struct Host {
     leaving: bool,
     /// Associations whose queue is full: nothing may be sent.
     full: BTreeSet<AssocId>,
+    /// Connects in this second.
+    connects: (u64, u32),
 }
 
 /// What has happened, by kind.
@@ -68,7 +72,7 @@ impl World {
             hosts,
             registrars,
             trace,
-            invariants: Invariants::new(spec.link.loss > 0 || spec.refused > 0),
+            invariants: Invariants::new(spec),
             settled: false,
             happened: Counts::new(),
             busy: (Time::ZERO, 0),
@@ -147,7 +151,9 @@ impl World {
         self.invariants.disturb(now, fault);
         match *fault {
             Fault::Crash(host) => self.crash(host),
-            Fault::Start(host) if self.hosts.get(&host).is_some_and(|state| state.process.is_none()) => {
+            Fault::Start(host)
+                if self.hosts.get(&host).is_some_and(|state| state.process.is_none() || state.leaving) =>
+            {
                 return self.start(host);
             }
             Fault::Start(_) => {}
@@ -306,6 +312,14 @@ impl World {
             {
                 return Err(format!("sends over {assoc:?}, which is full"));
             }
+            if let Transmit::Connect { .. } = &transmit {
+                let second = self.network.now().as_micros() / 1_000_000;
+                state.connects =
+                    if state.connects.0 == second { (second, state.connects.1 + 1) } else { (second, 1) };
+                if state.connects.1 > STORM {
+                    return Err(format!("{STORM} connects within a second"));
+                }
+            }
             self.note(host, format_args!("-> {transmit:?}"));
             self.network.carry_out(host, transmit);
             self.feed(host);
@@ -321,16 +335,13 @@ impl World {
             Role::Element | Role::User => BTreeMap::new(),
         };
         let mut any = false;
-        loop {
-            let Some(process) = self.hosts.get_mut(&host).and_then(|state| state.process.as_mut()) else {
-                break;
-            };
+        while let Some(process) = self.hosts.get_mut(&host).and_then(|state| state.process.as_mut()) {
             let event = match process {
                 Process::Registrar(registrar) => {
                     let Some(event) = proto::Node::poll_event(&mut **registrar) else { break };
                     let who = (host, registrar.id());
                     self.invariants.registrar(now, local, who, &event, &elements)?;
-                    self.registrar_event(host, &event)?;
+                    self.registrar_event(&event)?;
                     format!("{event:?}")
                 }
                 Process::Element(server) => match server.event(local)? {
@@ -351,7 +362,7 @@ impl World {
         Ok(any)
     }
 
-    fn registrar_event(&mut self, _: HostId, event: &proto::registrar::Event) -> Result<(), String> {
+    fn registrar_event(&mut self, event: &proto::registrar::Event) -> Result<(), String> {
         use proto::registrar::Event;
         match event {
             Event::TakeoverCompleted { .. } => self.count("takeovers heard of"),
