@@ -23,7 +23,11 @@ impl AsapEndpoint {
     /// Somebody has connected.
     pub(super) fn accepted_up(&mut self, now: Time, assoc: AssocId, channel: Channel, peer: Peer) {
         let limits = &self.config.limits;
-        let room = self.pending < limits.pending_associations && self.sessions.len() < limits.sessions;
+        // Whatever they turn out to be, registrars too.
+        let all = limits.sessions.saturating_add(limits.pending_associations);
+        let room = self.pending < limits.pending_associations
+            && self.sessions.len() < limits.sessions
+            && self.associations.len() < all;
         if channel != Channel::Asap || !room || self.elements.is_empty() || self.shutting_down {
             self.counters.refused_associations += 1;
             self.abort_association(assoc, "no service here");

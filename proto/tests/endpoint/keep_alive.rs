@@ -151,3 +151,23 @@ fn a_registrar_that_was_taken_for_a_session() {
     script.up(attempt, registrar(1));
     assert_eq!(script.out(), [Out::Shutdown(attempt)]);
 }
+
+// Design D11: whoever claims to be a registrar takes room, too.
+#[test]
+fn associations_of_registrars_are_limited() {
+    let mut config = config(1);
+    (config.limits.sessions, config.limits.pending_associations) = (4, 4);
+    let mut script = Script::new(config);
+    script.machine.register(script.now, registration()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.grant(home);
+    for n in 0..20 {
+        let assoc = AssocId::accepted(Channel::Asap, n);
+        script.up(assoc, SocketAddr::from(([198, 51, 100, 1], 1000 + u16::try_from(n).unwrap())));
+        script.asap(assoc, keep_alive(false, 9, None));
+    }
+    let out = script.out();
+    assert!(out.iter().filter(|out| matches!(out, Out::Asap(assoc, _) if *assoc != home)).count() <= 8);
+    assert!(script.machine.counters().refused_associations >= 12);
+}
