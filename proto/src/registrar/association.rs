@@ -65,6 +65,11 @@ impl Association {
         self.remote.iter().all(|remote| remote.ip().is_loopback())
     }
 
+    /// Whether both ends are on this host.
+    pub(super) fn is_within_host(&self) -> bool {
+        self.is_loopback() || self.remote.iter().any(|remote| self.local.contains(&remote.ip()))
+    }
+
     /// Whether one of the peer's addresses, with its port, is among `addresses`.
     pub(super) fn reaches(&self, addresses: &[SocketAddr]) -> bool {
         self.remote.iter().any(|remote| addresses.contains(remote))

@@ -20,6 +20,8 @@ pub(super) struct Peer {
     pub(super) addresses: Vec<SocketAddr>,
     /// The association to it: established, or on the way.
     pub(super) association: Option<AssocId>,
+    /// It runs on this host, so its loopback addresses are ours.
+    pub(super) same_host: bool,
     pub(super) state: PeerState,
     pub(super) last_heard: Time,
     pub(super) last_presence: Option<Time>,
@@ -213,6 +215,7 @@ impl Registrar {
         let peer = Peer {
             addresses: remote.clone(),
             association: Some(assoc),
+            same_host: self.associations.get(assoc).is_some_and(Association::is_within_host),
             state: PeerState::Active,
             last_heard: now,
             last_presence: None,

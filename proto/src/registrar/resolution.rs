@@ -18,7 +18,10 @@ impl Registrar {
         }
         let count = policy.as_ref().map_or(0, |policy| self.answer_size(policy, request.items));
         let mut elements = self.handlespace.select(&request.handle, Some(count), &mut self.rng);
-        let elements = elements.drain(..).filter_map(|element| visible(element, loopback)).collect();
+        // Not if its home is known to be on another host.
+        let here = |home| loopback && self.peers.get(&home).is_none_or(|peer| peer.same_host);
+        let elements =
+            elements.drain(..).filter_map(|element| visible(element, here(element.home))).collect();
         let response = self.answer(request.handle, policy, elements);
         self.send_asap(assoc, &response.into());
     }
@@ -60,7 +63,7 @@ impl Registrar {
 }
 
 /// An element as a client sees it: without its ASAP transport (ambiguity A-10), and with loopback addresses only
-/// if the client is on this host (design D2).
+/// if client and element are on this host (design D2).
 fn visible(element: &PoolElement, loopback: bool) -> Option<PoolElement> {
     let mut element = PoolElement { asap_transport: None, ..element.clone() };
     let reachable = match &mut element.user_transport {

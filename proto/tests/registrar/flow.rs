@@ -253,3 +253,54 @@ fn a_table_begins_anew_after_a_restart() {
     drain(&mut registrar);
     assert_eq!(first_of_page(&mut registrar), 11);
 }
+
+// Design D2: loopback addresses of another host's elements mean nothing here, not even to a client on this host.
+#[test]
+fn loopback_addresses_of_another_host_are_not_listed() {
+    let (mut registrar, peer, _) = with_peer_and_element(|_| {});
+    let loopback = std::net::IpAddr::from(std::net::Ipv4Addr::LOCALHOST);
+    let transport = |port, addresses| params::SctpTransport {
+        port,
+        transport_use: params::TransportUse::DATA_ONLY,
+        addresses,
+    };
+    let local = Input::Up {
+        assoc: AssocId::accepted(Channel::Asap, 5),
+        channel: Channel::Asap,
+        remote: vec![std::net::SocketAddr::new(loopback, 5000)],
+        local: vec![loopback],
+        streams: 16,
+    };
+    let client = AssocId::accepted(Channel::Asap, 5);
+    registrar.handle_input(at(2), local);
+    let here = params::PoolElement {
+        id: PeIdentifier(12),
+        user_transport: params::Transport::Sctp(transport(7000, vec![loopback])),
+        ..element(12)
+    };
+    let here = asap::Message::from(asap::Registration { handle: pool(), element: here });
+    registrar.handle_input(at(2), message(client, PPID_ASAP, here.encode().unwrap()));
+    let there = params::PoolElement {
+        id: PeIdentifier(13),
+        home: RegistrarId(9),
+        user_transport: params::Transport::Sctp(transport(7000, vec![loopback])),
+        asap_transport: Some(transport(3863, vec![loopback])),
+        ..element(13)
+    };
+    let body =
+        enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element: there }.into();
+    let update = enrp::Message { sender: RegistrarId(9), receiver: RegistrarId::NONE, body };
+    registrar.handle_input(at(2), message(peer, PPID_ENRP, update.encode().unwrap()));
+    drain(&mut registrar);
+    assert_eq!(registrar.status(at(2)).elements, 3);
+    let request = asap::HandleResolution { subscribe: false, handle: pool(), items: None };
+    registrar.handle_input(at(3), message(client, PPID_ASAP, asap::Message::from(request).encode().unwrap()));
+    let sent = drain(&mut registrar);
+    let [Transmit::Send { bytes, .. }] = &sent[..] else { panic!("{sent:?}") };
+    let asap::Message::HandleResolutionResponse(answer) = asap::decode(bytes).message.unwrap() else {
+        panic!()
+    };
+    let mut listed: Vec<u32> = answer.elements.iter().map(|element| element.id.0).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, [11, 12]);
+}
