@@ -4,6 +4,10 @@
 //!
 //! Identifiers are random and visited in random order, so that caches help as little as they would in operation.
 //! Each figure is the lower quartile of many short batches: other processes slow down the longer half.
+//!
+//! The line "dependent access" is what memory alone costs: one read at random, whose address is known only when the
+//! one before it has arrived, in as much memory as that many elements take. An update cannot be faster than two of
+//! them, one in the table of identifiers and one of the element itself.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Measuring needs the clock.
 
@@ -51,7 +55,7 @@ impl Bench {
         while bench.space.element_count() < size {
             let element = bench.element();
             bench.ids.push(element.id.0);
-            if bench.space.register(&bench.pool, element).unwrap().is_some() {
+            if bench.space.register(&bench.pool, element).unwrap() {
                 bench.ids.pop();
             }
         }
@@ -141,6 +145,32 @@ impl Bench {
     }
 }
 
+/// What an element takes in memory, about (see the test of the memory).
+const BYTES_PER_ELEMENT: usize = 400;
+
+/// Nanoseconds of a read in the memory of `size` elements, at an address that comes from the read before.
+fn dependent_access(size: usize) -> f64 {
+    // A cache line each.
+    let mut lines = vec![[0u64; 8]; size * BYTES_PER_ELEMENT / 64];
+    let mut order: Vec<usize> = (0..lines.len()).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    for (index, &line) in order.iter().enumerate() {
+        lines[line][0] = order[(index + 1) % order.len()] as u64;
+    }
+    let mut line = 0;
+    let mut batch_times: Vec<f64> = (0..BATCHES)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..10 * BATCH {
+                line = black_box(lines[line][0] as usize);
+            }
+            per(10 * BATCH, start.elapsed())
+        })
+        .collect();
+    batch_times.sort_by(f64::total_cmp);
+    batch_times[BATCHES / 4]
+}
+
 fn per(times: usize, time: Duration) -> f64 {
     time.as_nanos() as f64 / times as f64
 }
@@ -150,9 +180,10 @@ fn main() {
     let wanted = |operation: &str, policy: &str| format!("{operation} {policy}").contains(&filter);
     println!("ns per operation; select(all): per element\n");
     println!(
-        "{:12} {:6} {:>9} {:>9} {:>9} {:>9} {:>7}",
-        "operation", "policy", "10^3", "10^4", "10^5", "10^6", "ratio"
+        "{:19} {:>9} {:>9} {:>9} {:>9} {:>7}",
+        "operation    policy", "10^3", "10^4", "10^5", "10^6", "ratio"
     );
+    print_row("dependent access", SIZES.map(dependent_access));
     for (number, name) in (0..).zip(POLICY_NAMES) {
         let operations: Vec<_> = OPERATIONS
             .into_iter()
@@ -167,8 +198,7 @@ fn main() {
             })
             .collect();
         for (row, operation) in operations.iter().enumerate() {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|size| figures[size][row]);
-            println!("{operation:12} {name:6} {a:9.0} {b:9.0} {c:9.0} {d:9.0} {:7.1}", d / a);
+            print_row(&format!("{operation:12} {name}"), [0, 1, 2, 3].map(|size| figures[size][row]));
         }
     }
     println!("\nselect(1) of the naive model at 10^5, in ns, and how many times faster this crate is\n");
@@ -176,6 +206,10 @@ fn main() {
         let (naive, ours) = against_the_naive_model(100_000, number);
         println!("{:12} {name:6} {naive:9.0} {ours:9.0} {:7.0}", "naive", naive / ours);
     }
+}
+
+fn print_row(label: &str, [a, b, c, d]: [f64; 4]) {
+    println!("{label:19} {a:9.0} {b:9.0} {c:9.0} {d:9.0} {:7.1}", d / a);
 }
 
 fn against_the_naive_model(size: usize, number: u32) -> (f64, f64) {

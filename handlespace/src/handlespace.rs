@@ -3,7 +3,7 @@
 use crate::entry::Entries;
 use crate::homes::{Cursor, Homes, first_handle, first_identifier};
 use crate::pool::{Pool, RegisterError, TransportKind};
-use params::{PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, Transport, TransportUse};
+use params::{PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, TransportUse};
 use rand::Rng;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -56,15 +56,11 @@ impl Handlespace {
         Self { pools: BTreeMap::new(), entries: Entries::default(), homes: Homes::default(), max_increment }
     }
 
-    /// Adds an element or replaces the one with the same identifier in the same pool, which it returns
-    /// (RFC 5352 §3.1). The replaced one keeps its turn and its suspicion; its degradation counter starts again.
+    /// Adds an element or replaces the one with the same identifier in the same pool (RFC 5352 §3.1). Whether there
+    /// was one; it keeps its turn and its suspicion, its degradation counter starts again.
     ///
     /// Costs O(log n). On error nothing has changed.
-    pub fn register(
-        &mut self,
-        handle: &PoolHandle,
-        element: PoolElement,
-    ) -> Result<Option<PoolElement>, RegisterError> {
+    pub fn register(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<bool, RegisterError> {
         match self.pools.get_mut(handle) {
             Some(pool) => {
                 pool.check(&element)?;
@@ -77,7 +73,7 @@ impl Handlespace {
     /// As [`register`](Self::register), for what comes from a peer: an element that contradicts the pool is stored
     /// as well, since registrars must hold equal tables. It is listed after the others, with default values
     /// (RFC 5353 §3.3.1, ambiguity A-61).
-    pub fn replicate(&mut self, handle: &PoolHandle, element: PoolElement) -> Option<PoolElement> {
+    pub fn replicate(&mut self, handle: &PoolHandle, element: PoolElement) -> bool {
         let pool = match self.pools.get_mut(handle) {
             Some(pool) => pool,
             None => self.pools.entry(handle.clone()).or_insert_with(|| Pool::new(handle, &element)),
@@ -270,37 +266,21 @@ impl<'a> PoolView<'a> {
     }
 }
 
+/// Whether it replaced another one.
 fn store(
     pool: &mut Pool,
     entries: &mut Entries,
     homes: &mut Homes,
     handle: &PoolHandle,
-    mut element: PoolElement,
-) -> Option<PoolElement> {
-    compact(&mut element);
+    element: PoolElement,
+) -> bool {
     let (id, home) = (element.id, element.home);
-    let previous = pool.insert(entries, element);
-    let previous_home = previous.as_ref().map(|previous| previous.home);
+    let previous_home = pool.insert(entries, element);
     if previous_home != Some(home) {
         if let Some(previous_home) = previous_home {
             homes.remove(previous_home, handle, pool.handle_words, id);
         }
         homes.add(home, handle, pool.handle_words, id);
     }
-    previous
-}
-
-/// Gives back what decoding left over, and lets go of the packet that opaque values are slices of.
-fn compact(element: &mut PoolElement) {
-    match &mut element.user_transport {
-        Transport::Sctp(sctp) => sctp.addresses.shrink_to_fit(),
-        Transport::Opaque(bytes) => *bytes = bytes.to_vec().into(),
-        _ => {}
-    }
-    if let Some(asap) = &mut element.asap_transport {
-        asap.addresses.shrink_to_fit();
-    }
-    if let Policy::Opaque { value, .. } = &mut element.policy {
-        *value = value.to_vec().into();
-    }
+    previous_home.is_some()
 }

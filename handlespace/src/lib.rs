@@ -18,6 +18,7 @@ mod pool;
 mod roster;
 mod select;
 mod slab;
+mod stored;
 
 pub use cached_pool::CachedPool;
 pub use handlespace::{ElementState, Handlespace, PoolView};

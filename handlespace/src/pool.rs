@@ -6,7 +6,10 @@ use crate::policy::{self, same_type};
 use crate::roster::Roster;
 use crate::select::{Round, Schedule};
 use crate::slab::Slot;
-use params::{CauseCode, PeIdentifier, Policy, PoolElement, PoolHandle, Transport, TransportUse};
+use crate::stored;
+use params::{
+    CauseCode, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, Transport, TransportUse,
+};
 use rand::Rng;
 
 /// Why an element may not join a pool (RFC 5352 §3.1).
@@ -137,17 +140,19 @@ impl Pool {
         self.attributes.check(element)
     }
 
-    /// Adds an element or replaces the one of the same identifier, which it returns.
-    pub(crate) fn insert(&mut self, entries: &mut Entries, element: PoolElement) -> Option<PoolElement> {
+    /// Adds an element, or replaces the one of the same identifier and returns the home that it had.
+    pub(crate) fn insert(&mut self, entries: &mut Entries, element: PoolElement) -> Option<RegistrarId> {
         if let Some(slot) = self.roster.get(element.id) {
             let entry = &mut entries[slot];
-            let previous = std::mem::replace(&mut entry.element, element);
+            let previous_home = entry.element.home;
+            stored::replace(&mut entry.element, element);
             entry.selections = 0;
             self.reschedule(entries, slot);
-            return Some(previous);
+            return Some(previous_home);
         }
         let id = element.id;
         let rank = self.attributes.rank(&element, false);
+        let element = stored::compact(element);
         let slot = entries.insert(Entry { element, suspect: false, selections: 0, rank, place: Place::None });
         self.roster.insert(id, slot);
         self.schedule_mut(rank).insert(entries, slot);

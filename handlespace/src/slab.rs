@@ -6,11 +6,11 @@
 use std::ops::{Index, IndexMut};
 
 /// Values per chunk.
-const CHUNK: usize = 32;
+const CHUNK: usize = 256;
 
 /// The number of a value in a [`Slab`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Slot(u32);
+pub(crate) struct Slot(pub(crate) u32);
 
 #[derive(Debug)]
 pub(crate) struct Slab<T> {

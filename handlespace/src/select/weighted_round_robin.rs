@@ -17,13 +17,13 @@ const ROUND: u128 = 1 << 72;
 /// waits for ever; few, so that no selection pays for all elements whose windows open at the same moment.
 const OPENINGS: usize = 4;
 
-/// An element's next occurrence: in `open` sorted by the window's end first, in `waiting` by its start.
+/// An element's next occurrence: by the end of its window in `open`, by its start in `waiting`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    major: u128,
-    minor: u128,
+    time: u128,
     turn: u64,
     slot: Slot,
+    weight: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +39,11 @@ impl Window {
     }
 
     fn open(self, slot: Slot) -> Key {
-        Key { major: self.end(), minor: self.start, turn: self.turn, slot }
+        Key { time: self.end(), ..self.waiting(slot) }
     }
 
     fn waiting(self, slot: Slot) -> Key {
-        Key { major: self.start, minor: self.end(), turn: self.turn, slot }
+        Key { time: self.start, turn: self.turn, slot, weight: self.weight }
     }
 }
 
@@ -109,15 +109,15 @@ impl WeightedRoundRobin {
     fn open_windows(&mut self) {
         for _ in 0..OPENINGS {
             let Some(key) = self.waiting.first().copied() else { return };
-            if key.major > self.now {
+            if key.time > self.now {
                 if !self.open.is_empty() {
                     return;
                 }
                 // Nobody is due: time leaps to the next one.
-                self.now = key.major;
+                self.now = key.time;
             }
             self.waiting.pop_first();
-            self.open.insert(Key { major: key.minor, minor: key.major, ..key });
+            self.open.insert(Key { time: key.time.saturating_add(length(key.weight)), ..key });
         }
     }
 

@@ -89,7 +89,7 @@ impl Registrar {
         }
         self.home_changed(now, &key, before, home);
         let previous = self.handlespace.replicate(handle, element);
-        self.element_stored(&key, home, previous.is_some());
+        self.element_stored(&key, home, previous);
         self.probe_outdated(now, &key);
     }
 

@@ -67,8 +67,7 @@ impl Registrar {
         let previous = self
             .handlespace
             .register(&key.handle, element)
-            .map_err(|error| OperationError::from(error.cause()))?
-            .is_some();
+            .map_err(|error| OperationError::from(error.cause()))?;
         match previous {
             true => self.counters.reregistrations += 1,
             false => self.counters.registrations += 1,
