@@ -212,7 +212,14 @@ impl Registrar {
             return self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
         }
         probe.repeated = true;
-        let (assoc, home, wait) = (probe.association, probe.home, probe.wait);
+        let (mut assoc, home, wait) = (probe.association, probe.home, probe.wait);
+        if self.associations.get(assoc).is_none() {
+            let Some(other) = self.association_of(now, &key) else {
+                return self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
+            };
+            self.move_element(assoc, other, &key);
+            assoc = other;
+        }
         self.timers.set(Timer::Probe(key.clone()), now + wait);
         self.send_keep_alive(assoc, home, &key);
     }
@@ -247,7 +254,8 @@ impl Registrar {
             }
             let reached = self.owned.get(&key).is_some_and(|owned| owned.association == Some(assoc));
             let probed = self.probes.get(&key).is_some_and(|probe| probe.association == assoc);
-            if !reached && !probed {
+            // Who lets go in order of an association that we only asked over may live: the repetition shows it.
+            if !reached && (!probed || *why == DownReason::Shutdown) {
                 continue;
             }
             let established = association.phase != super::association::Phase::Connecting;
@@ -277,7 +285,9 @@ impl Registrar {
 
     /// The process behind an association was started anew or lost it: which elements are still there?
     pub(super) fn asap_association_restarted(&mut self, now: Time, assoc: AssocId) {
-        let Some(association) = self.associations.get(assoc) else { return };
+        let Some(association) = self.associations.get_mut(assoc) else { return };
+        // Nobody is left who waits for the answers.
+        association.parked = None;
         for key in association.elements.clone() {
             self.probe(now, key);
         }

@@ -304,3 +304,68 @@ fn loopback_addresses_of_another_host_are_not_listed() {
     listed.sort_unstable();
     assert_eq!(listed, [11, 12]);
 }
+
+// Design D4: an element that lets go of an association in order is not gone; the repetition of the probe finds it.
+#[test]
+fn a_probe_outlives_an_association_that_ends_in_order() {
+    let (mut registrar, peer, _) = with_peer_and_element(|_| {});
+    let asap_transport = params::SctpTransport {
+        port: 3863,
+        transport_use: params::TransportUse::DATA_ONLY,
+        addresses: vec![ip(12)],
+    };
+    let element =
+        params::PoolElement { home: RegistrarId(9), asap_transport: Some(asap_transport), ..element(12) };
+    let body = enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element }.into();
+    let update = enrp::Message { sender: RegistrarId(9), receiver: RegistrarId::NONE, body };
+    registrar.handle_input(at(2), message(peer, PPID_ENRP, update.encode().unwrap()));
+    // It is leaving us for its new home, as somebody reports it.
+    let leaving = AssocId::accepted(Channel::Asap, 1);
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 12));
+    registrar.handle_input(at(3), Input::PeerShutdown { assoc: leaving });
+    registrar.handle_input(at(3), up(Channel::Asap, 2, 21));
+    let report = asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(12) };
+    let report = asap::Message::from(report).encode().unwrap();
+    registrar.handle_input(at(4), message(AssocId::accepted(Channel::Asap, 2), PPID_ASAP, report));
+    let connect = |registrar: &mut Registrar| {
+        let connects = drain(registrar).into_iter().filter_map(|transmit| match transmit {
+            Transmit::Connect { assoc, .. } => Some(assoc),
+            _ => None,
+        });
+        connects.last()
+    };
+    let attempt = connect(&mut registrar).unwrap();
+    let why = rserpool_proto::DownReason::Duplicate(leaving);
+    registrar.handle_input(at(5), Input::Down { assoc: attempt, why });
+    registrar.handle_input(at(6), Input::Down { assoc: leaving, why: rserpool_proto::DownReason::Shutdown });
+    assert_eq!(registrar.status(at(6)).elements, 2);
+    registrar.handle_timeout(at(255));
+    let attempt = connect(&mut registrar).unwrap();
+    let remote = vec![endpoint(12, Channel::Asap)];
+    let local = vec![ip(1)];
+    registrar.handle_input(
+        at(256),
+        Input::Up { assoc: attempt, channel: Channel::Asap, remote, local, streams: 1 },
+    );
+    let ack = asap::EndpointKeepAliveAck { handle: pool(), id: PeIdentifier(12) };
+    let ack = asap::Message::from(ack).encode().unwrap();
+    registrar.handle_input(at(257), message(attempt, PPID_ASAP, ack));
+    assert_eq!(registrar.status(at(257)).elements, 2);
+    assert_eq!(registrar.status(at(257)).counters.keep_alive_acks, 1);
+}
+
+// A-48, RFC 9260 §5.2: what a process asked before it was started anew is not carried out afterwards.
+#[test]
+fn a_restart_forgets_the_requests_that_wait() {
+    let (mut registrar, _, _) = with_peer_and_element(|_| {});
+    let contender = AssocId::accepted(Channel::Asap, 1);
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 12));
+    let element = params::PoolElement { id: PeIdentifier(11), ..element(12) };
+    let theirs = asap::Message::from(asap::Registration { handle: pool(), element });
+    registrar.handle_input(at(2), message(contender, PPID_ASAP, theirs.encode().unwrap()));
+    registrar.handle_input(at(3), Input::Restart { assoc: contender });
+    for millis in [130, 260] {
+        registrar.handle_timeout(at(millis));
+    }
+    assert_eq!(registrar.status(at(260)).elements, 0, "11 is dead, and 12 does not want to be it any more");
+}
