@@ -42,6 +42,15 @@ impl SctpEndpoint {
         }
         self.reseed();
         if let Some(assoc) = existing {
+            let is_ours = self.associations.get(&assoc).is_some_and(|association| {
+                association.is_connecting()
+                    && fields.is_some_and(|fields| fields.initiate_tag == association.local_tag)
+            });
+            if is_ours {
+                let end = Some(DownReason::ConnectFailed("own address".into()));
+                self.settle(arrival.now, assoc, Progress { end, ..Progress::default() });
+                return;
+            }
             self.deliver(arrival, assoc, &arrival.packet);
             return;
         }
@@ -49,7 +58,7 @@ impl SctpEndpoint {
             self.refuse_full(arrival, fields.map_or(0, |fields| fields.initiate_tag));
             return;
         }
-        let mut socket = dcsctp::new_socket("", &self.config.options(&arrival.key));
+        let mut socket = dcsctp::new_socket("", &self.config.options(&arrival.key, 0));
         socket.handle_input(arrival.packet.bytes());
         while let Some(event) = socket.poll_event() {
             if let SocketEvent::SendPacket(answer) = event {
@@ -100,7 +109,9 @@ impl SctpEndpoint {
                     self.adopt_tags(arrival, assoc, &opened);
                 }
             }
-            None => self.accept(arrival, &opened, &packet),
+            None if self.accepts(&arrival.key) => self.accept(arrival, &opened, &packet),
+            // Issued while the peer's handshake crossed one of ours, which is gone.
+            None => self.answer_out_of_the_blue(arrival),
         }
     }
 
@@ -115,7 +126,9 @@ impl SctpEndpoint {
             return;
         }
         let id = AssocId::accepted(self.channel, self.accepted);
-        let mut association = Association::new(arrival.now, id, self.channel, arrival.key, &self.config);
+        let others = self.associations.len();
+        let mut association =
+            Association::new(arrival.now, id, self.channel, arrival.key, &self.config, others);
         association.local = Some(arrival.to);
         association.local_tag = packet.tag();
         association.peer_tag = opened.peer_tag;

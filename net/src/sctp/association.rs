@@ -40,6 +40,7 @@ pub(super) struct Association {
     outbound: Outbound,
     max_message_size: usize,
     mtu: usize,
+    max_retransmissions: u32,
     in_streams: u16,
     out_streams: u16,
     /// Number in the last HEARTBEAT that left.
@@ -70,8 +71,15 @@ pub(super) struct Progress {
 }
 
 impl Association {
-    /// One that is to be connected ([`connect`](Self::connect)) or takes a COOKIE ECHO.
-    pub(super) fn new(now: Time, id: AssocId, channel: Channel, key: Key, config: &SctpConfig) -> Self {
+    /// One that is to be connected ([`connect`](Self::connect)) or takes a COOKIE ECHO, beside `others`.
+    pub(super) fn new(
+        now: Time,
+        id: AssocId,
+        channel: Channel,
+        key: Key,
+        config: &SctpConfig,
+        others: usize,
+    ) -> Self {
         Self {
             id,
             key,
@@ -82,13 +90,14 @@ impl Association {
             charged: 0,
             is_dirty: false,
             channel,
-            socket: dcsctp::new_socket("", &config.options(&key)),
+            socket: dcsctp::new_socket("", &config.options(&key, others)),
             epoch: now,
             state: State::Connecting,
             inbound: Inbound::new(config.receive_buffer(), config.limits.unread_messages),
             outbound: Outbound::new(config.limits.send_queue),
             max_message_size: config.max_message_size,
             mtu: config.mtu,
+            max_retransmissions: config.timing.max_retransmissions,
             in_streams: config.streams,
             out_streams: config.streams,
             heartbeat: [0; 4],
@@ -137,6 +146,7 @@ impl Association {
                     }
                 }
                 chunk::SACK => self.keep_alive_at_zero_window(chunk.value),
+                chunk::HEARTBEAT_ACK => self.take_late_heartbeat(chunk.value),
                 chunk::SHUTDOWN => shutdown = packet::u32_at(chunk.value, 0),
                 _ => {}
             }
@@ -215,7 +225,7 @@ impl Association {
             };
             self.inbound.message(length, message, inputs);
         }
-        if self.inbound.incomplete_message() > self.max_message_size {
+        if self.state != State::Connecting && self.inbound.incomplete_message() > self.max_message_size {
             let reason = format!("message of more than {} bytes", self.max_message_size);
             progress.end.get_or_insert(DownReason::Violation(reason));
         }
@@ -247,7 +257,10 @@ impl Association {
                 counters.restarted += 1;
                 self.inbound.restart();
                 self.held_shutdown = None;
-                self.state = State::Up;
+                // A shutdown that our machine asked for begins anew.
+                if self.state != State::ShuttingDown {
+                    self.state = State::Up;
+                }
                 inputs.push_back(Input::Restart { assoc: self.id });
             }
             SocketEvent::OnClosed() => progress.end = Some(DownReason::Shutdown),
@@ -456,12 +469,26 @@ impl Association {
     /// as an error. Only the answer to its heartbeat clears that count, so it is given one.
     fn keep_alive_at_zero_window(&mut self, sack: &[u8]) {
         if SackFields::parse(sack).is_some_and(|sack| (sack.window as usize) < self.mtu) {
-            let mut value = vec![0, 1, 0, 8];
-            value.extend_from_slice(&self.heartbeat);
-            let ports = (self.key.peer_port, self.key.local_port);
-            let answer = packet::single(ports, self.local_tag, chunk::HEARTBEAT_ACK, 0, &value);
-            self.socket.handle_input(&answer);
+            self.clear_error_count();
         }
+    }
+
+    /// An answer to a heartbeat before the last one: the peer is slow, not dead (RFC 9260 §8.1), but dcsctp takes
+    /// only the answer to the last one. What is older than it takes to give a peer up says nothing about now.
+    fn take_late_heartbeat(&mut self, answer: &[u8]) {
+        let Some(counter) = answer.get(4..8).and_then(|info| packet::u32_at(info, 0)) else { return };
+        let age = u32::from_be_bytes(self.heartbeat).wrapping_sub(counter);
+        if (1..=self.max_retransmissions).contains(&age) {
+            self.clear_error_count();
+        }
+    }
+
+    fn clear_error_count(&mut self) {
+        let mut value = vec![0, 1, 0, 8];
+        value.extend_from_slice(&self.heartbeat);
+        let ports = (self.key.peer_port, self.key.local_port);
+        let answer = packet::single(ports, self.local_tag, chunk::HEARTBEAT_ACK, 0, &value);
+        self.socket.handle_input(&answer);
     }
 
     /// dcsctp sends its SHUTDOWN as soon as what is in flight is acknowledged, even if more waits in its queue.

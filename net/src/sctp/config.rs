@@ -52,8 +52,21 @@ impl SctpConfig {
         LEAST.max(self.max_message_size + self.max_message_size / 4)
     }
 
-    /// Options for the socket of an association between two SCTP ports.
-    pub(super) fn options(&self, key: &Key) -> Options {
+    /// HB.interval for an association that starts beside `others`: dcsctp cannot change it later.
+    ///
+    /// Without this, thousands of associations would keep both ends so busy with heartbeats that answers come
+    /// too late, and then all of them are lost at once.
+    fn heartbeat_interval(&self, others: usize) -> Duration {
+        let interval = self.timing.heartbeat_interval;
+        if interval.is_zero() {
+            return interval;
+        }
+        let budget = f64::from(self.limits.heartbeats_per_second.max(1));
+        interval.max(Duration::from_secs_f64(others as f64 / budget))
+    }
+
+    /// Options for the socket of an association between two SCTP ports, beside `others`.
+    pub(super) fn options(&self, key: &Key, others: usize) -> Options {
         let timing = &self.timing;
         Options {
             local_port: key.local_port,
@@ -74,7 +87,7 @@ impl SctpConfig {
             t1_cookie_timeout: timing.t1,
             t2_shutdown_timeout: timing.t2,
             max_timer_backoff_duration: Some(timing.rto_max),
-            heartbeat_interval: timing.heartbeat_interval,
+            heartbeat_interval: self.heartbeat_interval(others),
             delayed_ack_max_timeout: timing.sack_delay,
             max_retransmissions: Some(timing.max_retransmissions),
             max_init_retransmits: Some(timing.max_init_retransmits),
@@ -105,7 +118,8 @@ pub struct SctpTiming {
     pub t2: Duration,
     /// Max.Init.Retransmits.
     pub max_init_retransmits: u32,
-    /// HB.interval of an idle association, without the round-trip time; zero sends none.
+    /// HB.interval of an idle association, without the round-trip time; zero sends none. It is longer when there
+    /// are many associations: [`SctpLimits::heartbeats_per_second`].
     pub heartbeat_interval: Duration,
     /// Association.Max.Retrans.
     pub max_retransmissions: u32,
@@ -169,6 +183,9 @@ pub struct SctpLimits {
     pub handshakes_per_second: u32,
     /// Answers to packets of no association per second (RFC 9260 §8.4).
     pub out_of_the_blue_per_second: u32,
+    /// Heartbeats per second of all associations together, about: the more there are when an association
+    /// starts, the longer its HB.interval (design decision D7).
+    pub heartbeats_per_second: u32,
     /// Bytes queued to be sent per association; above it [`proto::Input::Full`].
     pub send_queue: usize,
     /// Received messages per association that nobody has read yet.
@@ -183,6 +200,7 @@ impl Default for SctpLimits {
             associations: 20_000,
             handshakes_per_second: 5_000,
             out_of_the_blue_per_second: 500,
+            heartbeats_per_second: 2_000,
             send_queue: 256 * 1024,
             unread_messages: 1024,
             receive_budget: 64 << 20,

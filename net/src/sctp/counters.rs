@@ -43,6 +43,8 @@ counters! {
     errors,
     /// Dropped: the source is not a unicast address with a port.
     dropped_source,
+    /// Dropped: sent to a group or a broadcast address.
+    dropped_destination,
     /// Dropped: too short, lengths that do not fit, or chunks that may not be bundled.
     dropped_malformed,
     /// Dropped: wrong CRC32c.

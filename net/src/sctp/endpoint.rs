@@ -6,7 +6,7 @@ use super::cookie::CookieJar;
 use super::outbound::Outgoing;
 use super::packet::{self, Packet, PacketError, cause, chunk};
 use super::rate::Rate;
-use super::table::{Key, Table, canonical, is_usable};
+use super::table::{Key, Table, canonical, is_group, is_usable};
 use super::timers::Timers;
 use super::{Counters, SctpConfig};
 use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
@@ -101,6 +101,10 @@ impl SctpEndpoint {
         let from = canonical(from);
         if !is_usable(from) {
             self.counters.dropped_source += 1;
+            return;
+        }
+        if is_group(to) {
+            self.counters.dropped_destination += 1;
             return;
         }
         let packet = match Packet::parse(bytes) {
@@ -245,7 +249,8 @@ impl SctpEndpoint {
         match self.connect_to(id, channel, remote) {
             Ok(key) => {
                 self.reseed();
-                let mut association = Box::new(Association::new(now, id, channel, key, &self.config));
+                let others = self.associations.len();
+                let mut association = Box::new(Association::new(now, id, channel, key, &self.config, others));
                 association.connect();
                 let mut progress = Progress::default();
                 association.progress(now, &mut self.inputs, &mut self.counters, &mut progress);

@@ -83,7 +83,11 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// Whether a packet can come from there or go there.
 pub(super) fn is_usable(address: SocketAddr) -> bool {
-    let ip = address.ip();
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+    address.port() != 0 && !address.ip().is_unspecified() && !is_group(address.ip())
+}
+
+/// Whether it names many hosts.
+pub(super) fn is_group(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_multicast() || matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
 }

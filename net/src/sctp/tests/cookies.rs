@@ -3,6 +3,7 @@
 use super::support::*;
 use crate::sctp::packet::{self, HEADER, Packet, chunk};
 use crate::sctp::{SctpConfig, SctpLimits};
+use proto::{Channel, Transmit};
 use std::time::Duration;
 
 #[test]
@@ -172,4 +173,23 @@ fn a_cookie_must_be_the_first_chunk() {
     packet::seal_checksum(&mut bundled);
     assert!(server.receive(from, &bundled).is_empty());
     assert_eq!(server.endpoint.counters().dropped_malformed, 1);
+}
+
+// A cookie that was issued while two handshakes crossed does not outlive ours: sessions are only started by us.
+#[test]
+fn a_cookie_for_the_port_of_a_session_opens_nothing_once_the_session_is_gone() {
+    let mut client = Bench::new(Family::V4.at(2, 5000));
+    let remote = Family::V4.at(1, 3863);
+    let session = client.connect(0, Channel::Session, remote);
+    let ours = client.sent().remove(0).bytes;
+    let port = Packet::parse(&ours).expect("an INIT").source_port();
+    let init_ack = client.receive(remote, &init(3863, port)).remove(0);
+    client
+        .endpoint
+        .carry_out(client.now, Transmit::Abort { assoc: session, cause: "changed my mind".into() });
+    client.inputs();
+    let answers = client.receive(remote, &cookie_echo(&init_ack));
+    assert_eq!(client.inputs(), []);
+    assert_eq!(client.endpoint.associations(), 0);
+    assert_eq!(answers.iter().map(|answer| kinds(answer)).collect::<Vec<_>>(), [[chunk::ABORT]]);
 }

@@ -1,7 +1,7 @@
 //! Every way an association ends or begins anew.
 
 use super::support::*;
-use crate::memory::NodeId;
+use crate::memory::{Link, NodeId};
 use crate::sctp::SctpConfig;
 use crate::sctp::packet::{self, Packet, cause, chunk};
 use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
@@ -373,4 +373,53 @@ fn a_sack_that_is_read_late_is_not_a_lost_one() {
     client.pass(Duration::ZERO);
     let sent: Vec<u8> = client.sent().iter().flat_map(|datagram| kinds(&datagram.bytes)).collect();
     assert!(!sent.contains(&chunk::DATA), "sent again: {sent:?}");
+}
+
+// RFC 9260 §8.1: an answer to a heartbeat is one, even if the next heartbeat was sent before it came.
+#[test]
+fn a_peer_that_answers_heartbeats_late_is_alive() {
+    let mut world = World::new();
+    let (client, server, ours, theirs) = pair(&mut world, Family::V4);
+    // There and back takes longer than the interval of heartbeats (200 ms) and less than it takes to give up.
+    world.network.set_link(Link { delay: Duration::from_millis(180), ..Link::perfect() });
+    world.run(10_000);
+    assert_eq!((downs(&world.inputs(client)), downs(&world.inputs(server))), (vec![], vec![]));
+    world.network.set_link(Link::perfect());
+    world.send(client, ours, "still there?");
+    world.run(500);
+    assert_eq!(messages(&world.inputs(server)), [(theirs, "still there?".into())]);
+    world.network.crash(server);
+    assert_eq!(downs(&next(&mut world, client).0), [(ours, DownReason::Unreachable)]);
+}
+
+// An answer to a heartbeat that was never sent, or long ago, says nothing about now.
+#[test]
+fn an_answer_to_no_recent_heartbeat_does_not_keep_an_association() {
+    let mut server = Bench::new(Family::V4.at(1, 3863));
+    let from = Family::V4.at(2, 5000);
+    let tag = establish_by_hand(&mut server, from, 5000);
+    for _ in 0..40 {
+        server.pass(Duration::from_millis(50));
+        for counter in [u32::MAX - 9, 1000_u32] {
+            let value = [&[0, 1, 0, 8][..], &counter.to_be_bytes()].concat();
+            server.receive(from, &packet::single((5000, 3863), tag, chunk::HEARTBEAT_ACK, 0, &value));
+        }
+    }
+    assert!(matches!(&downs(&server.inputs())[..], [(_, DownReason::Unreachable)]));
+}
+
+// What was asked for stays asked for: the restarted peer gets a SHUTDOWN.
+#[test]
+fn a_restart_does_not_undo_a_shutdown() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let (client, server, _, theirs) = pair(&mut world, family);
+        world.network.crash(client);
+        world.network.carry_out(server, [Transmit::Shutdown { assoc: theirs }]);
+        let reborn = world.endpoint(family.at(2, 40000));
+        let again = world.connect(reborn, Channel::Asap, family.at(1, 3863));
+        world.run(1000);
+        assert_eq!(downs(&world.inputs(server)), [(theirs, DownReason::Shutdown)]);
+        assert_eq!(downs(&world.inputs(reborn)), [(again, DownReason::Shutdown)]);
+    }
 }

@@ -265,3 +265,26 @@ fn time_passes_without_messages_and_nothing_happens() {
     world.network.run(until);
     assert_eq!((world.inputs(client), world.inputs(server)), (vec![], vec![]));
 }
+
+// The COOKIE ACK is lost and much arrives behind it: many messages are not one too large.
+#[test]
+fn messages_that_overtake_the_cookie_ack_may_be_more_than_the_largest_one() {
+    let mut client = Bench::new(Family::V4.at(2, 5000));
+    let (mut server, remote) = (Bench::new(Family::V4.at(1, 3863)), Family::V4.at(1, 3863));
+    let ours = client.connect(0, Channel::Asap, remote);
+    let init = client.sent().remove(0).bytes;
+    let init_ack = server.receive(Family::V4.at(2, 5000), &init).remove(0);
+    let echo = client.receive(remote, &init_ack).remove(0);
+    let cookie_ack = server.receive(Family::V4.at(2, 5000), &echo).remove(0);
+    let theirs = ups(&server.inputs())[0];
+    for n in 0..10 {
+        server.endpoint.carry_out(server.now, message(theirs, 0, pattern(10_000, n)));
+    }
+    exchange(&mut client, &mut server, Family::V4.at(2, 5000));
+    assert_eq!(client.inputs(), []);
+    client.receive(remote, &cookie_ack);
+    exchange(&mut client, &mut server, Family::V4.at(2, 5000));
+    let inputs = client.inputs();
+    assert_eq!(ups(&inputs), [ours]);
+    assert_eq!(messages(&inputs).len(), 10);
+}

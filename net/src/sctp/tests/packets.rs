@@ -173,3 +173,16 @@ fn a_reflected_tag_ends_the_association_and_a_wrong_one_does_not() {
     bench.receive(from, &abort(0x1122_3344));
     assert_eq!(bench.endpoint.associations(), 0);
 }
+
+// RFC 9260 §8.4 (1): neither to nor from a group is a packet answered.
+#[test]
+fn packets_to_a_group_are_dropped() {
+    for (to, family) in [("224.0.1.1", Family::V4), ("255.255.255.255", Family::V4), ("ff02::1", Family::V6)]
+    {
+        let mut bench = Bench::new(family.at(1, 3863));
+        let to = to.parse().expect("an address");
+        bench.endpoint.handle_datagram(bench.now, family.at(2, 5000), to, &init(5000, 3863));
+        assert_eq!(bench.sent(), []);
+        assert_eq!(bench.endpoint.counters().dropped_destination, 1);
+    }
+}

@@ -283,3 +283,18 @@ fn an_address_of_no_use_is_refused_at_once() {
     }
     assert!(bench.sent().is_empty());
 }
+
+// On the unspecified address an endpoint does not know its own ones: it recognises its INIT by the tag.
+#[test]
+fn a_connect_to_oneself_fails_on_the_unspecified_address_too() {
+    for (any, own) in [("0.0.0.0:3863", "10.0.0.1:3863"), ("[::]:3863", "[fd00::1]:3863")] {
+        let mut endpoint = Bench::new(any.parse().expect("an address"));
+        let own = own.parse().expect("an address");
+        let assoc = endpoint.connect(0, Channel::Enrp, own);
+        for init in endpoint.sent() {
+            endpoint.receive(own, &init.bytes);
+        }
+        let why = DownReason::ConnectFailed("own address".into());
+        assert_eq!(endpoint.inputs(), [Input::Down { assoc, why }]);
+    }
+}

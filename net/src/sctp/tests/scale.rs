@@ -32,3 +32,28 @@ fn five_thousand_idle_associations_have_one_timer_each_and_wake_nobody() {
     world.run(25_000);
     assert_eq!(world.counters(server).sent, before);
 }
+
+// D7: heartbeats are paced by one budget; the more associations there are, the rarer each is probed.
+#[test]
+fn heartbeats_stay_near_their_budget_however_many_associations_there_are() {
+    let mut config = SctpConfig::control();
+    config.limits =
+        SctpLimits { handshakes_per_second: 100_000, heartbeats_per_second: 100, ..SctpLimits::default() };
+    let mut world = World::new();
+    let server = world.endpoint_with(Family::V4.at(1, 3863), config.clone());
+    // The clients send none, so that all that the server sends is heartbeats.
+    config.timing.heartbeat_interval = Duration::ZERO;
+    let client = world.endpoint_with(Family::V4.at(2, 40000), config);
+    for (associations, most) in [(20, 110), (1000, 600)] {
+        while world.network.endpoint(client).expect("there").associations() < associations {
+            world.connect(client, Channel::Session, Family::V4.at(1, 3863));
+        }
+        world.run(1000);
+        let before = world.counters(server).sent;
+        world.run(10_000);
+        let rate = (world.counters(server).sent - before) / 10;
+        assert!((most / 2..=most).contains(&rate), "{rate} heartbeats a second for {associations}");
+    }
+    assert_eq!(ups(&world.inputs(server)).len(), 1000);
+    assert_eq!(downs(&world.inputs(server)), []);
+}
