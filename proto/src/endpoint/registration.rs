@@ -261,12 +261,12 @@ impl AsapEndpoint {
             element.registered = true;
             element.state = State::Registered;
             self.timers.cancel(&Timer::T2(key));
+            let interval = reregistration_interval(element.registration.life);
             if std::mem::take(&mut element.changed) {
                 self.send_registration(now, key);
             } else if std::mem::take(&mut element.twice) {
-                self.timers.set(Timer::T4(key), now + SECOND_REGISTRATION);
+                self.timers.set(Timer::T4(key), now + SECOND_REGISTRATION.min(interval));
             } else {
-                let interval = reregistration_interval(element.registration.life);
                 let early = self.jitter(interval / 10);
                 self.timers.set(Timer::T4(key), now + (interval - early));
             }
@@ -401,7 +401,7 @@ fn reregistration_interval(life: Option<Duration>) -> Duration {
     match life {
         None => LONGEST,
         Some(life) if life > 2 * MARGIN => (life - MARGIN).min(LONGEST),
-        Some(life) => (life / 2).max(Duration::from_secs(1)),
+        Some(life) => life / 2,
     }
 }
 

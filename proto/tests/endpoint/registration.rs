@@ -70,6 +70,21 @@ fn an_element_registers_again_before_its_life_ends() {
     }
 }
 
+// ASAP-3.1-09: the shortest life, too, is renewed before it ends.
+#[test]
+fn the_shortest_life_is_renewed_in_time() {
+    let mut script = Script::new(config(1));
+    let life = Some(Duration::from_secs(1));
+    script.machine.register(script.now, Registration { life, ..registration() }).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.grant(home);
+    script.out();
+    script.pass(ms(600));
+    let out = script.out();
+    assert!(matches!(out.as_slice(), [Out::Asap(_, asap::Message::Registration(_))]), "{out:?}");
+}
+
 // never-ending life is -1; rsplib's unit is milliseconds.
 #[test]
 fn registration_life_on_the_wire() {
