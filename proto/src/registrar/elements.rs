@@ -177,7 +177,7 @@ impl Registrar {
         let Some(home) = self.home(key) else { return false };
         if home != self.id {
             self.own(now, key, None, true);
-            self.announce_added(key);
+            self.announce_moved(key);
         }
         self.remove_and_announce(now, key, why);
         true

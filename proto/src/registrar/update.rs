@@ -10,22 +10,35 @@ impl Registrar {
     /// Tells all peers of an element of ours (RFC 5353 §3.3.1).
     pub(super) fn announce_added(&mut self, key: &ElementKey) {
         if let Some(element) = self.element(key).cloned() {
-            self.announce(UpdateAction::ADD_PE, key, element);
+            self.announce(UpdateAction::ADD_PE, key, element, Some(Replaces::Update(key.clone())));
+        }
+    }
+
+    /// Tells all peers that an element is ours, which they must know before they hear what becomes of it.
+    pub(super) fn announce_moved(&mut self, key: &ElementKey) {
+        if let Some(element) = self.element(key).cloned() {
+            self.announce(UpdateAction::ADD_PE, key, element, None);
         }
     }
 
     /// Tells all peers that an element is gone (RFC 5353 §3.3.2). Its home tells whose it was: ours, or that of
     /// another registrar that is to verify it.
     pub(super) fn announce_removed(&mut self, key: &ElementKey, element: PoolElement) {
-        self.announce(UpdateAction::DEL_PE, key, element);
+        self.announce(UpdateAction::DEL_PE, key, element, Some(Replaces::Update(key.clone())));
     }
 
-    fn announce(&mut self, action: UpdateAction, key: &ElementKey, element: PoolElement) {
+    fn announce(
+        &mut self,
+        action: UpdateAction,
+        key: &ElementKey,
+        element: PoolElement,
+        replaces: Option<Replaces>,
+    ) {
         let update = Body::HandleUpdate(HandleUpdate { action, handle: key.handle.clone(), element });
         let Some(bytes) = self.encode_enrp(RegistrarId::NONE, update) else { return };
         for (_, assoc) in self.connected_peers() {
             self.counters.updates_sent += 1;
-            self.associations.send(assoc, bytes.clone(), Some(Replaces::Update(key.clone())));
+            self.associations.send(assoc, bytes.clone(), replaces.clone());
         }
     }
 

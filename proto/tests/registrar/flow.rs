@@ -369,3 +369,22 @@ fn a_restart_forgets_the_requests_that_wait() {
     }
     assert_eq!(registrar.status(at(260)).elements, 0, "11 is dead, and 12 does not want to be it any more");
 }
+
+// an element of another home is removed in two steps; a peer that reads late gets both, or it would take the
+// removal for that of a former owner.
+#[test]
+fn the_removal_of_a_foreign_element_does_not_coalesce() {
+    let (mut registrar, peer, _) = with_peer_and_element(|_| {});
+    let foreign = params::PoolElement { home: RegistrarId(9), ..element(12) };
+    let body =
+        enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element: foreign }.into();
+    let update = enrp::Message { sender: RegistrarId(9), receiver: RegistrarId::NONE, body };
+    let update = update.encode();
+    assert!(update.is_ok());
+    registrar.handle_input(at(2), message(peer, PPID_ENRP, update.unwrap()));
+    registrar.handle_input(at(2), Input::Full { assoc: peer });
+    assert!(registrar.remove_element(at(3), &pool(), PeIdentifier(12)));
+    assert_eq!(lives_told_to(peer, &drain(&mut registrar)), []);
+    registrar.handle_input(at(4), Input::Writable { assoc: peer });
+    assert_eq!(lives_told_to(peer, &drain(&mut registrar)).len(), 2);
+}
