@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::{Peer, Setup, V4, V6, pattern};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use proto::{AssocId, Input};
+use proto::{AssocId, Channel, Input};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rserpool_net::sctp::SctpTiming;
@@ -214,6 +214,38 @@ async fn starved_by_eight_busy_loops_on_two_cores_no_association_is_lost() {
     stop.store(true, Ordering::Relaxed);
     loops.into_iter().for_each(|busy| busy.join().unwrap());
     assert_eq!(server.call(|machine| machine.associations).await, 20, "after {rounds} rounds");
+}
+
+/// Run it alone: `cargo test -p rserpool-net --test adversity -- --ignored thousand --nocapture`
+#[tokio::test]
+#[ignore = "takes all cores for some seconds"]
+async fn five_thousand_idle_associations_beside_four_busy_loops_on_two_cores_are_all_kept() {
+    const ASSOCIATIONS: usize = 5000;
+    let server = Setup::on(V4).echo().start();
+    let mut client = Setup::on(V4).start();
+    let to = server.address;
+    for _ in 0..ASSOCIATIONS / 100 {
+        client.call(move |machine| (0..100).for_each(|_| _ = machine.connect(Channel::Session, to))).await;
+        for _ in 0..100 {
+            client.accept().await;
+        }
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let loops: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = stop.clone();
+            std::thread::spawn(move || while !stop.load(Ordering::Relaxed) {})
+        })
+        .collect();
+    // What is tested is that real time passes.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    stop.store(true, Ordering::Relaxed);
+    loops.into_iter().for_each(|busy| busy.join().unwrap());
+    let kept = (
+        client.call(|machine| machine.associations).await,
+        server.call(|machine| machine.associations).await,
+    );
+    assert_eq!(kept, (ASSOCIATIONS, ASSOCIATIONS));
 }
 
 #[tokio::test]
