@@ -1,7 +1,7 @@
 //! Whole associations in memory, without packets: reliable ordered channels with delay, that break as SCTP with
 //! the timing `lan` would break them. Fast, and its faults are not softened by retransmission.
 //!
-//! Each end of an association looks at its path every [`WATCH`]; after [`PATIENCE`] looks in a row without an
+//! Each end of an association looks at its path every `WATCH`; after `PATIENCE` looks in a row without an
 //! answer it gives the association up. What is sent while nothing passes waits for the path to heal.
 
 mod happenings;
