@@ -1,7 +1,7 @@
 //! The way of a packet to its association: INIT, COOKIE ECHO, and everything else (RFC 9260 §5, §8.4, §8.5).
 
 use super::association::{Association, Progress};
-use super::cookie::{CookieError, Opened};
+use super::cookie::{CookieError, Opened, find_cookie};
 use super::endpoint::SctpEndpoint;
 use super::out_of_the_blue;
 use super::packet::{self, InitFields, Packet, cause, chunk};
@@ -13,6 +13,9 @@ use std::net::IpAddr;
 
 /// An INIT ACK is at most this many times as large as its INIT (design decision D12).
 const AMPLIFICATION: usize = 3;
+
+/// The largest SACK of dcsctp: twenty gaps and twenty duplicates.
+const LARGEST_SACK: usize = 16 + 4 * (20 + 20);
 
 /// A packet on its way to its association.
 pub(super) struct Arrival<'a> {
@@ -179,7 +182,8 @@ impl SctpEndpoint {
             return;
         };
         if let Some(first) = packet.first().filter(|first| first.kind == chunk::INIT_ACK) {
-            if !InitFields::parse(first.value).is_some_and(|fields| fields.is_valid()) {
+            let is_valid = InitFields::parse(first.value).is_some_and(|fields| fields.is_valid());
+            if !is_valid || !self.can_echo(packet) {
                 self.counters.dropped_init += 1;
                 return;
             }
@@ -187,6 +191,12 @@ impl SctpEndpoint {
         }
         self.follow(arrival, assoc);
         self.deliver(arrival, assoc, packet);
+    }
+
+    /// Whether the cookie of an INIT ACK, echoed, fits into a packet (RFC 9260 §5.1) with a SACK beside it.
+    fn can_echo(&self, init_ack: &Packet<'_>) -> bool {
+        let echo = |(_, length): (usize, usize)| packet::HEADER + length.next_multiple_of(4);
+        find_cookie(init_ack.bytes()).is_none_or(|cookie| echo(cookie) + LARGEST_SACK <= self.config.mtu)
     }
 
     /// The tag was right: answers go to where the packet came from (RFC 6951 §5.4).

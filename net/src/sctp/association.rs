@@ -147,6 +147,10 @@ impl Association {
                 }
                 chunk::SACK => self.keep_alive_at_zero_window(chunk.value),
                 chunk::HEARTBEAT_ACK => self.take_late_heartbeat(chunk.value),
+                // RFC 6525 §3.1. dcsctp answers each of them in one chunk, which then may not fit into a packet.
+                chunk::RE_CONFIG if chunk.parameters().nth(2).is_some() => {
+                    return Err("RE-CONFIG of more than two parameters".into());
+                }
                 chunk::SHUTDOWN => shutdown = packet::u32_at(chunk.value, 0),
                 _ => {}
             }

@@ -211,7 +211,7 @@ impl Secret {
 }
 
 /// Where the State Cookie parameter of an INIT ACK starts, and its length with header.
-fn find_cookie(packet: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn find_cookie(packet: &[u8]) -> Option<(usize, usize)> {
     let end = HEADER + usize::from(packet::u16_at(packet, HEADER + 2)?);
     let mut at = HEADER + CHUNK_HEADER + InitFields::LENGTH;
     while at + CHUNK_HEADER <= end {

@@ -51,7 +51,7 @@ counters! {
     dropped_checksum,
     /// Dropped: wrong verification tag (RFC 9260 §8.5).
     dropped_tag,
-    /// Dropped: INIT or INIT ACK that breaks a rule (tag 0, no streams).
+    /// Dropped: INIT or INIT ACK that breaks a rule (tag 0, no streams, a cookie larger than a packet).
     dropped_init,
     /// Dropped: INIT above the rate of handshakes.
     dropped_init_rate,

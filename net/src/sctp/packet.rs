@@ -22,6 +22,8 @@ pub(super) mod chunk {
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
+    /// RFC 6525 §3.1.
+    pub(crate) const RE_CONFIG: u8 = 130;
 
     /// T bit of ABORT and SHUTDOWN COMPLETE: the tag is reflected.
     pub(crate) const FLAG_T: u8 = 1;
@@ -143,6 +145,13 @@ impl<'a> Packet<'a> {
             seal_checksum(&mut bytes);
             bytes
         })
+    }
+}
+
+impl<'a> Chunk<'a> {
+    /// The parameters of a chunk that has no fixed part: they look like chunks, but for a type of 16 bits.
+    pub(super) fn parameters(&self) -> Chunks<'a> {
+        Chunks { rest: self.value }
     }
 }
 

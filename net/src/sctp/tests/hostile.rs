@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::sctp::packet::{self, chunk};
-use proto::{AssocId, Channel};
+use proto::{AssocId, Channel, DownReason};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::net::SocketAddr;
@@ -222,4 +222,36 @@ fn an_insider_hurts_only_itself() {
         assert!(server.endpoint.associations() <= 2);
     }
     assert!(server.endpoint.counters().accepted > 100, "the insider was thrown out and came back");
+}
+
+// RFC 6525 §3.1: at most two parameters. To many, dcsctp would build an answer larger than a packet.
+#[test]
+fn a_re_config_of_many_requests_ends_its_association() {
+    let mut server = Bench::new(Family::V4.at(1, 3863));
+    let insider = Family::V4.at(3, 5000);
+    let tag = establish_by_hand(&mut server, insider, 5000);
+    server.inputs();
+    let request = [0, 14, 0, 8, 0, 0, 0, 0];
+    server.receive(insider, &packet::single((5000, 3863), tag, chunk::RE_CONFIG, 0, &request.repeat(2)));
+    assert_eq!(server.inputs(), [], "two are allowed");
+    server.receive(insider, &packet::single((5000, 3863), tag, chunk::RE_CONFIG, 0, &request.repeat(300)));
+    assert!(matches!(&downs(&server.inputs())[..], [(_, DownReason::Violation(_))]));
+}
+
+// The COOKIE ECHO has to fit into one packet (RFC 9260 §5.1), where dcsctp may put a SACK behind it.
+#[test]
+fn an_init_ack_with_a_cookie_larger_than_a_packet_is_dropped() {
+    let mut client = Bench::new(Family::V4.at(2, 5000));
+    let remote = Family::V4.at(1, 3863);
+    client.connect(0, Channel::Asap, remote);
+    let init = client.sent().remove(0).bytes;
+    let tag = packet::u32_at(&init, 16).expect("a tag");
+    for (length, answered) in [(1100_u16, false), (20_000, false), (1000, true)] {
+        let mut value = init[16..32].to_vec();
+        value.extend_from_slice(&[7_u16.to_be_bytes(), length.to_be_bytes()].concat());
+        value.resize(16 + usize::from(length), 0);
+        let init_ack = packet::single((3863, 5000), tag, chunk::INIT_ACK, 0, &value);
+        assert_eq!(client.receive(remote, &init_ack).len(), usize::from(answered), "{length}");
+    }
+    assert_eq!(client.endpoint.counters().dropped_init, 2);
 }
