@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const PACKETS: u32 = 200_000;
+const PACKETS: u32 = 500_000;
 
 struct Attacker {
     rng: ChaCha8Rng,
