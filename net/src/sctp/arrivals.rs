@@ -103,18 +103,39 @@ impl SctpEndpoint {
         let Some(packet) = Packet::own(&opened.packet) else { return };
         self.reseed();
         match self.table.by_key(&arrival.key) {
-            Some(assoc) => {
-                // Where connects cross, this is the first packet that shows at which of our addresses we are reached.
-                if let Some(association) = self.associations.get_mut(&assoc) {
-                    association.local = Some(arrival.to);
-                }
-                if self.deliver(arrival, assoc, &packet) {
-                    self.adopt_tags(arrival, assoc, &opened);
-                }
-            }
+            Some(assoc) => self.cookie_of_association(arrival, assoc, &opened, &packet),
             None if self.accepts(&arrival.key) => self.accept(arrival, &opened, &packet),
             // Issued while the peer's handshake crossed one of ours, which is gone.
             None => self.answer_out_of_the_blue(arrival),
+        }
+    }
+
+    /// COOKIE ECHO for an association that is there (RFC 9260 §5.2.4). dcsctp checks no tag in such a packet, so
+    /// what is bundled with the cookie comes after it, and only if the tag is right by then.
+    fn cookie_of_association(
+        &mut self,
+        arrival: &Arrival<'_>,
+        assoc: AssocId,
+        opened: &Opened,
+        packet: &Packet<'_>,
+    ) {
+        // Where connects cross, this is the first packet that shows at which of our addresses we are reached.
+        if let Some(association) = self.associations.get_mut(&assoc) {
+            association.local = Some(arrival.to);
+        }
+        let part = |is_cookie| packet.with_chunks(|chunk| (chunk.kind == chunk::COOKIE_ECHO) == is_cookie);
+        let (cookie, rest) = (part(true), part(false));
+        if let Some(cookie) = cookie.as_deref().and_then(Packet::own)
+            && self.deliver(arrival, assoc, &cookie)
+        {
+            self.adopt_tags(arrival, assoc, opened);
+        }
+        if let Some(rest) = rest.as_deref().and_then(Packet::own) {
+            if self.associations.get(&assoc).is_some_and(|association| has_right_tag(association, &rest)) {
+                self.deliver(arrival, assoc, &rest);
+            } else {
+                self.counters.dropped_tag += 1;
+            }
         }
     }
 

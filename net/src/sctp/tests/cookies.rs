@@ -193,3 +193,33 @@ fn a_cookie_for_the_port_of_a_session_opens_nothing_once_the_session_is_gone() {
     assert_eq!(client.endpoint.associations(), 0);
     assert_eq!(answers.iter().map(|answer| kinds(answer)).collect::<Vec<_>>(), [[chunk::ABORT]]);
 }
+
+// RFC 9260 §8.5.1 D: a cookie that changes nothing lends its packet no right to speak for the association.
+#[test]
+fn what_is_bundled_with_a_discarded_cookie_is_dropped_and_with_one_of_a_restart_it_counts() {
+    let mut server = Bench::new(Family::V4.at(1, 3863));
+    let from = Family::V4.at(2, 5000);
+    let bundled = |echo: &[u8], tsn: u32, text: &[u8]| {
+        let mut packet = echo.to_vec();
+        // Each on a stream of its own: they have no numbers in a stream.
+        let value = data(tsn, (tsn - 1000) as u16, text);
+        packet.extend_from_slice(&packet::single((0, 0), 0, chunk::DATA, 3, &value)[HEADER..]);
+        packet::seal_checksum(&mut packet);
+        packet
+    };
+    let first = cookie_echo(&server.receive(from, &init(5000, 3863))[0]);
+    server.receive(from, &bundled(&first, 1000, b"first"));
+    assert_eq!(messages(&server.inputs())[0].1, "first");
+
+    // The peer restarts with another tag.
+    let mut again = init(5000, 3863);
+    again[16] = 0x99;
+    packet::seal_checksum(&mut again);
+    let second = cookie_echo(&server.receive(from, &again)[0]);
+    server.receive(from, &bundled(&second, 1000, b"second"));
+    assert_eq!(messages(&server.inputs())[0].1, "second");
+    server.receive(from, &bundled(&first, 1001, b"stale"));
+    assert_eq!(server.inputs(), []);
+    server.receive(from, &bundled(&second, 1001, b"again"));
+    assert_eq!(messages(&server.inputs())[0].1, "again");
+}
