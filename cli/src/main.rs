@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         Command::Pool { verb } => block_on(pool::run(verb, &context)),
         Command::Element { verb } => block_on(element::run(verb, &context)),
         Command::Registrar { verb } => block_on(registrars::run(verb, &context)),
-        Command::Demo(arguments) => block_on(demo::run(arguments)),
+        Command::Demo(arguments) => block_on(demo::run(arguments, cli.output)),
         Command::DemoRole(role) => block_on(role.run()),
     };
     match result {

@@ -10,11 +10,13 @@ use clap::Parser;
 use rserpool_registrar::{Config, Registrar, StartError};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::thread;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 const USAGE: u8 = 2;
 
@@ -42,9 +44,12 @@ fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
 fn start_log(filter: &str) -> anyhow::Result<()> {
     // dcsctp shows every packet at INFO; who wants that says dcsctp=info.
     let directives = format!("dcsctp=warn,{filter}");
-    let filter = EnvFilter::try_new(directives).with_context(|| {
-        format!("log: {filter:?} is no filter: write \"info\" or \"info,rserpool_net=debug\"")
-    })?;
+    let help = || format!("log: {filter:?} is no filter: write \"info\" or \"info,rserpool_net=debug\"");
+    // A misspelt level would be taken for a module, and nothing would be logged.
+    for word in filter.split(',').map(str::trim).filter(|word| !word.contains(['=', '['])) {
+        LevelFilter::from_str(word).with_context(help)?;
+    }
+    let filter = EnvFilter::try_new(directives).with_context(help)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())

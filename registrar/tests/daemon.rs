@@ -140,6 +140,14 @@ fn wrong_values_are_usage_errors() {
     }
 }
 
+/// A misspelt level must not silence the log.
+#[test]
+fn a_misspelt_log_level_is_a_usage_error() {
+    let (code, error) = refused(&["--asap=127.0.0.1:0", "--log=infoo"]);
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("log: \"infoo\" is no filter: write \"info\""), "{error}");
+}
+
 #[test]
 fn file_environment_and_flags_override_each_other_in_this_order() {
     let path = file("id = \"1\"\nprofile = \"rfc\"\n[listen]\nasap = \"192.0.2.1:1\"\n");

@@ -15,6 +15,7 @@ mod view;
 pub(crate) use role::Role;
 
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// What to run and for how long.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,16 +32,17 @@ pub(crate) struct Arguments {
     /// How long to run, at least; one round of faults is always completed.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// One JSON object a line instead of prose; the last one is the summary.
+    /// One JSON object a line instead of prose, as with `-o json`; the last one is the summary.
     #[arg(long)]
     json: bool,
-    /// Decides who is hurt. Without it: a random one, which the demo prints.
+    /// Decides who is hurt among those that are used equally. Without it: a random one, which the demo prints.
     #[arg(long)]
     seed: Option<u64>,
 }
 
 /// Runs the demo. Success means: nothing lost, nothing done twice, every failover succeeded.
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments, output: Output) -> Result<(), Failure> {
+    arguments.json |= output == Output::Json;
     if director::Director::new(arguments)?.run().await? {
         Ok(())
     } else {
