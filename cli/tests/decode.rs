@@ -1,6 +1,6 @@
 //! `rserpool decode` as a program: every vector through the real binary.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use serde_json::Value;
 use std::io::Write as _;

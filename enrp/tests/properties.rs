@@ -1,5 +1,5 @@
 //! What is true of every ENRP message and of every other sequence of octets.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 #[path = "../../params/tests/strategies/mod.rs"]
 mod strategies;

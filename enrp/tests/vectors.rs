@@ -1,5 +1,5 @@
 //! The reference vectors, octet by octet. What their fields are is asserted by the test of `rserpool decode`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use params::*;
 use rserpool_enrp::*;

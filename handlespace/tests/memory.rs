@@ -1,7 +1,7 @@
 //! What an element costs in memory: at most 512 bytes as the allocator counts them, in pools of 100 and more, with
 //! one address for its service and one for its ASAP endpoint. `--nocapture` prints the table.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod naive;
 

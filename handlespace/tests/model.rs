@@ -1,6 +1,6 @@
 //! Long random histories: the crate and the naive model must agree after every step.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod naive;
 

@@ -1,6 +1,6 @@
 //! RFC 5356, policy by policy: what a registrar lists in which order.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod naive;
 

@@ -1,5 +1,5 @@
 //! Single parameters: their numbers, what is refused, what is put right.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 // The name that the other crates know it by, so that they can share the strategies.
 extern crate rserpool_params as params;

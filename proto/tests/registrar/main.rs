@@ -1,7 +1,7 @@
 //! The registrar machine, one procedure after the other, on a small network in virtual time.
 
 // Helpers of tests are not seen as tests.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod network;
 
