@@ -3,6 +3,7 @@
 //! Exit codes: 0 ok, 1 not found and other failures, 2 usage, 3 nobody reachable.
 
 mod admin;
+mod bench;
 mod decode;
 mod demo;
 mod element;
@@ -72,6 +73,8 @@ enum Command {
         #[command(subcommand)]
         verb: Option<registrars::Verb>,
     },
+    /// Load a registrar with registrations and resolutions, and say what it takes
+    Bench(bench::Arguments),
     /// Run a scope of real processes here, kill and freeze some, and watch the clients go on
     Demo(demo::Arguments),
     /// What the demo executes its own binary as
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Decode(arguments) => decode::run(&arguments, context.screen.output),
         Command::Status => block_on(status::run(&context)),
+        Command::Bench(arguments) => block_on(bench::run(arguments, &context)),
         Command::Pool { verb } => block_on(pool::run(verb, &context)),
         Command::Element { verb } => block_on(element::run(verb, &context)),
         Command::Registrar { verb } => block_on(registrars::run(verb, &context)),

@@ -60,6 +60,11 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
+    /// Every column.
+    pub(crate) fn all() -> Self {
+        Self { wide: true }
+    }
+
     /// A table; of each row the first `always` cells are always shown, the others only if wide.
     pub(crate) fn table(
         self,
