@@ -5,7 +5,7 @@ use crate::{
     Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError, ResolveOptions,
     Session, SessionError, SessionId, SessionOptions,
 };
-use net::driver::{Driver, DriverConfig, Handle, Listen, StartError};
+use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, Transport};
 use net::sctp::{SctpConfig, SctpTiming};
 use net::udp::UdpConfig;
 use params::{PeIdentifier, PoolHandle};
@@ -105,7 +105,7 @@ impl AsapEndpoint {
         let driver = DriverConfig {
             name: "asap-endpoint".into(),
             listen: vec![Listen {
-                udp: UdpConfig { icmp: config.icmp },
+                transport: Transport::Udp(UdpConfig { icmp: config.icmp }),
                 ..Listen::new(Channel::Asap, listen, sctp)
             }],
         };

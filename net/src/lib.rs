@@ -7,5 +7,5 @@ pub mod memory;
 pub mod sctp;
 pub mod udp;
 
-pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped};
+pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped, Transport};
 pub use endpoint::Endpoint;

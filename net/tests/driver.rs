@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Machine, Setup, V4, V6, within};
+use common::{Machine, Setup, V4, V6, embedded, within};
 use proto::{Channel, DownReason, Input, Transmit};
 use rserpool_net::driver::{CallError, EndpointCounters};
 use rserpool_net::sctp::SctpConfig;
@@ -79,7 +79,7 @@ async fn each_association_stays_at_the_endpoint_of_its_channel() {
         assert_eq!(client.down(assoc).await.1, DownReason::Shutdown);
     }
     let accepted = |counters: Vec<EndpointCounters>| -> Vec<u64> {
-        counters.iter().map(|counters| counters.sctp.accepted).collect()
+        counters.into_iter().map(|counters| embedded(counters).sctp.accepted).collect()
     };
     assert_eq!(accepted(server.handle.counters().await.unwrap()), [1, 1]);
 }

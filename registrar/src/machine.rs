@@ -2,7 +2,7 @@
 
 use crate::Config;
 use net::udp::UdpConfig;
-use net::{Driver, DriverConfig, Handle, Listen, Stopped};
+use net::{Driver, DriverConfig, Handle, Listen, Stopped, Transport};
 use params::RegistrarId;
 use proto::registrar::{Event, Registrar};
 use proto::{Channel, Time};
@@ -29,7 +29,7 @@ impl Machine {
         let id = config.id.unwrap_or_else(|| random_id(&mut rng));
 
         let listen = |channel, address| Listen {
-            udp: UdpConfig { icmp: config.sctp.icmp },
+            transport: Transport::Udp(UdpConfig { icmp: config.sctp.icmp }),
             ..Listen::new(channel, address, config.sctp_endpoint())
         };
         let driver = DriverConfig {

@@ -1,7 +1,6 @@
 //! The way to the machine from other threads: bounded commands, one-shot answers.
 
-use crate::sctp;
-use crate::udp::UdpCounters;
+use super::transport::BackendCounters;
 use proto::Time;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -39,10 +38,8 @@ pub enum CallError {
 pub struct EndpointCounters {
     /// Where it listens.
     pub local: SocketAddr,
-    /// The socket's counters.
-    pub udp: UdpCounters,
-    /// The SCTP core's counters.
-    pub sctp: sctp::Counters,
+    /// What its backend has counted.
+    pub backend: BackendCounters,
 }
 
 /// Something to do with the machine, on its thread.

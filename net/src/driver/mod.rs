@@ -11,19 +11,21 @@
 
 mod handle;
 mod ports;
+mod transport;
 mod turn;
 
 pub use handle::{CallError, EndpointCounters, Handle, Stopped};
+pub use transport::{BackendCounters, Transport};
 
 use crate::clock::Clock;
 use crate::sctp::SctpConfig;
-use crate::udp::{UdpConfig, UdpEndpoint, UdpListener};
 use proto::{Channel, Node, Time};
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
 use tokio::runtime::Builder;
 use tracing::debug;
+use transport::{Backend, Bound};
 use turn::Turns;
 
 /// What a driver is started with.
@@ -41,18 +43,18 @@ pub struct DriverConfig {
 pub struct Listen {
     /// The channel of the associations that peers start here.
     pub channel: Channel,
-    /// Address and port, SCTP's and UDP's alike; port 0 takes any free one.
+    /// Address and SCTP port; port 0 takes any free one.
     pub address: SocketAddr,
     /// The SCTP endpoint.
     pub sctp: SctpConfig,
-    /// Its socket.
-    pub udp: UdpConfig,
+    /// What carries it.
+    pub transport: Transport,
 }
 
 impl Listen {
-    /// An endpoint with the default socket settings.
+    /// An endpoint of the embedded SCTP over UDP.
     pub fn new(channel: Channel, address: SocketAddr, sctp: SctpConfig) -> Self {
-        Self { channel, address, sctp, udp: UdpConfig::default() }
+        Self { channel, address, sctp, transport: Transport::default() }
     }
 }
 
@@ -63,7 +65,7 @@ pub enum StartError {
     /// No address to listen on was given.
     #[error("no address to listen on")]
     NoEndpoint,
-    /// Another process, or another endpoint of this one, has the UDP port.
+    /// Another process, or another endpoint of this one, has the port.
     #[error("{address} is already in use by another process")]
     AddressInUse {
         /// The address that was asked for.
@@ -98,16 +100,16 @@ impl Driver {
         M: FnOnce(&[SocketAddr]) -> N + Send + 'static,
         E: FnMut(&mut N, Time, N::Event) + Send + 'static,
     {
-        let listeners = bind_all(&config.listen)?;
-        let addresses: Vec<SocketAddr> = listeners.iter().map(UdpListener::local_address).collect();
+        let bound = bind_all(&config.listen)?;
+        let addresses: Vec<SocketAddr> = bound.iter().map(Bound::local_address).collect();
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-        let mut seeds = vec![[0; 32]; listeners.len()];
+        let mut seeds = vec![[0; 32]; bound.len()];
         for seed in &mut seeds {
             getrandom::fill(seed).map_err(io::Error::other)?;
         }
         let (handle, receiver) = handle::new(addresses.clone());
         let run = move || async move {
-            match open_all(config.listen, listeners, seeds) {
+            match open_all(config.listen, bound, seeds) {
                 Ok(endpoints) => {
                     let node = make_node(&addresses);
                     Turns::new(Clock::system(), endpoints, node, on_event, receiver).run().await;
@@ -120,18 +122,14 @@ impl Driver {
     }
 }
 
-fn bind_all(listen: &[Listen]) -> Result<Vec<UdpListener>, StartError> {
+fn bind_all(listen: &[Listen]) -> Result<Vec<Bound>, StartError> {
     if listen.is_empty() {
         return Err(StartError::NoEndpoint);
     }
     let bind = |listen: &Listen| {
-        let address = listen.address;
-        let listener = UdpListener::bind(address, &listen.udp).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
-            _ => StartError::Bind { address, source },
-        })?;
-        debug!(channel = ?listen.channel, address = %listener.local_address(), "listening");
-        Ok(listener)
+        let bound = Bound::bind(listen)?;
+        debug!(channel = ?listen.channel, address = %bound.local_address(), transport = ?listen.transport, "listening");
+        Ok(bound)
     };
     listen.iter().map(bind).collect()
 }
@@ -139,14 +137,9 @@ fn bind_all(listen: &[Listen]) -> Result<Vec<UdpListener>, StartError> {
 /// Must be called inside the thread's runtime.
 fn open_all(
     listen: Vec<Listen>,
-    listeners: Vec<UdpListener>,
+    bound: Vec<Bound>,
     seeds: Vec<[u8; 32]>,
-) -> io::Result<Vec<(Channel, UdpEndpoint)>> {
-    let opened = listen.into_iter().zip(listeners).zip(seeds);
-    opened
-        .map(|((listen, listener), seed)| {
-            let endpoint = UdpEndpoint::new(listener, listen.sctp, listen.channel, seed)?;
-            Ok((listen.channel, endpoint))
-        })
-        .collect()
+) -> io::Result<Vec<(Channel, Box<dyn Backend>)>> {
+    let all = listen.into_iter().zip(bound).zip(seeds);
+    all.map(|((listen, bound), seed)| Ok((listen.channel, bound.open(listen, seed)?))).collect()
 }

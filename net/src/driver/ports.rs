@@ -1,8 +1,7 @@
 //! The endpoints of a driver: which of them carries an association, and what is still unread.
 
 use super::handle::EndpointCounters;
-use crate::Endpoint;
-use crate::udp::UdpEndpoint;
+use super::transport::Backend;
 use proto::{AssocId, Channel, Input, Time, Transmit};
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};
@@ -22,7 +21,7 @@ pub(super) struct Ports {
 
 struct Port {
     channel: Channel,
-    endpoint: UdpEndpoint,
+    endpoint: Box<dyn Backend>,
     /// Batches read since the socket was last empty.
     backlog: usize,
     /// The socket was emptied, or as good as that, since [`Ports::take_drained`] last said so.
@@ -30,7 +29,7 @@ struct Port {
 }
 
 impl Ports {
-    pub(super) fn new(endpoints: Vec<(Channel, UdpEndpoint)>) -> Self {
+    pub(super) fn new(endpoints: Vec<(Channel, Box<dyn Backend>)>) -> Self {
         let port = |(channel, endpoint)| Port { channel, endpoint, backlog: 0, drained: false };
         Self { ports: endpoints.into_iter().map(port).collect(), elsewhere: BTreeMap::new() }
     }
@@ -146,8 +145,7 @@ impl Ports {
     pub(super) fn counters(&self) -> Vec<EndpointCounters> {
         let of = |Port { endpoint, .. }: &Port| EndpointCounters {
             local: endpoint.local_address(),
-            udp: endpoint.udp_counters().clone(),
-            sctp: endpoint.sctp_counters().clone(),
+            backend: endpoint.counters(),
         };
         self.ports.iter().map(of).collect()
     }

@@ -2,8 +2,8 @@
 
 use super::handle::{Command, Receiver, Stop};
 use super::ports::Ports;
+use super::transport::Backend;
 use crate::clock::Clock;
-use crate::udp::UdpEndpoint;
 use proto::{Channel, Node, Time};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -53,7 +53,7 @@ where
     /// Must be called inside the thread's runtime.
     pub(super) fn new(
         clock: Clock,
-        endpoints: Vec<(Channel, UdpEndpoint)>,
+        endpoints: Vec<(Channel, Box<dyn Backend>)>,
         node: N,
         on_event: E,
         receiver: Receiver<N>,

@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use proto::{AssocId, Channel, DownReason, Input, Node, Time, Transmit};
-use rserpool_net::driver::EndpointCounters;
-use rserpool_net::sctp::SctpConfig;
-use rserpool_net::udp::UdpConfig;
-use rserpool_net::{Driver, DriverConfig, Handle, Listen};
+use rserpool_net::driver::{BackendCounters, EndpointCounters};
+use rserpool_net::sctp::{self, SctpConfig};
+use rserpool_net::udp::{UdpConfig, UdpCounters};
+use rserpool_net::{Driver, DriverConfig, Handle, Listen, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -149,8 +149,8 @@ impl Setup {
 
     pub(crate) fn config(&self) -> DriverConfig {
         let listen = |channel| {
-            let udp = UdpConfig { icmp: self.icmp };
-            Listen { udp, ..Listen::new(channel, self.address, self.sctp.clone()) }
+            let transport = Transport::Udp(UdpConfig { icmp: self.icmp });
+            Listen { transport, ..Listen::new(channel, self.address, self.sctp.clone()) }
         };
         let mut channels = vec![Channel::Asap];
         channels.extend(self.enrp.then_some(Channel::Enrp));
@@ -255,8 +255,9 @@ impl Peer {
         }
     }
 
-    pub(crate) async fn counters(&self) -> EndpointCounters {
-        within("counters", self.handle.counters()).await.unwrap().remove(0)
+    /// What the first endpoint has counted, which must be an embedded one.
+    pub(crate) async fn counters(&self) -> Embedded {
+        embedded(within("counters", self.handle.counters()).await.unwrap().remove(0))
     }
 
     /// As if the process were killed: the sockets close, nobody is told.
@@ -266,6 +267,21 @@ impl Peer {
         handle.stop("killed by the test", Duration::ZERO, nothing, |_| true);
         within("the thread's end", handle.closed()).await;
         drop(events);
+    }
+}
+
+/// What an embedded endpoint has counted.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    pub(crate) udp: UdpCounters,
+    pub(crate) sctp: sctp::Counters,
+}
+
+/// The counters of an embedded endpoint; those of another backend fail the test.
+pub(crate) fn embedded(counters: EndpointCounters) -> Embedded {
+    match counters.backend {
+        BackendCounters::Udp { udp, sctp } => Embedded { udp, sctp },
+        other => panic!("not an embedded endpoint: {other:?}"),
     }
 }
 
