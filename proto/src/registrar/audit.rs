@@ -68,7 +68,7 @@ impl Registrar {
                 if let Some(resynchronization) = self.resynchronizations.get_mut(&id) {
                     resynchronization.unmark(&key);
                 }
-                match self.owned.contains_key(&key) {
+                match self.owned.contains(&key) {
                     true => self.claimed_by_both(now, id, key),
                     false => self.store_foreign(now, &key.handle, element),
                 }

@@ -1,7 +1,6 @@
 //! The elements of the handlespace and which of them are ours: every change of ownership passes here.
 
-use super::keep_alive::Owned;
-use super::timers::Timer;
+use super::owned::Owned;
 use super::{Event, Registrar, RemovalReason};
 use crate::{AssocId, Time};
 use params::{PeIdentifier, PoolElement, PoolHandle, RegistrarId};
@@ -116,6 +115,14 @@ impl Registrar {
     pub(super) fn own(&mut self, now: Time, key: &ElementKey, association: Option<AssocId>, claimed: bool) {
         let Some(element) = self.element(key) else { return };
         let (life, home) = (element.life, element.home);
+        let expires = self.life(life).map_or(Time::NEVER, |life| now + life);
+        // The usual case: it registers again. That is a sign of life, which the next look at it will find.
+        let settled = |owned: &Owned| {
+            owned.association == association && !owned.claimed && !claimed && owned.is_scheduled()
+        };
+        if association.is_some() && self.owned.get(key).is_some_and(settled) {
+            return self.owned.set_expires(key, expires);
+        }
         if home != self.id {
             if let Some(peer) = self.peers.get_mut(&home) {
                 peer.moved = Some(now);
@@ -123,8 +130,10 @@ impl Registrar {
             self.change_home(key, self.id);
         }
         self.disown(key);
-        let expires = self.life(life).map(|life| now + life);
-        self.owned.insert(key.clone(), Owned { association, expires, claimed });
+        // All elements of a pool share its handle's bytes.
+        let handle = self.handlespace.pool(&key.handle).map_or(&key.handle, |pool| pool.handle());
+        let key = &ElementKey::new(handle, key.id);
+        self.owned.insert(key.clone(), Owned::new(association, expires, claimed));
         if let Some(association) = association.and_then(|assoc| self.associations.get_mut(assoc)) {
             association.elements.insert(key.clone());
         }
@@ -136,7 +145,6 @@ impl Registrar {
     /// Forgets that an element is ours. It stays in the handlespace.
     pub(super) fn disown(&mut self, key: &ElementKey) {
         let Some(owned) = self.owned.remove(key) else { return };
-        self.timers.cancel(&Timer::Element(key.clone()));
         if let Some(association) = owned.association.and_then(|assoc| self.associations.get_mut(assoc)) {
             association.elements.remove(key);
         }

@@ -15,17 +15,6 @@ use rand::RngExt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What the home of an element keeps of it.
-#[derive(Debug)]
-pub(super) struct Owned {
-    /// The association it registered over. `None`: it has to be reached at its ASAP transport.
-    pub(super) association: Option<AssocId>,
-    /// When its registration life ends.
-    pub(super) expires: Option<Time>,
-    /// Taken over, and has not acknowledged that yet.
-    pub(super) claimed: bool,
-}
-
 /// A keep-alive that is to be acknowledged.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -54,14 +43,14 @@ impl Registrar {
     pub(super) fn schedule_keep_alive(&mut self, from: Time, key: &ElementKey) {
         let at = from + self.keep_alive_interval().mul_f64(self.rng.random_range(0.5..=1.0));
         let Some(owned) = self.owned.get(key) else { return };
-        let at = owned.expires.map_or(at, |expires| expires.min(at));
-        self.timers.set(Timer::Element(key.clone()), at);
+        let at = at.min(owned.expires);
+        self.owned.schedule(key, at);
     }
 
     /// An owned element is due: its life ended, or it is probed unless something else came from it meanwhile.
     pub(super) fn element_due(&mut self, now: Time, key: ElementKey) {
         let Some(owned) = self.owned.get(&key) else { return };
-        if owned.expires.is_some_and(|expires| expires <= now) {
+        if owned.expires <= now {
             return self.remove_and_announce(now, &key, RemovalReason::Expired);
         }
         if self.probes.contains_key(&key) {

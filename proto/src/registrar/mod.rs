@@ -11,6 +11,7 @@ mod elements;
 mod enrp;
 mod event;
 mod keep_alive;
+mod owned;
 mod peers;
 mod registration;
 mod report;
@@ -59,7 +60,7 @@ pub struct Registrar {
     associations: Associations,
 
     handlespace: Handlespace,
-    owned: BTreeMap<ElementKey, keep_alive::Owned>,
+    owned: owned::OwnedElements,
     probes: BTreeMap<ElementKey, keep_alive::Probe>,
     reports: BTreeMap<ElementKey, report::Reports>,
 
@@ -95,7 +96,7 @@ impl Registrar {
             timers: Timers::default(),
             associations: Associations::new(config.limits.queued_bytes),
             handlespace: Handlespace::new(),
-            owned: BTreeMap::new(),
+            owned: owned::OwnedElements::default(),
             probes: BTreeMap::new(),
             reports: BTreeMap::new(),
             startup: startup::Startup::new(now),
@@ -240,7 +241,6 @@ impl Registrar {
             Timer::Claims => self.claim_next(now),
             Timer::Resynchronization(id) => self.resynchronization_aborted(id),
             Timer::TableSession => self.table_session_timeout(now),
-            Timer::Element(key) => self.element_due(now, key),
             Timer::Probe(key) => self.probe_timeout(now, key),
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Shutdown => {
@@ -276,8 +276,14 @@ impl Node for Registrar {
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        while let Some(timer) = self.timers.pop(now) {
-            self.expired(now, timer);
+        loop {
+            if let Some(timer) = self.timers.pop(now) {
+                self.expired(now, timer);
+            } else if let Some(key) = self.owned.pop(now) {
+                self.element_due(now, key);
+            } else {
+                return;
+            }
         }
     }
 
@@ -290,6 +296,8 @@ impl Node for Registrar {
     }
 
     fn poll_timeout(&self) -> Option<(Time, &'static str)> {
-        self.timers.next().map(|(at, timer)| (at, timer.name()))
+        let timer = self.timers.next().map(|(at, timer)| (at, timer.name()));
+        let element = self.owned.next().map(|at| (at, "keep-alive"));
+        timer.into_iter().chain(element).min_by_key(|(at, _)| *at)
     }
 }

@@ -212,7 +212,7 @@ impl Registrar {
 
     fn element_status(&self, now: Time, handle: &PoolHandle, element: &PoolElement) -> ElementStatus {
         let key = ElementKey::new(handle, element.id);
-        let expires = self.owned.get(&key).and_then(|owned| owned.expires);
+        let expires = self.owned.get(&key).map(|owned| owned.expires).filter(|at| *at != Time::NEVER);
         ElementStatus {
             id: element.id,
             home: element.home,

@@ -20,8 +20,6 @@ pub(super) enum Timer {
     Resynchronization(RegistrarId),
     /// A table that we serve was not asked for any more.
     TableSession,
-    /// An owned element is to be probed, or its registration life ends.
-    Element(ElementKey),
     /// A keep-alive was not acknowledged.
     Probe(ElementKey),
     /// Reports of unreachability are old enough to be forgotten.
@@ -41,7 +39,6 @@ impl Timer {
             Self::Claims => "claims",
             Self::Resynchronization(_) => "resynchronization",
             Self::TableSession => "table-session",
-            Self::Element(_) => "keep-alive",
             Self::Probe(_) => "keep-alive-ack",
             Self::Reports(_) => "reports",
             Self::Shutdown => "shutdown",

@@ -78,6 +78,22 @@ fn probes_stay_within_their_budget() {
     assert!((180..=300).contains(&sent), "{sent}");
 }
 
+// ASAP-3.4-01: a registration in place of an acknowledgement ends the probe, and the next silence is noticed again.
+#[test]
+fn an_element_that_registers_while_it_is_probed_is_looked_after_as_before() {
+    let mut network = Network::of_registrars(1);
+    let assoc = network.add_element(11, 1);
+    network.client(11).hangs = true;
+    let start = network.now;
+    network.run_until(ms(1000), |network| !network.client(11).keep_alives(start).is_empty());
+    network.client(11).hangs = false;
+    network.register(11, assoc, element(11));
+    network.run(ms(100));
+    network.client(11).hangs = true;
+    network.run_until(ms(1000), |network| network.table(1).is_empty());
+    assert_eq!(removal(&network, 1, 11), Some(RemovalReason::KeepAliveFailed));
+}
+
 // ASAP-3.4-01, A-38: the association is up, but the process hangs: one repetition, then it is removed.
 #[test]
 fn a_hanging_element_is_removed_after_one_repetition() {
