@@ -2,8 +2,8 @@
 
 use crate::shell::{Attention, Shell};
 use crate::{
-    Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError, ResolveOptions,
-    Session, SessionError, SessionId, SessionOptions,
+    Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError,
+    ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
 use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, Transport};
 use net::sctp::{SctpConfig, SctpTiming};
@@ -25,6 +25,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Timers and thresholds.
     pub profile: Profile,
+    /// The scope's dialect. [`Profile::Rsplib`] implies [`Compat::Rsplib`].
+    pub compat: Compat,
     /// How long an accepted session waits for a cookie before it is handed out without one; `None`: as the
     /// profile says.
     pub cookie_wait: Option<Duration>,
@@ -40,6 +42,7 @@ impl Config {
             registrars: registrars.into_iter().collect(),
             listen: None,
             profile: Profile::Lan,
+            compat: Compat::Rfc,
             cookie_wait: None,
             icmp: true,
         }
@@ -96,6 +99,7 @@ impl AsapEndpoint {
         getrandom::fill(&mut seed).map_err(|error| StartError::System(std::io::Error::other(error)))?;
         let mut machine = machine::Config::new(config.registrars, 0, seed);
         machine.timers = config.profile.endpoint();
+        machine.compat = if config.profile == Profile::Rsplib { Compat::Rsplib } else { config.compat };
         machine.timers.cookie_wait = config.cookie_wait.unwrap_or(machine.timers.cookie_wait);
         let leave = machine.timers.t3_deregistration * (machine.timers.max_reg_attempt + 1);
         let message_limit = machine.limits.message;

@@ -22,5 +22,5 @@ pub use pipe::Incoming;
 pub use proto::endpoint::{
     ElementTransport, Message, Registration, Resolution, ResolveOptions, SessionId, SessionOptions,
 };
-pub use proto::profile::Profile;
+pub use proto::profile::{Compat, Profile};
 pub use session::{SendOptions, Session};

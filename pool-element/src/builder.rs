@@ -1,7 +1,7 @@
 //! How an element is to be registered.
 
 use crate::PoolElement;
-use endpoint::{AsapEndpoint, Config, ElementTransport, Profile, RegisterError, Registration};
+use endpoint::{AsapEndpoint, Compat, Config, ElementTransport, Profile, RegisterError, Registration};
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -70,6 +70,12 @@ impl Builder {
     /// Timers and thresholds. Default: [`Profile::Lan`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.config.profile = profile;
+        self
+    }
+
+    /// The scope's dialect: [`Compat::Rsplib`] where rsplib takes part. Default: [`Compat::Rfc`].
+    pub fn compat(mut self, compat: Compat) -> Self {
+        self.config.compat = compat;
         self
     }
 

@@ -65,7 +65,9 @@ mod session;
 
 pub use builder::Builder;
 pub use element::PoolElement;
-pub use endpoint::{AsapEndpoint, EndpointError, Message, Profile, RegisterError, SendOptions, SessionError};
+pub use endpoint::{
+    AsapEndpoint, Compat, EndpointError, Message, Profile, RegisterError, SendOptions, SessionError,
+};
 pub use params::{
     DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,
     Transport, TransportUse, UdpLiteTransport, UdpTransport,

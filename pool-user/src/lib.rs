@@ -51,7 +51,8 @@ mod pool_user;
 mod session;
 
 pub use endpoint::{
-    AsapEndpoint, EndpointError, Message, Profile, Resolution, ResolveError, SendOptions, SessionError,
+    AsapEndpoint, Compat, EndpointError, Message, Profile, Resolution, ResolveError, SendOptions,
+    SessionError,
 };
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 pub use pool_user::{Builder, PoolUser};

@@ -2,8 +2,8 @@
 
 use crate::Session;
 use endpoint::{
-    AsapEndpoint, Config, EndpointError, Profile, Resolution, ResolveError, ResolveOptions, SessionError,
-    SessionOptions,
+    AsapEndpoint, Compat, Config, EndpointError, Profile, Resolution, ResolveError, ResolveOptions,
+    SessionError, SessionOptions,
 };
 use params::{PeIdentifier, PoolHandle};
 use std::net::SocketAddr;
@@ -88,6 +88,12 @@ impl Builder {
     /// Timers and thresholds. Default: [`Profile::Lan`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.config.profile = profile;
+        self
+    }
+
+    /// The scope's dialect: [`Compat::Rsplib`] where rsplib takes part. Default: [`Compat::Rfc`].
+    pub fn compat(mut self, compat: Compat) -> Self {
+        self.config.compat = compat;
         self
     }
 

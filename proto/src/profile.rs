@@ -1,5 +1,6 @@
 //! Timing profiles (design decision D7): every timer and threshold by its RFC name.
 
+use params::RegistrationLife;
 use std::time::Duration;
 
 /// A set of timers and thresholds that fit together.
@@ -15,13 +16,44 @@ pub enum Profile {
     Rsplib,
 }
 
-/// The unit of the Registration Life field, the same in a whole scope (ambiguity A-08).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LifeUnit {
-    /// RFC 5354 §3.10.
-    Seconds,
-    /// rsplib.
-    Milliseconds,
+/// The dialect of a scope, the same for all its members (design D8): decides what cannot be told apart on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// What the RFCs say.
+    #[default]
+    Rfc,
+    /// rsplib takes part: registration life in milliseconds (ambiguity A-08), the PE Identifier in keep-alives,
+    /// pool handles of at most [`RSPLIB_MAX_HANDLE`] bytes, nothing that its programs answer with an ABORT.
+    Rsplib,
+}
+
+/// The longest pool handle that rsplib takes, in bytes: a longer one ends the process that receives it.
+pub const RSPLIB_MAX_HANDLE: usize = 32;
+
+impl Compat {
+    /// Whether rsplib takes part.
+    pub fn is_rsplib(self) -> bool {
+        self == Self::Rsplib
+    }
+
+    /// A registration life as a span of time; `None` = for ever (RFC 5354 §3.10, ambiguities ).
+    pub fn life(self, life: RegistrationLife) -> Option<Duration> {
+        let value = u64::try_from(life.0).ok()?;
+        Some(match self {
+            Self::Rfc => Duration::from_secs(value),
+            Self::Rsplib => Duration::from_millis(value),
+        })
+    }
+
+    /// A registration life as it goes over the wire; the longest that fits if it does not.
+    pub fn wire_life(self, life: Option<Duration>) -> RegistrationLife {
+        let Some(life) = life else { return RegistrationLife::INFINITE };
+        let units = match self {
+            Self::Rfc => u128::from(life.as_secs()),
+            Self::Rsplib => life.as_millis(),
+        };
+        RegistrationLife(i32::try_from(units).unwrap_or(i32::MAX))
+    }
 }
 
 /// Timers and thresholds of a registrar (RFC 5353 §4, RFC 5352 §7).
@@ -67,6 +99,11 @@ pub struct EndpointTimers {
 }
 
 impl Profile {
+    /// The dialect that goes with it.
+    pub fn compat(self) -> Compat {
+        if self == Self::Rsplib { Compat::Rsplib } else { Compat::Rfc }
+    }
+
     /// The registrar's numbers.
     pub fn registrar(self) -> RegistrarTimers {
         let ms = Duration::from_millis;

@@ -1,6 +1,6 @@
 //! What the owner of an endpoint tells it: configuration, limits, and the arguments of its commands.
 
-use crate::profile::{EndpointTimers, LifeUnit, Profile};
+use crate::profile::{Compat, EndpointTimers, Profile};
 use bytes::Bytes;
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, SocketAddr};
@@ -22,8 +22,8 @@ pub struct Config {
     pub limits: Limits,
     /// stale.cache.value (RFC 5352 §7.2): how long a resolution is answered from the cache without asking.
     pub stale_cache_value: Duration,
-    /// The scope's unit of Registration Life (ambiguity A-08).
-    pub life_unit: LifeUnit,
+    /// The scope's dialect (design D8).
+    pub compat: Compat,
     /// Seed of everything random here: identifiers, jitter, choices. Unpredictable in production (RFC 4086).
     pub seed: [u8; 32],
 }
@@ -38,7 +38,7 @@ impl Config {
             timers: Profile::Lan.endpoint(),
             limits: Limits::default(),
             stale_cache_value: Duration::from_secs(30),
-            life_unit: LifeUnit::Seconds,
+            compat: Compat::Rfc,
             seed,
         }
     }

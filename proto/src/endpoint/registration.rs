@@ -4,12 +4,11 @@ use super::{
     AsapEndpoint, CommandError, Config, ElementId, ElementTransport, Event, RegisterError, Registration,
     Timer, check_handle,
 };
-use crate::profile::LifeUnit;
 use crate::{AssocId, Time};
 use asap::{Deregistration, DeregistrationResponse, Message, RegistrationResponse};
 use params::{
-    CauseCode, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, RegistrationLife,
-    SctpTransport, Transport, TransportUse,
+    CauseCode, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, SctpTransport,
+    Transport, TransportUse,
 };
 use rand::{Rng, RngExt};
 use std::net::{IpAddr, Ipv4Addr};
@@ -61,7 +60,7 @@ impl Element {
             element: PoolElement {
                 id: self.id,
                 home: RegistrarId::NONE,
-                life: wire_life(self.registration.life, config.life_unit),
+                life: config.compat.wire_life(self.registration.life),
                 user_transport,
                 policy: self.registration.policy.clone(),
                 asap_transport: None,
@@ -403,14 +402,4 @@ fn reregistration_interval(life: Option<Duration>) -> Duration {
         Some(life) if life > 2 * MARGIN => (life - MARGIN).min(LONGEST),
         Some(life) => life / 2,
     }
-}
-
-/// The Registration Life field in the unit of the scope (ambiguities ).
-fn wire_life(life: Option<Duration>, unit: LifeUnit) -> RegistrationLife {
-    let Some(life) = life else { return RegistrationLife::INFINITE };
-    let units = match unit {
-        LifeUnit::Seconds => u128::from(life.as_secs()),
-        LifeUnit::Milliseconds => life.as_millis(),
-    };
-    RegistrationLife(i32::try_from(units).unwrap_or(i32::MAX))
 }

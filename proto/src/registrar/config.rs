@@ -1,6 +1,6 @@
 //! What an operator decides about a registrar, and the limits that keep it standing (design D3, D4, D8, D11).
 
-use crate::profile::{LifeUnit, Profile, RegistrarTimers};
+use crate::profile::{Compat, Profile, RegistrarTimers};
 use params::RegistrarId;
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,10 +22,8 @@ pub struct Config {
     pub arbitration: Arbitration,
     /// What becomes of registered addresses that are not addresses of the registering association.
     pub foreign_addresses: ForeignAddresses,
-    /// The scope's unit of Registration Life (ambiguity A-08).
-    pub life_unit: LifeUnit,
-    /// The scope contains rsplib: PE Identifier in keep-alives, no warnings, nothing unsolicited (design D8).
-    pub rsplib: bool,
+    /// The scope's dialect (design D8).
+    pub compat: Compat,
     /// What it takes at most.
     pub limits: Limits,
 }
@@ -33,7 +31,7 @@ pub struct Config {
 impl Config {
     /// The defaults with the timers of `profile`; ENRP on its well-known port, no peers.
     pub fn new(profile: Profile) -> Self {
-        let rsplib = profile == Profile::Rsplib;
+        let compat = profile.compat();
         Self {
             id: None,
             enrp_port: 9901,
@@ -42,9 +40,8 @@ impl Config {
             timers: profile.registrar(),
             arbitration: Arbitration::LowestId,
             foreign_addresses: ForeignAddresses::Trim,
-            life_unit: if rsplib { LifeUnit::Milliseconds } else { LifeUnit::Seconds },
-            rsplib,
-            limits: if rsplib { Limits::rsplib() } else { Limits::default() },
+            compat,
+            limits: Limits::of(compat),
         }
     }
 }
@@ -135,8 +132,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// With rsplib in the scope: pages of its size.
-    pub fn rsplib() -> Self {
-        Self { table_response_bytes: 1400, ..Self::default() }
+    /// The defaults of a dialect. With rsplib: pages of its size.
+    pub fn of(compat: Compat) -> Self {
+        match compat {
+            Compat::Rfc => Self::default(),
+            Compat::Rsplib => Self { table_response_bytes: 1400, ..Self::default() },
+        }
     }
 }

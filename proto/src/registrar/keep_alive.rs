@@ -7,7 +7,7 @@
 
 use super::association::Association;
 use super::timers::Timer;
-use super::{ElementKey, LifeUnit, Registrar, RemovalReason};
+use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Channel, DownReason, Time};
 use asap::{DeregistrationResponse, EndpointKeepAlive, EndpointKeepAliveAck, Message};
 use params::RegistrationLife;
@@ -70,7 +70,9 @@ impl Registrar {
     pub(super) fn tell_removed(&mut self, key: &ElementKey) {
         let registered = self.owned.get(key).and_then(|owned| owned.association);
         let assoc = registered.or_else(|| self.associations.find(Channel::Asap, &self.asap_addresses(key)));
-        let Some(assoc) = assoc.filter(|assoc| self.associations.is_up(*assoc) && !self.config.rsplib) else {
+        let Some(assoc) =
+            assoc.filter(|assoc| self.associations.is_up(*assoc) && !self.config.compat.is_rsplib())
+        else {
             return;
         };
         let response = DeregistrationResponse { handle: key.handle.clone(), id: key.id, error: None };
@@ -80,11 +82,7 @@ impl Registrar {
     /// A registration life as a span of time; `None` = for ever. rsplib's registrars never let an element that
     /// answers expire, and its elements count on it.
     pub(super) fn life(&self, life: RegistrationLife) -> Option<Duration> {
-        let value = u64::try_from(life.0).ok().filter(|_| !self.config.rsplib)?;
-        Some(match self.config.life_unit {
-            LifeUnit::Seconds => Duration::from_secs(value),
-            LifeUnit::Milliseconds => Duration::from_millis(value),
-        })
+        if self.config.compat.is_rsplib() { None } else { self.config.compat.life(life) }
     }
 
     /// Probes an element at once, whoever its home is; a claimed one learns that we are its home now.
@@ -141,7 +139,7 @@ impl Registrar {
 
     fn send_keep_alive(&mut self, assoc: AssocId, home: bool, key: &ElementKey) {
         self.counters.keep_alives_sent += 1;
-        let id = self.config.rsplib.then_some(key.id);
+        let id = self.config.compat.is_rsplib().then_some(key.id);
         let keep_alive = EndpointKeepAlive { home, registrar: self.id, handle: key.handle.clone(), id };
         self.send_asap(assoc, &Message::EndpointKeepAlive(keep_alive));
     }

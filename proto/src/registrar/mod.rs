@@ -23,7 +23,7 @@ mod takeover;
 mod timers;
 mod update;
 
-pub use crate::profile::LifeUnit;
+pub use crate::profile::Compat;
 pub use config::{Arbitration, Config, ForeignAddresses, Limits};
 pub use event::{Event, PeerDownReason, RemovalReason};
 pub use status::{Counters, ElementStatus, PeerState, PeerStatus, PoolSummary, State, Status};

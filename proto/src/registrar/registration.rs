@@ -26,7 +26,7 @@ impl Registrar {
         match self.register(now, assoc, &key, registration.element) {
             Ok(warning) => {
                 // rsplib takes a warning for a rejection.
-                let error = warning.filter(|_| !self.config.rsplib);
+                let error = warning.filter(|_| !self.config.compat.is_rsplib());
                 let response =
                     RegistrationResponse { rejected: false, handle: key.handle, id: key.id, error };
                 self.send_asap(assoc, &response.into());

@@ -2,7 +2,7 @@
 
 use super::*;
 use rserpool_proto::endpoint::{CommandError, RegisterError};
-use rserpool_proto::profile::LifeUnit::{Milliseconds, Seconds};
+use rserpool_proto::profile::Compat::{Rfc, Rsplib};
 
 fn registration_message(policy: Policy) -> asap::Message {
     asap::Registration {
@@ -88,13 +88,10 @@ fn the_shortest_life_is_renewed_in_time() {
 // never-ending life is -1; rsplib's unit is milliseconds.
 #[test]
 fn registration_life_on_the_wire() {
-    for (life, life_unit, expected) in [
-        (None, Seconds, -1),
-        (Some(90), Seconds, 90),
-        (Some(90), Milliseconds, 90_000),
-        (None, Milliseconds, -1),
-    ] {
-        let mut script = Script::new(Config { life_unit, ..config(1) });
+    for (life, compat, expected) in
+        [(None, Rfc, -1), (Some(90), Rfc, 90), (Some(90), Rsplib, 90_000), (None, Rsplib, -1)]
+    {
+        let mut script = Script::new(Config { compat, ..config(1) });
         let life = life.map(Duration::from_secs);
         script.machine.register(script.now, Registration { life, ..registration() }).unwrap();
         let home = script.expect_connect();

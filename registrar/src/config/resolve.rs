@@ -92,8 +92,7 @@ impl Config {
                 ForeignAddresses::Accept => machine::ForeignAddresses::Accept,
             },
             limits: self.machine_limits(base.limits),
-            life_unit: base.life_unit,
-            rsplib: base.rsplib,
+            compat: base.compat,
         }
     }
 
@@ -238,7 +237,7 @@ mod tests {
     #[test]
     fn rsplib_compatibility_leaves_the_timers_alone() {
         let config = Config::from_toml("compat = \"rsplib\"").unwrap().machine(1);
-        assert_eq!(config.life_unit, machine::LifeUnit::Milliseconds);
+        assert_eq!(config.compat, machine::Compat::Rsplib);
         assert_eq!(config.timers, Profile::Lan.registrar());
     }
 }
