@@ -7,7 +7,7 @@ use super::out_of_the_blue;
 use super::packet::{self, InitFields, Packet, cause, chunk};
 use super::table::Key;
 use dcsctp::api::SocketEvent;
-use proto::{AssocId, DownReason, Time};
+use proto::{AssocId, Channel, DownReason, Time};
 use rand::Rng;
 use std::net::IpAddr;
 
@@ -35,11 +35,12 @@ impl SctpEndpoint {
             return;
         }
         let existing = self.table.by_key(&arrival.key);
-        if existing.is_none() && !self.accepts(&arrival.key) {
+        let channel = self.channel_at(&arrival.key);
+        if existing.is_none() && channel.is_none() {
             self.answer_out_of_the_blue(arrival);
             return;
         }
-        if !self.handshakes.take(arrival.now) {
+        if !self.listeners.take_handshake(arrival.key.local_port, arrival.now) {
             self.counters.dropped_init_rate += 1;
             return;
         }
@@ -57,7 +58,7 @@ impl SctpEndpoint {
             self.deliver(arrival, assoc, &arrival.packet);
             return;
         }
-        if self.associations.len() >= self.config.limits.associations {
+        if channel.is_some_and(|channel| self.listeners.is_full(channel)) {
             self.refuse_full(arrival, fields.map_or(0, |fields| fields.initiate_tag));
             return;
         }
@@ -102,11 +103,11 @@ impl SctpEndpoint {
         };
         let Some(packet) = Packet::own(&opened.packet) else { return };
         self.reseed();
-        match self.table.by_key(&arrival.key) {
-            Some(assoc) => self.cookie_of_association(arrival, assoc, &opened, &packet),
-            None if self.accepts(&arrival.key) => self.accept(arrival, &opened, &packet),
+        match (self.table.by_key(&arrival.key), self.channel_at(&arrival.key)) {
+            (Some(assoc), _) => self.cookie_of_association(arrival, assoc, &opened, &packet),
+            (None, Some(channel)) => self.accept(arrival, channel, &opened, &packet),
             // Issued while the peer's handshake crossed one of ours, which is gone.
-            None => self.answer_out_of_the_blue(arrival),
+            (None, None) => self.answer_out_of_the_blue(arrival),
         }
     }
 
@@ -140,19 +141,18 @@ impl SctpEndpoint {
     }
 
     /// Makes an association of a COOKIE ECHO.
-    fn accept(&mut self, arrival: &Arrival<'_>, opened: &Opened, packet: &Packet<'_>) {
+    fn accept(&mut self, arrival: &Arrival<'_>, channel: Channel, opened: &Opened, packet: &Packet<'_>) {
         if opened.used {
             self.counters.dropped_cookie_replayed += 1;
             return;
         }
-        if self.associations.len() >= self.config.limits.associations {
+        if self.listeners.is_full(channel) {
             self.refuse_full(arrival, opened.peer_tag);
             return;
         }
-        let id = AssocId::accepted(self.channel, self.accepted);
+        let id = AssocId::accepted(channel, self.accepted);
         let others = self.associations.len();
-        let mut association =
-            Association::new(arrival.now, id, self.channel, arrival.key, &self.config, others);
+        let mut association = Association::new(arrival.now, id, channel, arrival.key, &self.config, others);
         association.local = Some(arrival.to);
         association.local_tag = packet.tag();
         association.peer_tag = opened.peer_tag;
@@ -166,6 +166,7 @@ impl SctpEndpoint {
         self.accepted += 1;
         self.cookies.spend(arrival.now, opened);
         self.table.insert(arrival.key, association.local_tag, id);
+        self.listeners.begin(channel);
         self.associations.insert(id, Box::new(association));
         if let Err(reason) = rule {
             progress.end = Some(DownReason::Violation(reason));
@@ -278,9 +279,10 @@ impl SctpEndpoint {
         }
     }
 
-    /// Whether a peer may start an association here.
-    fn accepts(&self, key: &Key) -> bool {
-        self.config.listening && key.local_port == self.local.port()
+    /// The channel of an association that a peer starts here, if it may.
+    fn channel_at(&self, key: &Key) -> Option<Channel> {
+        let listener = self.listeners.at(key.local_port).filter(|_| self.config.listening)?;
+        Some(listener.channel)
     }
 
     /// dcsctp draws tags and TSNs from the thread's `fastrand`.

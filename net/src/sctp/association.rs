@@ -31,7 +31,7 @@ pub(super) struct Association {
     pub(super) charged: usize,
     /// Whether it is on the endpoint's list of batches to finish.
     pub(super) is_dirty: bool,
-    channel: Channel,
+    pub(super) channel: Channel,
     socket: Box<dyn DcSctpSocket>,
     /// Where the socket's time starts.
     epoch: Time,

@@ -17,7 +17,7 @@ pub struct SctpConfig {
     pub max_message_size: usize,
     /// Streams to offer in both directions.
     pub streams: u16,
-    /// Largest SCTP packet in bytes (the UDP payload).
+    /// Largest SCTP packet in bytes, without what carries it.
     pub mtu: usize,
     /// Whether peers may start associations with this endpoint.
     pub listening: bool,
@@ -177,9 +177,9 @@ impl SctpTiming {
 /// Bounds of an endpoint (design decision D11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SctpLimits {
-    /// Associations at once, connecting ones included.
+    /// Associations at once of each listening port, connecting ones included.
     pub associations: usize,
-    /// INITs answered per second.
+    /// INITs answered per second by each listening port.
     pub handshakes_per_second: u32,
     /// Answers to packets of no association per second (RFC 9260 §8.4).
     pub out_of_the_blue_per_second: u32,

@@ -2,7 +2,9 @@
 
 use super::arrivals::Arrival;
 use super::association::{Association, Progress};
+use super::carrier::Carrier;
 use super::cookie::CookieJar;
+use super::listener::Listeners;
 use super::outbound::Outgoing;
 use super::packet::{self, Packet, PacketError, cause, chunk};
 use super::rate::Rate;
@@ -18,10 +20,10 @@ use std::net::{IpAddr, SocketAddr};
 /// Source ports of sessions are taken from here on (RFC 6335 §6: the rest is assigned).
 const FIRST_SESSION_PORT: u16 = 1024;
 
-/// A UDP datagram to send.
+/// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Where to.
+    /// Where to: the peer's UDP port, 0 without UDP.
     pub to: SocketAddr,
     /// The local address to send it from; the route's choice if there is none.
     pub from: Option<IpAddr>,
@@ -40,7 +42,9 @@ pub struct Datagram {
 /// each handshake, so that the same seed and the same calls give the same packets.
 pub struct SctpEndpoint {
     pub(super) config: SctpConfig,
-    pub(super) channel: Channel,
+    pub(super) carrier: Carrier,
+    pub(super) listeners: Listeners,
+    /// The socket's address.
     pub(super) local: SocketAddr,
     pub(super) rng: ChaCha20Rng,
     pub(super) cookies: CookieJar,
@@ -53,7 +57,6 @@ pub struct SctpEndpoint {
     receive_charge: usize,
     pub(super) accepted: u64,
     next_session_port: u16,
-    pub(super) handshakes: Rate,
     pub(super) answers: Rate,
     pub(super) counters: Counters,
     pub(super) inputs: VecDeque<Input>,
@@ -66,16 +69,31 @@ impl SctpEndpoint {
     /// `channel` is the one of associations that peers start: [`Channel::Asap`] or [`Channel::Enrp`].
     /// `seed` feeds its generator: fresh from the system's, or the simulation's.
     pub fn new(config: SctpConfig, channel: Channel, local: SocketAddr, seed: [u8; 32]) -> Self {
+        Self::with_ports(config, Carrier::OwnPorts, local, &[(channel, local.port())], seed)
+    }
+
+    /// An endpoint with several SCTP ports on one socket: `local` is the socket's address, `ports` are the SCTP ports
+    /// on which peers may start associations, and the channel of those.
+    ///
+    /// Associations of this side start at the port of their channel, or at the first one. Each port has the limits
+    /// on associations and handshakes of `config` for itself.
+    pub fn with_ports(
+        config: SctpConfig,
+        carrier: Carrier,
+        local: SocketAddr,
+        ports: &[(Channel, u16)],
+        seed: [u8; 32],
+    ) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let span = u32::from(u16::MAX - FIRST_SESSION_PORT) + 1;
         let offset = u16::try_from(rng.next_u32() % span).unwrap_or_default();
         Self {
             cookies: CookieJar::new(config.timing.cookie_life, &mut rng),
-            handshakes: Rate::new(config.limits.handshakes_per_second),
+            listeners: Listeners::new(ports, &config.limits),
             answers: Rate::new(config.limits.out_of_the_blue_per_second),
             next_session_port: FIRST_SESSION_PORT + offset,
             config,
-            channel,
+            carrier,
             local: canonical(local),
             rng,
             associations: BTreeMap::new(),
@@ -90,7 +108,7 @@ impl SctpEndpoint {
         }
     }
 
-    /// Its UDP socket's address; the port is the SCTP port too.
+    /// Its socket's address. With [`Carrier::OwnPorts`] the port is the SCTP port, too.
     pub fn local_address(&self) -> SocketAddr {
         self.local
     }
@@ -99,7 +117,7 @@ impl SctpEndpoint {
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, to: IpAddr, bytes: &[u8]) {
         self.counters.received += 1;
         let from = canonical(from);
-        if !is_usable(from) {
+        if !self.carrier.can_come_from(from) {
             self.counters.dropped_source += 1;
             return;
         }
@@ -131,8 +149,8 @@ impl SctpEndpoint {
         }
     }
 
-    /// An ICMP message says that nobody listens at `destination` (port or protocol unreachable); `quoted` is the
-    /// start of the SCTP packet that it quotes. A hint (RFC 6951 §5.5): destination, ports and verification tag
+    /// An ICMP message says that nobody listens at `destination` (the UDP port, or the protocol, is unreachable); `quoted`
+    /// is the start of the SCTP packet that it quotes. A hint (RFC 6951 §5.5): destination, ports and verification tag
     /// must fit, else it is dropped.
     pub fn handle_unreachable(&mut self, now: Time, destination: SocketAddr, quoted: &[u8]) {
         let ports = packet::u16_at(quoted, 0).zip(packet::u16_at(quoted, 2));
@@ -255,6 +273,7 @@ impl SctpEndpoint {
                 let mut progress = Progress::default();
                 association.progress(now, &mut self.inputs, &mut self.counters, &mut progress);
                 self.table.insert(key, association.local_tag, id);
+                self.listeners.begin(channel);
                 self.associations.insert(id, association);
                 self.settle(now, id, progress);
             }
@@ -271,27 +290,24 @@ impl SctpEndpoint {
     ) -> Result<Key, DownReason> {
         let failed = |text: &str| Err(DownReason::ConnectFailed(text.into()));
         let mut candidates = remote.iter().map(|address| canonical(*address));
-        let Some(remote) = candidates.find(|address| is_usable(*address) && self.reaches(address)) else {
+        let reaches = |peer: &SocketAddr| is_usable(*peer) && self.carrier.reaches(self.local, *peer);
+        let Some(peer) = candidates.find(reaches) else {
             return failed("no usable address");
         };
-        if self.associations.len() >= self.config.limits.associations {
+        if self.listeners.is_full(channel) {
             return failed("too many associations");
         }
-        let mut key = Key { remote, peer_port: remote.port(), local_port: self.local.port() };
+        let local_port = self.listeners.of_channel(channel).port;
+        let mut key = Key { remote: self.carrier.destination(peer), peer_port: peer.port(), local_port };
         if channel == Channel::Session {
             let Some(port) = self.session_port(key) else { return failed("no free port") };
             key.local_port = port;
-        } else if remote == self.local {
+        } else if key.remote == self.local && key.peer_port == key.local_port {
             return failed("own address");
         } else if let Some(existing) = self.table.by_key(&key).filter(|existing| *existing != id) {
             return Err(DownReason::Duplicate(existing));
         }
         Ok(key)
-    }
-
-    /// Whether the socket's family can send there.
-    fn reaches(&self, remote: &SocketAddr) -> bool {
-        self.local.is_ipv4() == remote.is_ipv4() || (self.local.is_ipv6() && self.local.ip().is_unspecified())
     }
 
     /// A source port that no session to this peer uses.
@@ -301,7 +317,7 @@ impl SctpEndpoint {
             let port = self.next_session_port;
             self.next_session_port = port.checked_add(1).unwrap_or(FIRST_SESSION_PORT);
             let taken = self.table.by_key(&Key { local_port: port, ..key }).is_some();
-            if port != self.local.port() && !taken {
+            if self.listeners.at(port).is_none() && !taken {
                 return Some(port);
             }
         }
@@ -377,6 +393,7 @@ impl SctpEndpoint {
 
     fn remove(&mut self, assoc: AssocId, why: DownReason) {
         let Some(mut association) = self.associations.remove(&assoc) else { return };
+        self.listeners.end(association.channel);
         association.fail_batch("association gone", &mut self.inputs);
         self.table.remove(&association.key, association.local_tag, assoc);
         self.timers.disarm(assoc, &mut association.armed);

@@ -4,12 +4,12 @@ use proto::AssocId;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-/// What tells associations of one UDP socket apart: the peer's address and UDP port, and both SCTP ports.
+/// What tells associations of one socket apart: the peer's address and UDP port, and both SCTP ports.
 ///
 /// Two clients behind one address may well use the same SCTP port: their UDP ports differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
-    /// The peer's IP address and UDP port, canonical.
+    /// The peer's IP address and UDP port (0 without UDP), canonical.
     pub(super) remote: SocketAddr,
     /// The peer's SCTP port.
     pub(super) peer_port: u16,

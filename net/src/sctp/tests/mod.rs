@@ -1,6 +1,7 @@
 //! Tests of the endpoint: two or more of them on a simulated network, or packets by hand.
 
 mod assumptions;
+mod carriers;
 mod cookies;
 mod determinism;
 mod ends;

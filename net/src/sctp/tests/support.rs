@@ -2,7 +2,7 @@
 
 use crate::memory::{Link, Network, NodeId};
 use crate::sctp::packet::{self, InitFields, Packet, chunk};
-use crate::sctp::{Counters, Datagram, SctpConfig, SctpEndpoint};
+use crate::sctp::{Carrier, Counters, Datagram, SctpConfig, SctpEndpoint};
 use bytes::Bytes;
 use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time, Transmit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -54,6 +54,18 @@ impl World {
     pub(super) fn endpoint_with(&mut self, address: SocketAddr, config: SctpConfig) -> NodeId {
         self.seed = self.seed.wrapping_add(1);
         self.network.add(SctpEndpoint::new(config, Channel::Asap, address, [self.seed; 32]))
+    }
+
+    /// An endpoint with these SCTP ports on one socket.
+    pub(super) fn endpoint_on(
+        &mut self,
+        carrier: Carrier,
+        socket: SocketAddr,
+        ports: &[(Channel, u16)],
+    ) -> NodeId {
+        self.seed = self.seed.wrapping_add(1);
+        let config = SctpConfig::control();
+        self.network.add(SctpEndpoint::with_ports(config, carrier, socket, ports, [self.seed; 32]))
     }
 
     pub(super) fn connect(&mut self, node: NodeId, channel: Channel, remote: SocketAddr) -> AssocId {
