@@ -17,6 +17,7 @@ mod status;
 
 use admin::Client;
 use clap::{Parser, Subcommand};
+use endpoint::EncapPorts;
 use failure::Failure;
 use output::{Output, Screen};
 use std::future::Future;
@@ -33,6 +34,10 @@ struct Cli {
     /// ASAP address of the registrar to ask [default: 127.0.0.1:3863]
     #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "RSERPOOL_REGISTRAR")]
     registrar: Option<SocketAddr>,
+
+    /// UDP port behind which the registrar's SCTP port is, if its SCTP is a kernel's (usually 9899)
+    #[arg(long, global = true, value_name = "PORT", env = "RSERPOOL_ENCAP_PORT", value_parser = encap_port)]
+    encap_port: Option<EncapPorts>,
 
     /// How to show the result
     #[arg(short, long, global = true, value_enum, default_value_t)]
@@ -86,6 +91,7 @@ enum Command {
 struct Context {
     admin: Option<admin::Address>,
     registrar: Option<SocketAddr>,
+    encap: Option<EncapPorts>,
     screen: Screen,
 }
 
@@ -99,7 +105,7 @@ impl Context {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen { output: cli.output, wide: cli.wide, quiet: cli.quiet };
-    let context = Context { admin: cli.admin, registrar: cli.registrar, screen };
+    let context = Context { admin: cli.admin, registrar: cli.registrar, encap: cli.encap_port, screen };
     let result = match cli.command {
         Command::Decode(arguments) => decode::run(&arguments, context.screen.output),
         Command::Status => block_on(status::run(&context)),
@@ -117,6 +123,12 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// One port is that of the others: this process takes any, and leaves the one of this host to a registrar.
+fn encap_port(text: &str) -> Result<EncapPorts, String> {
+    let ports: EncapPorts = text.parse()?;
+    Ok(if text.contains(':') { ports } else { EncapPorts::client(ports.remote) })
 }
 
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use crate::{
 };
 use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, Transport};
 use net::sctp::{SctpConfig, SctpTiming};
-use net::udp::UdpConfig;
+use net::udp::{EncapPorts, UdpConfig};
 use params::{PeIdentifier, PoolHandle};
 use proto::endpoint::{self as machine, ElementId};
 use proto::{Channel, Time};
@@ -21,7 +21,7 @@ pub struct Config {
     /// The registrars, in any order: at least one. Each is an address with the port of its ASAP endpoint.
     pub registrars: Vec<SocketAddr>,
     /// Where sessions and registrars reach this process: an address with the number of the SCTP port, which is
-    /// the UDP port, too; 0 takes any free one. `None`: loopback if all registrars are on loopback, else any.
+    /// the UDP port, too, unless `encap` is set; 0 takes any free one. `None`: loopback if all registrars are on loopback, else any.
     pub listen: Option<SocketAddr>,
     /// Timers and thresholds.
     pub profile: Profile,
@@ -33,6 +33,9 @@ pub struct Config {
     /// Whether ICMP messages are listened to: a peer whose process is gone is then noticed at once instead of by its
     /// silence.
     pub icmp: bool,
+    /// The UDP ports behind which all SCTP ports of a host are (RFC 6951): for registrars and servers whose SCTP is a
+    /// kernel's. `None`: each address says with its SCTP port which UDP port it is. The same for the whole scope.
+    pub encap: Option<EncapPorts>,
 }
 
 impl Config {
@@ -45,6 +48,7 @@ impl Config {
             compat: Compat::Rfc,
             cookie_wait: None,
             icmp: true,
+            encap: None,
         }
     }
 
@@ -109,7 +113,7 @@ impl AsapEndpoint {
         let driver = DriverConfig {
             name: "asap-endpoint".into(),
             listen: vec![Listen {
-                transport: Transport::Udp(UdpConfig { icmp: config.icmp }),
+                transport: Transport::Udp(UdpConfig { icmp: config.icmp, encap: config.encap }),
                 ..Listen::new(Channel::Asap, listen, sctp)
             }],
         };

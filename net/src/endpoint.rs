@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 /// Everything but [`Endpoint::poll_io`] is synchronous and never blocks. After any call that may produce
 /// output the owner drains [`Endpoint::poll_input`] and then calls [`Endpoint::flush`].
 pub trait Endpoint {
-    /// Where it listens: local address with the SCTP port.
+    /// Where its socket is.
     fn local_address(&self) -> SocketAddr;
 
     /// Carries out a transmit of the machine. Failures come back as [`Input`]s.

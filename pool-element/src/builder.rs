@@ -1,7 +1,9 @@
 //! How an element is to be registered.
 
 use crate::PoolElement;
-use endpoint::{AsapEndpoint, Compat, Config, ElementTransport, Profile, RegisterError, Registration};
+use endpoint::{
+    AsapEndpoint, Compat, Config, ElementTransport, EncapPorts, Profile, RegisterError, Registration,
+};
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -61,9 +63,17 @@ impl Builder {
     }
 
     /// Where sessions and registrars reach the element: the port is a UDP port and the SCTP port, 0 takes any free
-    /// one. Default: `127.0.0.1:0`, which nobody outside this host can reach.
+    /// one. With [`Self::encap_port`] it is the SCTP port alone. Default: `127.0.0.1:0`, which nobody outside this host can reach.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = Some(address);
+        self
+    }
+
+    /// For a scope with members whose SCTP is a kernel's: all SCTP ports of a host are behind this UDP port (RFC 6951), of
+    /// this host as of all others. 9899 is the assigned one. One process of an address can have it. Default: the UDP
+    /// port has the number of the SCTP port.
+    pub fn encap_port(mut self, port: u16) -> Self {
+        self.config.encap = Some(EncapPorts::same(port));
         self
     }
 

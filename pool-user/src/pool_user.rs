@@ -2,8 +2,8 @@
 
 use crate::Session;
 use endpoint::{
-    AsapEndpoint, Compat, Config, EndpointError, Profile, Resolution, ResolveError, ResolveOptions,
-    SessionError, SessionOptions,
+    AsapEndpoint, Compat, Config, EncapPorts, EndpointError, Profile, Resolution, ResolveError,
+    ResolveOptions, SessionError, SessionOptions,
 };
 use params::{PeIdentifier, PoolHandle};
 use std::net::SocketAddr;
@@ -101,6 +101,14 @@ impl Builder {
     /// on all addresses.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = Some(address);
+        self
+    }
+
+    /// For a scope with members whose SCTP is a kernel's: all SCTP ports of a host are behind this UDP port (RFC 6951).
+    /// 9899 is the assigned one. The client's own UDP port is any free one. Default: an address says with its SCTP port
+    /// which UDP port it is.
+    pub fn encap_port(mut self, port: u16) -> Self {
+        self.config.encap = Some(EncapPorts::client(port));
         self
     }
 

@@ -41,6 +41,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", env = "RSERPOOL_PROFILE")]
     profile: Option<String>,
 
+    /// UDP port behind which all SCTP ports of each host are, for kernels' SCTP, or "off" [default: off]
+    #[arg(long, value_name = "PORT", env = "RSERPOOL_ENCAP_PORT")]
+    encap_port: Option<String>,
+
     /// Unix socket of the admin API: a path, "auto" or "off" [default: auto]
     #[arg(long, value_name = "PATH", env = "RSERPOOL_ADMIN_SOCKET")]
     admin_socket: Option<String>,
@@ -101,6 +105,7 @@ impl Args {
             ("--asap", "listen.asap", &self.asap),
             ("--enrp", "listen.enrp", &self.enrp),
             ("--profile", "profile", &self.profile),
+            ("--encap-port", "sctp.encap-port", &self.encap_port),
             ("--admin-socket", "admin.socket", &self.admin_socket),
             ("--admin-tcp", "admin.tcp", &self.admin_tcp),
             ("--log", "log", &self.log),
@@ -170,6 +175,7 @@ mod tests {
             "--asap=udp:127.0.0.1:0",
             "--peer=127.0.0.1:1,127.0.0.2:1",
             "--peer=127.0.0.1:2",
+            "--encap-port=9899",
             "--set=timers.keep-alive-interval=100ms",
             "--set=limits.pools=7",
         ])
@@ -180,6 +186,7 @@ mod tests {
         assert_eq!(config.peers.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(config.timers.keep_alive_interval, Some(Duration::from_millis(100)));
         assert_eq!(config.limits.pools, Some(7));
+        assert_eq!(config.sctp.encap_port.map(|ports| (ports.local, ports.remote)), Some((9899, 9899)));
     }
 
     #[test]

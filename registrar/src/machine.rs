@@ -29,7 +29,7 @@ impl Machine {
         let id = config.id.unwrap_or_else(|| random_id(&mut rng));
 
         let listen = |channel, address| Listen {
-            transport: Transport::Udp(UdpConfig { icmp: config.sctp.icmp }),
+            transport: Transport::Udp(UdpConfig { icmp: config.sctp.icmp, encap: config.sctp.encap_port }),
             ..Listen::new(channel, address, config.sctp_endpoint())
         };
         let driver = DriverConfig {

@@ -12,7 +12,8 @@ use crate::failure::Failure;
 use crate::output::{Columns, Output, print};
 use anyhow::Context as _;
 use machine::{Done, Event, Load, Operation, Population, Work};
-use net::{Driver, DriverConfig, Handle, Listen};
+use net::udp::{EncapPorts, UdpConfig};
+use net::{Driver, DriverConfig, Handle, Listen, Transport};
 use params::{Load as PolicyLoad, Policy};
 use process::Usage;
 use proto::Channel;
@@ -109,7 +110,7 @@ struct Phase {
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
     let registrar = context.registrar.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3863)));
-    let report = Bench::connect(arguments, registrar).await?.run().await?;
+    let report = Bench::connect(arguments, registrar, context.encap).await?.run().await?;
     match context.screen.output {
         Output::Json => print(&(serde_json::to_string(&report).context("JSON")? + "\n"))?,
         Output::Table => print(&table(&report))?,
@@ -125,12 +126,19 @@ struct Bench {
 }
 
 impl Bench {
-    async fn connect(arguments: Arguments, registrar: SocketAddr) -> Result<Self, Failure> {
+    async fn connect(
+        arguments: Arguments,
+        registrar: SocketAddr,
+        encap: Option<EncapPorts>,
+    ) -> Result<Self, Failure> {
         let population = Population { pools: arguments.pools, policy: arguments.policy.into() };
         let listen = arguments.listen.unwrap_or_else(|| any_port_towards(registrar));
         let config = DriverConfig {
             name: "bench".into(),
-            listen: vec![Listen::new(Channel::Asap, listen, Load::sctp())],
+            listen: vec![Listen {
+                transport: Transport::Udp(UdpConfig { encap, ..UdpConfig::default() }),
+                ..Listen::new(Channel::Asap, listen, Load::sctp())
+            }],
         };
         // One event for the association's begin, one for its end, and one for each phase, which is taken at once.
         let (sender, events) = mpsc::channel(8);

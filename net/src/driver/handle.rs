@@ -36,7 +36,7 @@ pub enum CallError {
 /// What an endpoint has counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointCounters {
-    /// Where it listens.
+    /// Where its socket is.
     pub local: SocketAddr,
     /// What its backend has counted.
     pub backend: BackendCounters,
@@ -160,7 +160,8 @@ impl<N: 'static> Handle<N> {
         })
     }
 
-    /// What the endpoints have counted, in the order of [`Self::local_addresses`].
+    /// What the endpoints have counted, in the order of [`Self::local_addresses`]; those that share a socket count
+    /// together.
     pub async fn counters(&self) -> Result<Vec<EndpointCounters>, Stopped> {
         let (answer, result) = oneshot::channel();
         self.commands.send(Command::Counters(answer)).await.map_err(|_| self.stopped())?;

@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::thread;
 use tokio::runtime::Builder;
 use tracing::debug;
-use transport::{Backend, Bound};
+use transport::{Bound, Opened};
 use turn::Turns;
 
 /// What a driver is started with.
@@ -33,7 +33,8 @@ use turn::Turns;
 pub struct DriverConfig {
     /// The thread's name (15 bytes are seen by the system).
     pub name: String,
-    /// The endpoints. Associations of [`Channel::Asap`] and [`Channel::Session`] use the first, those of another
+    /// The endpoints. Neighbours that can share a socket do ([`Transport::shares`]); they then have the SCTP settings of
+    /// the first of them. Associations of [`Channel::Asap`] and [`Channel::Session`] use the first, those of another
     /// channel the endpoint of that channel (or the first, if there is none).
     pub listen: Vec<Listen>,
 }
@@ -71,6 +72,14 @@ pub enum StartError {
         /// The address that was asked for.
         address: SocketAddr,
     },
+    /// Somebody has the UDP port behind which our SCTP ports were to be ([`UdpConfig::encap`](crate::udp::UdpConfig)).
+    #[error("the UDP port {address} for SCTP (encap-port) is already in use by {owner}")]
+    EncapPortInUse {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// Who has it, and what to do.
+        owner: &'static str,
+    },
     /// The address cannot be bound: it is not one of this host, or the port needs a privilege.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -101,7 +110,7 @@ impl Driver {
         E: FnMut(&mut N, Time, N::Event) + Send + 'static,
     {
         let bound = bind_all(&config.listen)?;
-        let addresses: Vec<SocketAddr> = bound.iter().map(Bound::local_address).collect();
+        let addresses: Vec<SocketAddr> = bound.iter().flat_map(Bound::local_addresses).collect();
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let mut seeds = vec![[0; 32]; bound.len()];
         for seed in &mut seeds {
@@ -109,7 +118,7 @@ impl Driver {
         }
         let (handle, receiver) = handle::new(addresses.clone());
         let run = move || async move {
-            match open_all(config.listen, bound, seeds) {
+            match open_all(&config.listen, bound, seeds) {
                 Ok(endpoints) => {
                     let node = make_node(&addresses);
                     Turns::new(Clock::system(), endpoints, node, on_event, receiver).run().await;
@@ -126,20 +135,29 @@ fn bind_all(listen: &[Listen]) -> Result<Vec<Bound>, StartError> {
     if listen.is_empty() {
         return Err(StartError::NoEndpoint);
     }
-    let bind = |listen: &Listen| {
-        let bound = Bound::bind(listen)?;
-        debug!(channel = ?listen.channel, address = %bound.local_address(), transport = ?listen.transport, "listening");
+    let bind = |group: &[Listen]| {
+        let bound = Bound::bind(group)?;
+        for (listen, address) in group.iter().zip(bound.local_addresses()) {
+            debug!(channel = ?listen.channel, %address, transport = ?listen.transport, "listening");
+        }
         Ok(bound)
     };
-    listen.iter().map(bind).collect()
+    groups(listen).map(bind).collect()
 }
 
 /// Must be called inside the thread's runtime.
-fn open_all(
-    listen: Vec<Listen>,
-    bound: Vec<Bound>,
-    seeds: Vec<[u8; 32]>,
-) -> io::Result<Vec<(Channel, Box<dyn Backend>)>> {
-    let all = listen.into_iter().zip(bound).zip(seeds);
-    all.map(|((listen, bound), seed)| Ok((listen.channel, bound.open(listen, seed)?))).collect()
+fn open_all(listen: &[Listen], bound: Vec<Bound>, seeds: Vec<[u8; 32]>) -> io::Result<Vec<Opened>> {
+    let all = groups(listen).zip(bound).zip(seeds);
+    all.map(|((group, bound), seed)| {
+        let channels = group.iter().map(|listen| listen.channel).collect();
+        Ok(Opened { channels, backend: bound.open(group, seed)? })
+    })
+    .collect()
+}
+
+/// Those that share a socket.
+fn groups(listen: &[Listen]) -> impl Iterator<Item = &[Listen]> {
+    listen.chunk_by(|one, next| {
+        one.transport == next.transport && one.transport.shares() && one.address.ip() == next.address.ip()
+    })
 }

@@ -1,7 +1,7 @@
 //! The endpoints of a driver: which of them carries an association, and what is still unread.
 
 use super::handle::EndpointCounters;
-use super::transport::Backend;
+use super::transport::{Backend, Opened};
 use proto::{AssocId, Channel, Input, Time, Transmit};
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};
@@ -20,7 +20,7 @@ pub(super) struct Ports {
 }
 
 struct Port {
-    channel: Channel,
+    channels: Vec<Channel>,
     endpoint: Box<dyn Backend>,
     /// Batches read since the socket was last empty.
     backlog: usize,
@@ -29,8 +29,9 @@ struct Port {
 }
 
 impl Ports {
-    pub(super) fn new(endpoints: Vec<(Channel, Box<dyn Backend>)>) -> Self {
-        let port = |(channel, endpoint)| Port { channel, endpoint, backlog: 0, drained: false };
+    pub(super) fn new(endpoints: Vec<Opened>) -> Self {
+        let port =
+            |Opened { channels, backend }| Port { channels, endpoint: backend, backlog: 0, drained: false };
         Self { ports: endpoints.into_iter().map(port).collect(), elsewhere: BTreeMap::new() }
     }
 
@@ -116,7 +117,7 @@ impl Ports {
 
     /// A session starts at the ASAP endpoint's socket.
     fn endpoint_of(&self, channel: Channel) -> usize {
-        self.ports.iter().position(|port| port.channel == channel).unwrap_or(0)
+        self.ports.iter().position(|port| port.channels.contains(&channel)).unwrap_or(0)
     }
 
     /// Runs the timers of an endpoint if they are due; whether they were.

@@ -4,8 +4,10 @@
 //! opened on the endpoint thread, for it is not `Send`; from then on the driver sees an [`Endpoint`].
 
 use super::{Listen, StartError};
+use crate::Endpoint;
+use crate::sctp::{self, SctpConfig};
 use crate::udp::{UdpConfig, UdpCounters, UdpEndpoint, UdpListener};
-use crate::{Endpoint, sctp};
+use proto::Channel;
 use std::io;
 use std::net::SocketAddr;
 
@@ -15,6 +17,16 @@ use std::net::SocketAddr;
 pub enum Transport {
     /// The embedded SCTP over UDP (RFC 6951): needs no privilege.
     Udp(UdpConfig),
+}
+
+impl Transport {
+    /// Whether endpoints at different SCTP ports of one address share a socket, as they must where the socket is not at
+    /// the SCTP port.
+    pub fn shares(&self) -> bool {
+        match self {
+            Self::Udp(config) => config.encap.is_some(),
+        }
+    }
 }
 
 impl Default for Transport {
@@ -42,30 +54,58 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    pub(super) fn bind(listen: &Listen) -> Result<Self, StartError> {
-        let address = listen.address;
-        let bound = match &listen.transport {
-            Transport::Udp(config) => UdpListener::bind(address, config).map(Self::Udp),
-        };
-        bound.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
-            _ => StartError::Bind { address, source },
-        })
+    /// Binds endpoints that share a socket: at least one, all with the first one's transport.
+    pub(super) fn bind(group: &[Listen]) -> Result<Self, StartError> {
+        let Some(first) = group.first() else { return Err(StartError::NoEndpoint) };
+        let ports: Vec<_> = group.iter().map(|listen| (listen.channel, listen.address)).collect();
+        match &first.transport {
+            Transport::Udp(config) => UdpListener::bind(&ports, config)
+                .map(Self::Udp)
+                .map_err(|source| bind_error(first.address, config, source)),
+        }
     }
 
-    pub(super) fn local_address(&self) -> SocketAddr {
+    /// Where it listens, in the order of the group.
+    pub(super) fn local_addresses(&self) -> Vec<SocketAddr> {
         match self {
-            Self::Udp(listener) => listener.local_address(),
+            Self::Udp(listener) => listener.local_addresses().collect(),
         }
     }
 
     /// Must be called inside the thread's runtime; `seed` must be unpredictable.
-    pub(super) fn open(self, listen: Listen, seed: [u8; 32]) -> io::Result<Box<dyn Backend>> {
-        let Listen { channel, sctp, .. } = listen;
+    pub(super) fn open(self, group: &[Listen], seed: [u8; 32]) -> io::Result<Box<dyn Backend>> {
+        let sctp = group.first().map_or_else(SctpConfig::control, |first| first.sctp.clone());
         Ok(match self {
-            Self::Udp(listener) => Box::new(UdpEndpoint::new(listener, sctp, channel, seed)?),
+            Self::Udp(listener) => Box::new(UdpEndpoint::new(listener, sctp, seed)?),
         })
     }
+}
+
+fn bind_error(address: SocketAddr, config: &UdpConfig, source: io::Error) -> StartError {
+    match (source.kind(), config.encap) {
+        (io::ErrorKind::AddrInUse, Some(encap)) => {
+            let address = SocketAddr::new(address.ip(), encap.local);
+            StartError::EncapPortInUse { address, owner: encap_port_owner(encap.local) }
+        }
+        (io::ErrorKind::AddrInUse, None) => StartError::AddressInUse { address },
+        _ => StartError::Bind { address, source },
+    }
+}
+
+/// Who has a UDP port that we wanted for our SCTP.
+fn encap_port_owner(port: u16) -> &'static str {
+    let kernel = std::fs::read_to_string("/proc/sys/net/sctp/udp_port");
+    if kernel.is_ok_and(|text| text.trim().parse() == Ok(port)) {
+        "the kernel's SCTP: set the sysctl net.sctp.udp_port to 0, or use the kernel's SCTP"
+    } else {
+        "another process: one process of a host can have it, a client takes any (\"0:PORT\")"
+    }
+}
+
+/// A backend on its thread, and the channels that it serves.
+pub(super) struct Opened {
+    pub(super) channels: Vec<Channel>,
+    pub(super) backend: Box<dyn Backend>,
 }
 
 /// An endpoint on its thread.

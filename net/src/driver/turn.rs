@@ -2,9 +2,9 @@
 
 use super::handle::{Command, Receiver, Stop};
 use super::ports::Ports;
-use super::transport::Backend;
+use super::transport::Opened;
 use crate::clock::Clock;
-use proto::{Channel, Node, Time};
+use proto::{Node, Time};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -53,7 +53,7 @@ where
     /// Must be called inside the thread's runtime.
     pub(super) fn new(
         clock: Clock,
-        endpoints: Vec<(Channel, Box<dyn Backend>)>,
+        endpoints: Vec<Opened>,
         node: N,
         on_event: E,
         receiver: Receiver<N>,

@@ -1,6 +1,7 @@
 //! The embedded endpoint on a UDP socket (RFC 6951): the shell around [`SctpEndpoint`].
 //!
-//! One socket carries all associations of an endpoint; its port is the SCTP port too (design decision D2).
+//! One socket carries all associations of an endpoint. Its port is the SCTP port too (design decision D2), unless all SCTP
+//! ports of the host are behind one UDP port, as kernels have it ([`UdpConfig::encap`]).
 //! Datagrams are received and sent in batches, with the kernel's segmentation offload where consecutive
 //! datagrams to one peer have the same size. An answer leaves from the address that the packet came to, so a
 //! socket on `0.0.0.0` or `[::]` works on a host with many addresses.
@@ -8,12 +9,15 @@
 //! ICMP is a hint that can be switched off ([`UdpConfig::icmp`]): the error queue is read, and what it says goes
 //! to the core, which verifies it. A pending error of one peer never costs another its packet.
 
+mod encap;
 mod errors;
 mod outgoing;
 mod socket;
 
+pub use encap::EncapPorts;
+
 use crate::Endpoint;
-use crate::sctp::{Counters, SctpConfig, SctpEndpoint};
+use crate::sctp::{Carrier, Counters, SctpConfig, SctpEndpoint};
 use errors::Report;
 use outgoing::Outgoing;
 use proto::{Channel, Input, Time, Transmit};
@@ -42,11 +46,14 @@ const MAX_REPORTS: usize = 64;
 pub struct UdpConfig {
     /// Whether to listen to ICMP: a peer whose process is gone is then noticed at once instead of by silence.
     pub icmp: bool,
+    /// The UDP ports behind which all SCTP ports of a host are (RFC 6951), for peers that are kernels. `None`: the UDP
+    /// port has the number of the SCTP port.
+    pub encap: Option<EncapPorts>,
 }
 
 impl Default for UdpConfig {
     fn default() -> Self {
-        Self { icmp: true }
+        Self { icmp: true, encap: None }
     }
 }
 
@@ -77,21 +84,40 @@ pub struct UdpCounters {
 /// [`UdpEndpoint`]s are not `Send`; binding first tells whoever starts the thread what is wrong with an address.
 pub struct UdpListener {
     bound: BoundSocket,
+    carrier: Carrier,
+    ports: Vec<(Channel, u16)>,
     icmp: bool,
 }
 
 impl UdpListener {
-    /// Binds a UDP socket; port 0 takes any free port. Logs a warning, once per process, when the address is
-    /// not a loopback one: nothing is authenticated (design decision D12).
-    pub fn bind(address: SocketAddr, config: &UdpConfig) -> io::Result<Self> {
+    /// Binds the UDP socket for an SCTP port; port 0 takes any free one. With [`UdpConfig::encap`] the socket serves all
+    /// of `ports`, at the address of the first, else there is one. Logs a warning, once per process, when the address
+    /// is not a loopback one: nothing is authenticated (design decision D12).
+    pub fn bind(ports: &[(Channel, SocketAddr)], config: &UdpConfig) -> io::Result<Self> {
+        let &[(channel, mut address), ..] = ports else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let Some(encap) = config.encap else {
+            let bound = BoundSocket::bind(address, config.icmp)?;
+            let ports = vec![(channel, bound.local.port())];
+            return Ok(Self::new(bound, Carrier::OwnPorts, ports, config));
+        };
+        address.set_port(encap.local);
         let bound = BoundSocket::bind(address, config.icmp)?;
-        warn_unless_loopback(bound.local);
-        Ok(Self { bound, icmp: config.icmp })
+        Ok(Self::new(bound, Carrier::OnePort(encap.remote), encap::assign(ports)?, config))
     }
 
-    /// Where it is bound to.
-    pub fn local_address(&self) -> SocketAddr {
-        self.bound.local
+    fn new(bound: BoundSocket, carrier: Carrier, ports: Vec<(Channel, u16)>, config: &UdpConfig) -> Self {
+        warn_unless_loopback(bound.local);
+        Self { bound, carrier, ports, icmp: config.icmp }
+    }
+
+    /// Where it listens: the socket's address with each of the SCTP ports.
+    pub fn local_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let with_port = |&(_, port): &(Channel, u16)| {
+            let mut address = self.bound.local;
+            address.set_port(port);
+            address
+        };
+        self.ports.iter().map(with_port)
     }
 }
 
@@ -125,20 +151,13 @@ pub struct UdpEndpoint {
 }
 
 impl UdpEndpoint {
-    /// An endpoint on a bound socket. Must be called inside a tokio runtime.
-    ///
-    /// `channel` is the one of the associations that peers start, `seed` must be unpredictable.
-    pub fn new(
-        listener: UdpListener,
-        config: SctpConfig,
-        channel: Channel,
-        seed: [u8; 32],
-    ) -> io::Result<Self> {
-        let UdpListener { bound: BoundSocket { socket, state, local }, icmp } = listener;
+    /// An endpoint on a bound socket. Must be called inside a tokio runtime. `seed` must be unpredictable.
+    pub fn new(listener: UdpListener, config: SctpConfig, seed: [u8; 32]) -> io::Result<Self> {
+        let UdpListener { bound: BoundSocket { socket, state, local }, carrier, ports, icmp } = listener;
         // Only readable: with writable too, every datagram that a peer reads would wake this thread.
         let socket = Rc::new(watch(socket, Interest::READABLE)?);
         Ok(Self {
-            sctp: SctpEndpoint::new(config, channel, local, seed),
+            sctp: SctpEndpoint::with_ports(config, carrier, local, &ports, seed),
             error_pending: icmp.then(|| error_pending(socket.clone())),
             socket,
             state,
@@ -356,8 +375,9 @@ mod tests {
     const ROUNDS: u8 = 20;
 
     fn endpoint(ip: IpAddr, icmp: bool) -> UdpEndpoint {
-        let listener = UdpListener::bind((ip, 0).into(), &UdpConfig { icmp }).unwrap();
-        UdpEndpoint::new(listener, SctpConfig::control(), Channel::Asap, [7; 32]).unwrap()
+        let config = UdpConfig { icmp, ..UdpConfig::default() };
+        let listener = UdpListener::bind(&[(Channel::Asap, (ip, 0).into())], &config).unwrap();
+        UdpEndpoint::new(listener, SctpConfig::control(), [7; 32]).unwrap()
     }
 
     fn send(endpoint: &mut UdpEndpoint, to: SocketAddr, bytes: &[u8]) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proto::{AssocId, Channel, DownReason, Input, Node, Time, Transmit};
 use rserpool_net::driver::{BackendCounters, EndpointCounters};
 use rserpool_net::sctp::{self, SctpConfig};
-use rserpool_net::udp::{UdpConfig, UdpCounters};
+use rserpool_net::udp::{EncapPorts, UdpConfig, UdpCounters};
 use rserpool_net::{Driver, DriverConfig, Handle, Listen, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -123,13 +123,15 @@ pub(crate) struct Setup {
     pub(crate) icmp: bool,
     /// Whether there is an endpoint for ENRP beside the one for ASAP.
     pub(crate) enrp: bool,
+    /// The UDP ports of all SCTP ports together.
+    pub(crate) encap: Option<EncapPorts>,
     pub(crate) sctp: SctpConfig,
 }
 
 impl Setup {
     pub(crate) fn on(ip: IpAddr) -> Self {
         let sctp = SctpConfig::sessions();
-        Self { address: (ip, 0).into(), echo: false, icmp: true, enrp: false, sctp }
+        Self { address: (ip, 0).into(), echo: false, icmp: true, enrp: false, encap: None, sctp }
     }
 
     pub(crate) fn echo(mut self) -> Self {
@@ -147,9 +149,14 @@ impl Setup {
         self
     }
 
+    pub(crate) fn behind(mut self, encap: EncapPorts) -> Self {
+        self.encap = Some(encap);
+        self
+    }
+
     pub(crate) fn config(&self) -> DriverConfig {
         let listen = |channel| {
-            let transport = Transport::Udp(UdpConfig { icmp: self.icmp });
+            let transport = Transport::Udp(UdpConfig { icmp: self.icmp, encap: self.encap });
             Listen { transport, ..Listen::new(channel, self.address, self.sctp.clone()) }
         };
         let mut channels = vec![Channel::Asap];
@@ -191,7 +198,12 @@ impl Peer {
 
     /// Starts an association and waits until it is established.
     pub(crate) async fn connect(&mut self, remote: SocketAddr) -> AssocId {
-        let assoc = self.call(move |machine| machine.connect(Channel::Session, remote)).await;
+        self.connect_from(Channel::Session, remote).await
+    }
+
+    /// The same from the SCTP port of a channel.
+    pub(crate) async fn connect_from(&mut self, channel: Channel, remote: SocketAddr) -> AssocId {
+        let assoc = self.call(move |machine| machine.connect(channel, remote)).await;
         self.expect("Up", |_, input| {
             matches!(input, Input::Up { assoc: up, .. } if up == assoc).then_some(())
         })
@@ -253,6 +265,11 @@ impl Peer {
             }
             assert_eq!(ended, None, "instead of {what}");
         }
+    }
+
+    /// Where its socket is.
+    pub(crate) async fn socket(&self) -> SocketAddr {
+        within("counters", self.handle.counters()).await.unwrap()[0].local
     }
 
     /// What the first endpoint has counted, which must be an embedded one.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One operation, with what the application has to do for "exactly once"; counts the failovers.
-async fn operation(session: &mut Session, seq: u64, failovers: &mut usize) -> u64 {
+pub(crate) async fn operation(session: &mut Session, seq: u64, failovers: &mut usize) -> u64 {
     session.send(seq.to_be_bytes()).await.unwrap();
     loop {
         match session.recv().await.unwrap() {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod elements;
+mod encap;
 mod failover;
 mod flow_control;
 mod registrars;

@@ -6,6 +6,7 @@
 mod resolve;
 pub(crate) mod values;
 
+use net::udp::EncapPorts;
 use params::RegistrarId;
 use proto::profile::Profile;
 use serde::Deserialize;
@@ -78,7 +79,8 @@ impl Default for Config {
     }
 }
 
-/// Where a registrar listens. The number is the SCTP port and the UDP port at the same time; 0 is any free one.
+/// Where a registrar listens. The number is the SCTP port and the UDP port at the same time, or, with
+/// [`Sctp::encap_port`], the SCTP port alone; 0 is any free one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Listen {
@@ -176,11 +178,15 @@ pub struct Sctp {
     pub mtu: usize,
     /// Whether ICMP messages are taken as a hint that a peer is gone.
     pub icmp: bool,
+    /// The UDP ports behind which all SCTP ports of a host are (RFC 6951), for members of the scope whose SCTP is a
+    /// kernel's; `None`: the UDP port has the number of the SCTP port. The same for the whole scope.
+    #[serde(deserialize_with = "values::encap_port")]
+    pub encap_port: Option<EncapPorts>,
 }
 
 impl Default for Sctp {
     fn default() -> Self {
-        Self { mtu: 1200, icmp: true }
+        Self { mtu: 1200, icmp: true, encap_port: None }
     }
 }
 

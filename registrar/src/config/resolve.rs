@@ -46,6 +46,16 @@ impl Config {
                 format!("{} must be between {} and {} bytes", self.sctp.mtu, MTU.start(), MTU.end()),
             ));
         }
+        let [asap, enrp] = [self.listen.asap.ip(), self.listen.enrp.ip()];
+        if self.sctp.encap_port.is_some() && asap != enrp && (asap.is_unspecified() || enrp.is_unspecified())
+        {
+            return Err(value(
+                "sctp.encap-port",
+                format!(
+                    "asap and enrp share its UDP port: listen with both on {asap}, or with both on {enrp}"
+                ),
+            ));
+        }
         if self.listen.asap == self.listen.enrp && self.listen.asap.port() != 0 {
             return Err(value(
                 "listen",
@@ -198,7 +208,7 @@ mod tests {
         for (section, expected) in [
             ("admin", "socket tcp"),
             ("listen", "asap enrp"),
-            ("sctp", "icmp mtu"),
+            ("sctp", "encap-port icmp mtu"),
             ("takeover", "arbitration"),
         ] {
             assert_eq!(keys(table[section].as_table().unwrap()), expected);

@@ -3,6 +3,7 @@
 //! Each `parse_…` serves the file, the command line and the environment alike; its error says what would be right.
 
 use super::AdminSocket;
+use net::udp::EncapPorts;
 use params::RegistrarId;
 use proto::profile::Profile;
 use serde::de::{Deserialize, Deserializer, Error};
@@ -60,6 +61,15 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         ));
     }
     parse_address(text.strip_prefix("udp:").unwrap_or(text))
+}
+
+/// Reads the UDP ports of SCTP: `off`, `9899`, or ours and theirs, `9900:9899`.
+pub(crate) fn parse_encap_port(text: &str) -> Result<Option<EncapPorts>, String> {
+    if text == "off" {
+        Ok(None)
+    } else {
+        text.parse().map(Some).map_err(|error| format!("{error}, or \"off\""))
+    }
 }
 
 /// Reads an IP address with port.
@@ -138,6 +148,15 @@ deserializers! {
     optional_duration = |text| parse_duration(text).map(Some) => Option<Duration>;
 }
 
+/// The UDP ports of SCTP, a number or a text.
+pub(crate) fn encap_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EncapPorts>, D::Error> {
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    parse_encap_port(&text).map_err(D::Error::custom)
+}
+
 /// The peers: one entry a registrar.
 pub(crate) fn peers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<SocketAddr>>, D::Error> {
     let list = Vec::<String>::deserialize(deserializer)?;
@@ -173,6 +192,25 @@ mod tests {
         assert_eq!(parse_id("ffffffff"), Ok(Some(RegistrarId(u32::MAX))));
         for text in ["", "0", "0x0", "100000000", "xyz"] {
             assert!(parse_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_udp_port_of_sctp_is_one_or_two_or_none() {
+        #[derive(serde::Deserialize)]
+        struct Section(#[serde(deserialize_with = "encap_port")] Option<EncapPorts>);
+        let read = |text: &str| toml::from_str::<std::collections::BTreeMap<String, Section>>(text);
+        for (text, expected) in [
+            ("9899", Some(EncapPorts::same(9899))),
+            ("\"9899\"", Some(EncapPorts::same(9899))),
+            ("\"9900:9899\"", Some(EncapPorts { local: 9900, remote: 9899 })),
+            ("\"off\"", None),
+        ] {
+            assert_eq!(read(&format!("port = {text}")).unwrap()["port"].0, expected);
+        }
+        for text in ["0", "-1", "65536", "true", "\"on\""] {
+            let error = read(&format!("port = {text}")).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains("or \"off\""), "{text}: {error}");
         }
     }
 
