@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
@@ -38,7 +38,7 @@ fn assert_decoded(name: &str, json: &Value, decoded: &Value) {
     for (key, value) in decoded.as_object().unwrap() {
         assert_eq!(&json[key], value, "{name}: {key}");
     }
-    let known = ["protocol", "guessed", "outcome", "reply", "reencoded"];
+    let known = ["protocol", "guessed", "outcome", "reply", "reencoded", "tree"];
     for key in json.as_object().unwrap().keys() {
         assert!(decoded.get(key).is_some() || known.contains(&key.as_str()), "{name}: surplus {key}");
     }
@@ -60,7 +60,8 @@ fn well_formed_messages_show_all_their_fields() {
 #[test]
 fn malformed_messages_show_what_happens_to_them() {
     let well_formed = vectors("well_formed");
-    for vector in vectors("malformed") {
+    // No octets at all are a user's mistake, not a message.
+    for vector in vectors("malformed").into_iter().filter(|vector| !text(vector, "hex").is_empty()) {
         let name = text(&vector, "name");
         let json = decode(&text(&vector, "protocol").to_lowercase(), text(&vector, "hex"));
         let outcome = match text(&vector, "expect") {
@@ -106,10 +107,45 @@ fn the_protocol_is_guessed() {
 }
 
 #[test]
+fn json_has_the_byte_offsets_too() {
+    let output = rserpool(&["decode", "-o", "json", "0501000b 00090007 667470 00"], "");
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let line = |offset, text| json!({ "offset": offset, "depth": 0, "text": text });
+    assert_eq!(
+        json["tree"],
+        json!([
+            line(0, "type 0x05, flags 0x01, length 11"),
+            line(4, "Pool Handle, length 7: \"ftp\""),
+            line(11, "padding 00"),
+        ])
+    );
+}
+
+#[test]
+fn the_first_line_says_what_is_wrong_with_a_message() {
+    for (hex, first_line) in [
+        (
+            "05:00:00:0c 00090007",
+            "ASAP (guessed): ASAP_HANDLE_RESOLUTION whose Message Length is 12, 8 octets",
+        ),
+        ("050000", "ASAP (guessed): shorter than a header of 4 octets, 3 octets"),
+        ("3f000004", "ASAP (guessed): unknown message 0x3f, 4 octets"),
+    ] {
+        let output = rserpool(&["decode", hex], "");
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().next(), Some(first_line));
+    }
+}
+
+#[test]
 fn bad_hexadecimal_is_a_usage_error() {
+    let nothing = "rserpool: there is nothing to decode: \
+                   give the octets of a message in hexadecimal, or a capture\n";
     for (hex, complaint) in [
-        ("05g1", "rserpool: 'g' (digit 3) is not a hexadecimal digit\n"),
+        ("05g1", "rserpool: 'g' (digit 3) is not a hexadecimal digit, and there is no file of that name\n"),
         ("050", "rserpool: 3 hexadecimal digits are not whole octets\n"),
+        ("", nothing),
+        (" : ", nothing),
+        ("no/such.pcap", "rserpool: there is no file \"no/such.pcap\"\n"),
     ] {
         let output = rserpool(&["decode", hex], "");
         assert_eq!(output.status.code(), Some(2), "{hex}");
@@ -117,4 +153,5 @@ fn bad_hexadecimal_is_a_usage_error() {
         assert!(output.stdout.is_empty());
     }
     assert_eq!(rserpool(&["decode"], "").status.code(), Some(2));
+    assert_eq!(rserpool(&["decode", "-"], "").status.code(), Some(2));
 }

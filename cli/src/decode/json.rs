@@ -1,6 +1,7 @@
 //! A message as JSON: identifiers as numbers, octets in hexadecimal, flags by their letters in the RFCs.
 
-use super::{Analysis, Message};
+use super::analysis::{Analysis, Message};
+use super::tree::{Line, lines};
 use asap::Message as Asap;
 use enrp::Body;
 use params::{OperationError, Policy, PoolElement, SctpTransport, ServerInformation, Transport};
@@ -24,6 +25,12 @@ pub(super) fn analysis(analysis: &Analysis) -> Value {
     object["reply"] = json!(analysis.reply.as_ref().map(hex::encode));
     object["reencoded"] = json!(analysis.reencoded.as_ref().map(hex::encode));
     object
+}
+
+/// Where each field stands: the lines of the tree with their byte offsets.
+pub(super) fn tree(analysis: &Analysis, octets: &[u8]) -> Value {
+    let line = |line: Line| json!({ "offset": line.offset, "depth": line.depth, "text": line.text });
+    lines(analysis.protocol, octets).into_iter().map(line).collect()
 }
 
 /// An object without the members that are null: what is not in the message is not in the JSON.

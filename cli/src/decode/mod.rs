@@ -1,133 +1,110 @@
-//! `rserpool decode`: one message as a tree with byte offsets, or as JSON.
+//! `rserpool decode`: one message as a tree with byte offsets, or all messages of a capture; both also as JSON.
 
+mod analysis;
+mod captured;
 mod json;
+mod line;
 mod tree;
 
 use crate::failure::Failure;
 use crate::output::{Output, print};
+use analysis::{Protocol, analyse};
 use anyhow::Context as _;
-use bytes::Bytes;
-use clap::{Args, ValueEnum};
-use params::{DecodeError, Outcome, RegistrarId};
-use std::io::Read as _;
+use clap::Args;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 /// More hexadecimal text than the largest message needs, with separators.
 const MAX_TEXT: u64 = 1 << 20;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The protocol; without it, the one whose rules the message obeys, ASAP first
+    /// The protocol of the octets; without it, the one whose rules they obey, ASAP first. Of a capture: show only these
     #[arg(long, value_enum)]
     protocol: Option<Protocol>,
 
-    /// The octets in hexadecimal, `-` to read them from standard input. White space, colons and 0x are ignored
-    #[arg(value_name = "HEX|-", required = true)]
-    hex: Vec<String>,
-}
+    /// Show each message of a capture as a tree, in JSON beside the rest. A single message always is
+    #[arg(long)]
+    tree: bool,
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Protocol {
-    Asap,
-    Enrp,
-}
-
-impl Protocol {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Asap => "ASAP",
-            Self::Enrp => "ENRP",
-        }
-    }
-}
-
-/// A message of either protocol.
-enum Message {
-    Asap(asap::Message),
-    Enrp(enrp::Message),
-}
-
-/// What was found out about the octets.
-struct Analysis {
-    protocol: Protocol,
-    guessed: bool,
-    /// The name of the type, if there is a header with a type that is known.
-    message_type: Option<&'static str>,
-    message: Result<Message, DecodeError>,
-    outcome: Outcome,
-    reply: Option<Bytes>,
-    /// What we would send for the same message.
-    reencoded: Option<Bytes>,
+    /// A pcap or pcapng capture, if a file of that name exists; else the octets of a message in hexadecimal, in which
+    /// white space, colons and 0x are ignored. `-` reads either from standard input
+    #[arg(value_name = "FILE|HEX|-", required = true)]
+    what: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), Failure> {
-    let octets = parse_hex(&text(&arguments.hex)?).map_err(Failure::Usage)?;
-    let analysis = analyse(&octets, arguments.protocol);
+    let view = captured::View { protocol: arguments.protocol, tree: arguments.tree, output };
+    match &arguments.what[..] {
+        [only] if only == "-" => {
+            let mut start = Vec::new();
+            let mut stdin = io::stdin().lock();
+            stdin.by_ref().take(4).read_to_end(&mut start).context("cannot read standard input")?;
+            let all = io::Cursor::new(start.clone()).chain(stdin);
+            if capture::is_capture(&start) {
+                return captured::show(all, "standard input", view);
+            }
+            one(&text(all)?, arguments.protocol, output)
+        }
+        [only] if Path::new(only).exists() => {
+            let file = File::open(only).with_context(|| format!("cannot open {only}"))?;
+            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                return Err(Failure::Usage(format!("{only} is a directory: name a capture in it")));
+            }
+            captured::show(file, only, view)
+        }
+        several => match several.iter().find(|name| several.len() > 1 && Path::new(name).is_file()) {
+            Some(name) => Err(Failure::Usage(format!("{name} is a file: give one capture and nothing else"))),
+            None => one(&several.concat(), arguments.protocol, output),
+        },
+    }
+}
+
+/// Shows one message.
+fn one(text: &str, protocol: Option<Protocol>, output: Output) -> Result<(), Failure> {
+    let octets = parse_hex(text).map_err(Failure::Usage)?;
+    let analysis = analyse(&octets, protocol);
     let shown = match output {
-        Output::Json => format!("{:#}\n", json::analysis(&analysis)),
+        Output::Json => {
+            let mut object = json::analysis(&analysis);
+            object["tree"] = json::tree(&analysis, &octets);
+            format!("{object:#}\n")
+        }
         Output::Table => tree::analysis(&analysis, &octets),
     };
     Ok(print(&shown)?)
 }
 
-fn text(arguments: &[String]) -> Result<String, Failure> {
-    if arguments != ["-"] {
-        return Ok(arguments.concat());
-    }
+fn text(input: impl Read) -> Result<String, Failure> {
     let mut text = Vec::new();
-    std::io::stdin().take(MAX_TEXT + 1).read_to_end(&mut text).context("cannot read standard input")?;
+    input.take(MAX_TEXT + 1).read_to_end(&mut text).context("cannot read standard input")?;
     if text.len() as u64 > MAX_TEXT {
         return Err(Failure::Usage("more than a message on standard input".into()));
     }
-    String::from_utf8(text).map_err(|_| Failure::Usage("standard input is not hexadecimal text".into()))
+    String::from_utf8(text)
+        .map_err(|_| Failure::Usage("standard input is neither a capture nor hexadecimal text".into()))
 }
 
 /// Reads hexadecimal text leniently; the error says what is wrong with it.
 fn parse_hex(text: &str) -> Result<Vec<u8>, String> {
-    let text = text.replace("0x", "").replace("0X", "");
-    let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
+    let digits = text.replace("0x", "").replace("0X", "");
+    let digits: String = digits.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
+    if digits.is_empty() {
+        return Err(
+            "there is nothing to decode: give the octets of a message in hexadecimal, or a capture".into()
+        );
+    }
     hex::decode(&digits).map_err(|error| match error {
+        hex::FromHexError::InvalidHexCharacter { .. } if text.contains(['/', '.']) => {
+            format!("there is no file {text:?}")
+        }
         hex::FromHexError::InvalidHexCharacter { c, index } => {
-            format!("{c:?} (digit {}) is not a hexadecimal digit", index + 1)
+            format!(
+                "{c:?} (digit {}) is not a hexadecimal digit, and there is no file of that name",
+                index + 1
+            )
         }
         _ => format!("{} hexadecimal digits are not whole octets", digits.len()),
     })
-}
-
-fn analyse(octets: &[u8], protocol: Option<Protocol>) -> Analysis {
-    match protocol {
-        Some(Protocol::Asap) => analyse_asap(octets, false),
-        Some(Protocol::Enrp) => analyse_enrp(octets, false),
-        None => {
-            let (asap, enrp) = (analyse_asap(octets, true), analyse_enrp(octets, true));
-            if asap.message.is_err() && enrp.message.is_ok() { enrp } else { asap }
-        }
-    }
-}
-
-fn analyse_asap(octets: &[u8], guessed: bool) -> Analysis {
-    let decoded = asap::decode(octets);
-    Analysis {
-        protocol: Protocol::Asap,
-        guessed,
-        message_type: decoded.message_type.and_then(asap::MessageType::name),
-        outcome: decoded.outcome(),
-        reencoded: decoded.message.as_ref().ok().and_then(|message| message.encode().ok()),
-        message: decoded.message.map(Message::Asap),
-        reply: decoded.reply,
-    }
-}
-
-/// The reply comes from the registrar that the message is addressed to.
-fn analyse_enrp(octets: &[u8], guessed: bool) -> Analysis {
-    let receiver = octets.get(8..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
-    let decoded = enrp::decode(octets, RegistrarId(u32::from_be_bytes(receiver)));
-    Analysis {
-        protocol: Protocol::Enrp,
-        guessed,
-        message_type: decoded.message_type.and_then(enrp::MessageType::name),
-        outcome: decoded.outcome(),
-        reencoded: decoded.message.as_ref().ok().and_then(|message| message.encode().ok()),
-        message: decoded.message.map(Message::Enrp),
-        reply: decoded.reply,
-    }
 }

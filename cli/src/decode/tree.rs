@@ -1,47 +1,59 @@
-//! A message as a tree: each line begins with the byte offset. It shows what stands there, right or wrong, as far as
+//! A message as a tree: each line has the byte offset. It shows what stands there, right or wrong, as far as
 //! the lengths lead.
 
-use super::{Analysis, Protocol};
+use super::analysis::{Analysis, Protocol};
 use params::wire::{HEADER, Input, Parameter};
 use params::{CauseCode, ParameterType, PolicyType};
-use std::fmt::Write as _;
+use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Nothing that we know nests deeper: message, element, transport, address.
 const MAX_DEPTH: usize = 5;
 
+/// A line of the tree.
+pub(super) struct Line {
+    /// How deep it is nested.
+    pub(super) depth: usize,
+    /// Octets from the start of the message.
+    pub(super) offset: usize,
+    pub(super) text: String,
+}
+
+/// The whole text: what the message is, its tree, and what a receiver does with it.
 pub(super) fn analysis(analysis: &Analysis, octets: &[u8]) -> String {
-    let mut tree = Tree { text: String::new() };
     let guessed = if analysis.guessed { " (guessed)" } else { "" };
-    let name = analysis.message_type.unwrap_or("unknown message");
-    tree.plain(format!("{}{guessed}: {name}, {} octets", analysis.protocol.name(), octets.len()));
-    tree.message(analysis.protocol, octets);
-    tree.plain(format!("outcome: {}", analysis.outcome));
+    let (protocol, title) = (analysis.protocol.name(), analysis.title(octets));
+    let mut text = format!("{protocol}{guessed}: {title}, {} octets\n", octets.len());
+    for Line { depth, offset, text: line } in lines(analysis.protocol, octets) {
+        text += &format!("{offset:5}  {:indent$}{line}\n", "", indent = 2 * depth);
+    }
+    text += &format!("outcome: {}\n", analysis.outcome);
     if let Err(error) = &analysis.message {
-        tree.plain(format!("dropped: {error}"));
+        text += &format!("dropped: {error}\n");
     }
     if let Some(reply) = &analysis.reply {
-        tree.plain(format!("reply: {}", hex::encode(reply)));
+        text += &format!("reply: {}\n", hex::encode(reply));
     }
     if let Some(sent) = analysis.reencoded.as_ref().filter(|sent| sent[..] != *octets) {
-        tree.plain(format!("we would send: {}", hex::encode(sent)));
+        text += &format!("we would send: {}\n", hex::encode(sent));
     }
-    tree.text
+    text
+}
+
+/// The tree alone.
+pub(super) fn lines(protocol: Protocol, octets: &[u8]) -> Vec<Line> {
+    let mut tree = Tree { lines: Vec::new() };
+    tree.message(protocol, octets);
+    tree.lines
 }
 
 struct Tree {
-    text: String,
+    lines: Vec<Line>,
 }
 
 impl Tree {
-    fn plain(&mut self, line: String) {
-        self.text += &line;
-        self.text += "\n";
-    }
-
-    fn line(&mut self, depth: usize, offset: usize, line: impl std::fmt::Display) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{offset:5}  {:depth$}{line}", "", depth = 2 * depth);
+    fn line(&mut self, depth: usize, offset: usize, text: impl Display) {
+        self.lines.push(Line { depth, offset, text: text.to_string() });
     }
 
     fn message(&mut self, protocol: Protocol, octets: &[u8]) {
