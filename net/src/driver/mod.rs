@@ -88,6 +88,11 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// [`Transport::Kernel`] on a system without it.
+    #[error(
+        "the kernel of this system has no SCTP: load it with \"modprobe sctp\", or use the transport \"udp\""
+    )]
+    NoKernelSctp,
     /// The system has no more threads, descriptors or random numbers.
     #[error("cannot start the endpoint thread: {0}")]
     System(#[from] io::Error),

@@ -5,8 +5,9 @@
 
 use super::{Listen, StartError};
 use crate::Endpoint;
+use crate::kernel::{KernelConfig, KernelCounters, KernelEndpoint, KernelListener};
 use crate::sctp::{self, SctpConfig};
-use crate::udp::{UdpConfig, UdpCounters, UdpEndpoint, UdpListener};
+use crate::udp::{EncapPorts, UdpConfig, UdpCounters, UdpEndpoint, UdpListener};
 use proto::Channel;
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +18,8 @@ use std::net::SocketAddr;
 pub enum Transport {
     /// The embedded SCTP over UDP (RFC 6951): needs no privilege.
     Udp(UdpConfig),
+    /// The SCTP of the Linux kernel.
+    Kernel(KernelConfig),
 }
 
 impl Transport {
@@ -25,6 +28,7 @@ impl Transport {
     pub fn shares(&self) -> bool {
         match self {
             Self::Udp(config) => config.encap.is_some(),
+            Self::Kernel(_) => false,
         }
     }
 }
@@ -46,11 +50,15 @@ pub enum BackendCounters {
         /// The SCTP core's counters.
         sctp: sctp::Counters,
     },
+    /// The kernel's SCTP.
+    Kernel(KernelCounters),
 }
 
 /// A backend that is bound and waits for its thread.
 pub(super) enum Bound {
     Udp(UdpListener),
+    /// With its channel.
+    Kernel(Box<KernelListener>, Channel),
 }
 
 impl Bound {
@@ -61,7 +69,10 @@ impl Bound {
         match &first.transport {
             Transport::Udp(config) => UdpListener::bind(&ports, config)
                 .map(Self::Udp)
-                .map_err(|source| bind_error(first.address, config, source)),
+                .map_err(|source| bind_error(first.address, config.encap, source)),
+            Transport::Kernel(config) => KernelListener::bind(first.address, &first.sctp, config)
+                .map(|listener| Self::Kernel(Box::new(listener), first.channel))
+                .map_err(|source| bind_error(first.address, None, source)),
         }
     }
 
@@ -69,6 +80,7 @@ impl Bound {
     pub(super) fn local_addresses(&self) -> Vec<SocketAddr> {
         match self {
             Self::Udp(listener) => listener.local_addresses().collect(),
+            Self::Kernel(listener, _) => vec![listener.local_address()],
         }
     }
 
@@ -77,12 +89,14 @@ impl Bound {
         let sctp = group.first().map_or_else(SctpConfig::control, |first| first.sctp.clone());
         Ok(match self {
             Self::Udp(listener) => Box::new(UdpEndpoint::new(listener, sctp, seed)?),
+            Self::Kernel(listener, channel) => Box::new(KernelEndpoint::new(*listener, channel)?),
         })
     }
 }
 
-fn bind_error(address: SocketAddr, config: &UdpConfig, source: io::Error) -> StartError {
-    match (source.kind(), config.encap) {
+fn bind_error(address: SocketAddr, encap: Option<EncapPorts>, source: io::Error) -> StartError {
+    match (source.kind(), encap) {
+        _ if KernelListener::is_unsupported(&source) => StartError::NoKernelSctp,
         (io::ErrorKind::AddrInUse, Some(encap)) => {
             let address = SocketAddr::new(address.ip(), encap.local);
             StartError::EncapPortInUse { address, owner: encap_port_owner(encap.local) }
@@ -116,5 +130,11 @@ pub(super) trait Backend: Endpoint {
 impl Backend for UdpEndpoint {
     fn counters(&self) -> BackendCounters {
         BackendCounters::Udp { udp: self.udp_counters().clone(), sctp: self.sctp_counters().clone() }
+    }
+}
+
+impl Backend for KernelEndpoint {
+    fn counters(&self) -> BackendCounters {
+        BackendCounters::Kernel(Self::counters(self).clone())
     }
 }

@@ -47,7 +47,7 @@ impl SctpConfig {
     }
 
     /// The receive window to announce: room for a message while the next one begins.
-    pub(super) fn receive_buffer(&self) -> usize {
+    pub(crate) fn receive_buffer(&self) -> usize {
         const LEAST: usize = 128 * 1024;
         LEAST.max(self.max_message_size + self.max_message_size / 4)
     }
@@ -56,7 +56,7 @@ impl SctpConfig {
     ///
     /// Without this, thousands of associations would keep both ends so busy with heartbeats that answers come
     /// too late, and then all of them are lost at once.
-    fn heartbeat_interval(&self, others: usize) -> Duration {
+    pub(crate) fn heartbeat_interval(&self, others: usize) -> Duration {
         let interval = self.timing.heartbeat_interval;
         if interval.is_zero() {
             return interval;

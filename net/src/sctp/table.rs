@@ -68,7 +68,7 @@ fn tag_key(key: &Key, tag: u32) -> TagKey {
 }
 
 /// One form per address: v4-mapped ones become IPv4, only link-local ones keep their scope.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(_) => address,
         SocketAddr::V6(v6) => match v6.ip().to_canonical() {
@@ -82,7 +82,7 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// Whether a packet can come from there or go there.
-pub(super) fn is_usable(address: SocketAddr) -> bool {
+pub(crate) fn is_usable(address: SocketAddr) -> bool {
     address.port() != 0 && !address.ip().is_unspecified() && !is_group(address.ip())
 }
 

@@ -1,13 +1,12 @@
 //! The socket of an endpoint: how it is bound and what is asked of the kernel.
 
-use nix::sys::socket::{setsockopt, sockopt};
+use crate::buffers;
 use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracing::debug;
 
 /// Receive buffer to ask for: a burst of thousands of packets while the thread is busy.
 const RECEIVE_BUFFER: usize = 8 << 20;
@@ -31,7 +30,7 @@ impl BoundSocket {
         if let SocketAddr::V6(v6) = address {
             socket.set_only_v6(!v6.ip().is_unspecified())?;
         }
-        enlarge_buffers(&socket);
+        buffers::enlarge(&socket, RECEIVE_BUFFER, SEND_BUFFER);
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
@@ -41,21 +40,6 @@ impl BoundSocket {
         let local = socket.local_addr()?;
         Ok(Self { socket, state, local })
     }
-}
-
-/// As large as the system allows: beyond its limit with the privilege, else up to it.
-fn enlarge_buffers(socket: &Socket) {
-    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    }
-    if setsockopt(socket, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
-        let _ = socket.set_send_buffer_size(SEND_BUFFER);
-    }
-    debug!(
-        receive = socket.recv_buffer_size().unwrap_or_default(),
-        send = socket.send_buffer_size().unwrap_or_default(),
-        "socket buffers"
-    );
 }
 
 /// Registers the socket with the runtime it is called in.

@@ -1,0 +1,510 @@
+//! The endpoint: what the machine wants of its associations.
+
+use super::association::{Association, Outgoing, State};
+use super::socket::{self, KernelSocket, Use};
+use super::sockets::{Ready, Sockets, Token};
+use super::{KernelConfig, KernelCounters};
+use crate::Endpoint;
+use crate::sctp::{SctpConfig, canonical, is_usable};
+use lksctp::{AssocId as KernelId, Ppid, SendFlags, SendInfo};
+use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tracing::{debug, warn};
+
+/// What is received at once: a whole message of ASAP or ENRP.
+const BUFFER: usize = 1 << 16;
+/// How long the text in an ABORT may be: for a log, not a book.
+const MAX_CAUSE_TEXT: usize = 256;
+/// How often associations that nobody reads are looked after.
+const LOOK_AFTER: Duration = Duration::from_millis(200);
+
+/// A socket that is bound and waits for its thread.
+///
+/// Binding first tells whoever starts the thread what is wrong.
+pub struct KernelListener {
+    socket: KernelSocket,
+    addresses: Vec<SocketAddr>,
+    sctp: SctpConfig,
+    kernel: KernelConfig,
+}
+
+impl KernelListener {
+    /// Opens a socket and binds it to `address` and the further addresses of `kernel`; port 0 takes any free one.
+    pub fn bind(address: SocketAddr, sctp: &SctpConfig, kernel: &KernelConfig) -> io::Result<Self> {
+        let further = kernel.addresses.iter().map(|ip| SocketAddr::new(*ip, address.port()));
+        let mut addresses: Vec<SocketAddr> = std::iter::once(address).chain(further).collect();
+        let socket = KernelSocket::open(&addresses, sctp, kernel, Use::Shared)?;
+        socket.bind(&addresses)?;
+        if sctp.listening {
+            socket.listen()?;
+        }
+        let port = socket.local_address()?.port();
+        addresses.iter_mut().for_each(|address| address.set_port(port));
+        if socket.send_limit() < sctp.max_message_size {
+            warn!(
+                limit = socket.send_limit(),
+                wanted = sctp.max_message_size,
+                "the largest messages cannot be sent: raise the system's net.core.wmem_max"
+            );
+        }
+        Ok(Self { socket, addresses, sctp: sctp.clone(), kernel: kernel.clone() })
+    }
+
+    /// Where it is bound to: the first address.
+    pub fn local_address(&self) -> SocketAddr {
+        self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Whether an error of [`bind`](Self::bind) says that this system has no SCTP.
+    pub fn is_unsupported(error: &io::Error) -> bool {
+        socket::is_unsupported(error)
+    }
+}
+
+/// An endpoint of the kernel's SCTP.
+pub struct KernelEndpoint {
+    pub(super) config: SctpConfig,
+    kernel: KernelConfig,
+    pub(super) channel: Channel,
+    local: SocketAddr,
+    /// All addresses it is bound to.
+    addresses: Vec<SocketAddr>,
+    pub(super) sockets: Sockets,
+    pub(super) associations: BTreeMap<AssocId, Association>,
+    /// Associations by the kernel's name for them. `None`: given up here, the kernel has not confirmed it yet.
+    pub(super) names: BTreeMap<i32, Option<AssocId>>,
+    /// Associations with something to send.
+    dirty: Vec<AssocId>,
+    /// Associations that wait until the shared socket takes more.
+    waiting: Vec<AssocId>,
+    /// When to look after associations that nobody reads.
+    look_after: Option<Time>,
+    pub(super) receive_charge: usize,
+    pub(super) accepted: u64,
+    pub(super) buffer: Vec<u8>,
+    pub(super) inputs: VecDeque<Input>,
+    pub(super) counters: KernelCounters,
+}
+
+impl KernelEndpoint {
+    /// An endpoint on a bound socket. Must be called inside a tokio runtime.
+    ///
+    /// `channel` is the one of the associations that peers start.
+    pub fn new(listener: KernelListener, channel: Channel) -> io::Result<Self> {
+        let local = listener.local_address();
+        let KernelListener { socket, addresses, sctp, kernel } = listener;
+        Ok(Self {
+            config: sctp,
+            kernel,
+            channel,
+            local,
+            addresses,
+            sockets: Sockets::new(socket)?,
+            associations: BTreeMap::new(),
+            names: BTreeMap::new(),
+            dirty: Vec::new(),
+            waiting: Vec::new(),
+            look_after: None,
+            receive_charge: 0,
+            accepted: 0,
+            buffer: vec![0; BUFFER],
+            inputs: VecDeque::new(),
+            counters: KernelCounters::default(),
+        })
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> &KernelCounters {
+        &self.counters
+    }
+
+    fn connect(&mut self, id: AssocId, channel: Channel, remote: &[SocketAddr]) {
+        if self.associations.contains_key(&id) {
+            warn!(assoc = id.as_u64(), "name of an association used twice");
+            return;
+        }
+        if let Err(why) = self.try_connect(id, channel, remote) {
+            self.inputs.push_back(Input::Down { assoc: id, why });
+        }
+    }
+
+    fn try_connect(
+        &mut self,
+        id: AssocId,
+        channel: Channel,
+        remote: &[SocketAddr],
+    ) -> Result<(), DownReason> {
+        let failed = |text: String| DownReason::ConnectFailed(text);
+        let usable = |address: &SocketAddr| is_usable(*address) && self.reaches(address);
+        let remote: Vec<_> = remote.iter().copied().map(canonical).filter(usable).collect();
+        if remote.is_empty() {
+            return Err(failed("no usable address".into()));
+        }
+        if self.associations.len() >= self.config.limits.associations {
+            return Err(failed("too many associations".into()));
+        }
+        let mut socket = Token::SHARED;
+        if channel == Channel::Session {
+            socket = self.open_session(id).map_err(|error| failed(error.to_string()))?;
+        } else if self.addresses.iter().any(|address| remote.contains(&canonical(*address))) {
+            return Err(failed("own address".into()));
+        }
+        let connected = self.socket(socket).and_then(|socket| socket.connect(&remote));
+        let kernel = connected.map_err(|error| {
+            self.sockets.close(socket);
+            let existing = (channel != Channel::Session).then(|| self.find(&remote)).flatten();
+            existing.map_or_else(|| failed(error.to_string()), DownReason::Duplicate)
+        })?;
+        let association = Association { socket, remote, ..Association::new(kernel, channel, &self.config) };
+        self.names.insert(kernel.0, Some(id));
+        self.associations.insert(id, association);
+        Ok(())
+    }
+
+    /// A socket with a port of its own.
+    fn open_session(&mut self, id: AssocId) -> io::Result<Token> {
+        let socket = KernelSocket::open(&self.addresses, &self.config, &self.kernel, Use::Own)?;
+        let addresses: Vec<_> =
+            self.addresses.iter().map(|address| SocketAddr::new(address.ip(), 0)).collect();
+        socket.bind(&addresses)?;
+        self.sockets.insert(socket, Some(id))
+    }
+
+    /// Whether an address of ours has its family.
+    fn reaches(&self, remote: &SocketAddr) -> bool {
+        self.addresses.iter().any(|local| {
+            canonical(*local).is_ipv4() == remote.is_ipv4()
+                || (local.is_ipv6() && local.ip().is_unspecified())
+        })
+    }
+
+    /// The association with one of these addresses.
+    fn find(&self, remote: &[SocketAddr]) -> Option<AssocId> {
+        let is_it = |association: &Association| {
+            association.channel != Channel::Session
+                && association.remote.iter().any(|address| remote.contains(address))
+        };
+        self.associations.iter().find(|(_, association)| is_it(association)).map(|(id, _)| *id)
+    }
+
+    pub(super) fn socket(&self, token: Token) -> io::Result<&KernelSocket> {
+        self.sockets.get(token).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn send(&mut self, assoc: AssocId, message: Outgoing) {
+        let Some(association) = self.associations.get_mut(&assoc) else {
+            return self.fail(assoc, message, "no such association");
+        };
+        let largest = self
+            .config
+            .max_message_size
+            .min(self.sockets.get(association.socket).map_or(0, KernelSocket::send_limit));
+        if let Some(why) = association.objection(&message, largest) {
+            return self.fail(assoc, message, why);
+        }
+        if association.outbound.push(message) {
+            self.inputs.push_back(Input::Full { assoc });
+        }
+        self.mark_dirty(assoc);
+    }
+
+    fn fail(&mut self, assoc: AssocId, message: Outgoing, why: &'static str) {
+        self.inputs.push_back(Input::SendFailed { assoc, bytes: message.bytes, why });
+    }
+
+    pub(super) fn mark_dirty(&mut self, assoc: AssocId) {
+        if let Some(association) = self.associations.get_mut(&assoc)
+            && !association.is_dirty
+        {
+            association.is_dirty = true;
+            self.dirty.push(assoc);
+        }
+    }
+
+    fn read(&mut self, now: Time, assoc: AssocId, on: bool) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        association.inbound.reading = on;
+        if on {
+            association.inbound.deliver_unread(&mut self.inputs);
+            let token = association.socket;
+            self.recharge(assoc);
+            self.sockets.watch_readable(token, true);
+        } else if association.socket != Token::SHARED {
+            self.sockets.watch_readable(association.socket, false);
+            self.look_after.get_or_insert(now + LOOK_AFTER);
+        }
+    }
+
+    /// Nobody reads an association for which something has come: it gets a socket of its own, which is not read.
+    pub(super) fn stop_reading(&mut self, now: Time, assoc: AssocId) {
+        match self.peel_off(assoc) {
+            Ok(token) => {
+                self.sockets.watch_readable(token, false);
+                self.look_after.get_or_insert(now + LOOK_AFTER);
+            }
+            // Out of descriptors: what cannot be held back must not fill the memory.
+            Err(error) => self.violate(assoc, &format!("cannot hold its messages back: {error}")),
+        }
+    }
+
+    /// Gives an association a socket of its own, if it has none; returns its name.
+    fn peel_off(&mut self, assoc: AssocId) -> io::Result<Token> {
+        let association = self.associations.get_mut(&assoc).ok_or(io::ErrorKind::NotConnected)?;
+        if association.socket != Token::SHARED {
+            return Ok(association.socket);
+        }
+        let shared = self.sockets.get(Token::SHARED).ok_or(io::ErrorKind::NotConnected)?;
+        let socket = shared.peel_off(association.kernel, &self.config)?;
+        let token = self.sockets.insert(socket, Some(assoc))?;
+        association.socket = token;
+        self.counters.peeled_off += 1;
+        debug!(assoc = assoc.as_u64(), "has a socket of its own now");
+        Ok(token)
+    }
+
+    fn shut_down(&mut self, assoc: AssocId) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        match association.state {
+            State::Connecting => self.abort(assoc, "", DownReason::LocalAbort),
+            State::Up => {
+                association.state = State::ShuttingDown;
+                self.mark_dirty(assoc);
+            }
+            State::ShuttingDown | State::ShutDown | State::PeerShuttingDown => {}
+        }
+    }
+
+    /// The peer broke a limit.
+    pub(super) fn violate(&mut self, assoc: AssocId, why: &str) {
+        self.counters.violations += 1;
+        self.abort(assoc, why, DownReason::Violation(why.into()));
+    }
+
+    fn abort(&mut self, assoc: AssocId, cause: &str, why: DownReason) {
+        let Some(association) = self.associations.get(&assoc) else { return };
+        let (kernel, token) = (association.kernel, association.socket);
+        self.give_up(token, kernel, cause);
+        self.remove(assoc, why);
+    }
+
+    /// Has the kernel abort an association; what it still tells of it is no news.
+    pub(super) fn give_up(&mut self, token: Token, kernel: KernelId, cause: &str) {
+        let mut end = cause.len().min(MAX_CAUSE_TEXT);
+        while !cause.is_char_boundary(end) {
+            end -= 1;
+        }
+        let aborted = self.socket(token).and_then(|socket| socket.abort(kernel, &cause.as_bytes()[..end]));
+        match aborted {
+            Ok(()) if token == Token::SHARED => drop(self.names.insert(kernel.0, None)),
+            // With its own socket everything else ends; without an association there is nothing to end.
+            _ => drop(self.names.remove(&kernel.0)),
+        }
+    }
+
+    /// Forgets an association that has ended.
+    pub(super) fn remove(&mut self, assoc: AssocId, why: DownReason) {
+        let Some(mut association) = self.associations.remove(&assoc) else { return };
+        self.receive_charge -= association.charged;
+        association.inbound.deliver_unread(&mut self.inputs);
+        while let Some(message) = association.outbound.pop() {
+            self.fail(assoc, message, "association gone");
+        }
+        if self.names.get(&association.kernel.0) == Some(&Some(assoc)) {
+            self.names.remove(&association.kernel.0);
+        }
+        self.sockets.close(association.socket);
+        self.inputs.push_back(Input::Down { assoc, why });
+    }
+
+    /// Brings the receive budget up to date; an association that has more than its share of a budget that is
+    /// exhausted ends.
+    pub(super) fn recharge(&mut self, assoc: AssocId) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        let charge = association.inbound.charge();
+        self.receive_charge = self.receive_charge - association.charged + charge;
+        association.charged = charge;
+        let budget = self.config.limits.receive_budget;
+        if self.receive_charge > budget && charge > budget / self.associations.len().max(1) {
+            self.violate(assoc, "receive budget exhausted");
+        }
+    }
+
+    /// Gives the messages of an association to the kernel, until it takes no more.
+    fn flush_association(&mut self, assoc: AssocId) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        association.is_dirty = false;
+        if association.state == State::Connecting {
+            return;
+        }
+        if !self.send_queued(assoc) {
+            self.wait_to_send(assoc);
+        }
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        if association.outbound.reopens() {
+            self.inputs.push_back(Input::Writable { assoc });
+        }
+        if association.state == State::ShuttingDown && association.outbound.next().is_none() {
+            association.state = State::ShutDown;
+            let (token, kernel) = (association.socket, association.kernel);
+            if let Err(error) = self.socket(token).and_then(|socket| socket.shut_down(kernel)) {
+                // Its end is on its way to us.
+                debug!(assoc = assoc.as_u64(), %error, "shutdown");
+            }
+        }
+    }
+
+    /// Sends until nothing is left (`true`) or the socket is full.
+    fn send_queued(&mut self, assoc: AssocId) -> bool {
+        loop {
+            let Some(association) = self.associations.get_mut(&assoc) else { return true };
+            let Some(message) = association.outbound.next() else { return true };
+            let info = SendInfo {
+                sid: message.stream,
+                ppid: Ppid(message.ppid),
+                flags: if message.unordered { SendFlags::UNORDERED } else { SendFlags::NONE },
+                context: 0,
+                assoc_id: association.kernel,
+            };
+            let sent = match self.sockets.get(association.socket) {
+                // What a restart has changed since the message was accepted.
+                _ if message.stream >= association.streams => Err(io::ErrorKind::InvalidInput.into()),
+                Some(socket) => socket.send(&message.bytes, &info),
+                None => Err(io::ErrorKind::NotConnected.into()),
+            };
+            match sent {
+                Ok(()) => {
+                    self.counters.sent += 1;
+                    association.outbound.pop();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    debug!(assoc = assoc.as_u64(), %error, "send");
+                    if let Some(message) = association.outbound.pop() {
+                        self.fail(assoc, message, "the system refuses it");
+                    }
+                }
+            }
+        }
+    }
+
+    /// An association that has to wait gets a socket of its own, so that neither it waits for others nor they for
+    /// it.
+    fn wait_to_send(&mut self, assoc: AssocId) {
+        let was_shared = self.associations.get(&assoc).is_some_and(|it| it.socket == Token::SHARED);
+        match self.peel_off(assoc) {
+            Ok(token) => {
+                if was_shared && self.associations.get(&assoc).is_some_and(|it| !it.inbound.reading) {
+                    self.sockets.watch_readable(token, false);
+                }
+                if !(was_shared && self.send_queued(assoc)) {
+                    self.sockets.watch_writable(token, true);
+                }
+            }
+            Err(error) => {
+                debug!(assoc = assoc.as_u64(), %error, "waits at the shared socket");
+                self.sockets.watch_writable(Token::SHARED, true);
+                self.waiting.push(assoc);
+            }
+        }
+    }
+
+    /// A socket takes more.
+    fn writable(&mut self, token: Token) {
+        self.sockets.watch_writable(token, false);
+        if token == Token::SHARED {
+            for assoc in std::mem::take(&mut self.waiting) {
+                self.mark_dirty(assoc);
+            }
+        } else if let Some(assoc) = self.sockets.owner(token) {
+            self.mark_dirty(assoc);
+        }
+        self.flush_dirty();
+    }
+
+    fn flush_dirty(&mut self) {
+        for assoc in std::mem::take(&mut self.dirty) {
+            self.flush_association(assoc);
+        }
+    }
+
+    fn attend(&mut self, now: Time, ready: Ready) {
+        if ready.writable {
+            self.writable(ready.token);
+        }
+        if ready.readable {
+            self.receive(now, ready.token);
+        }
+    }
+}
+
+impl Endpoint for KernelEndpoint {
+    fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn carry_out(&mut self, now: Time, transmit: Transmit) {
+        match transmit {
+            Transmit::Connect { assoc, channel, remote } => self.connect(assoc, channel, &remote),
+            Transmit::Send { assoc, stream, ppid, unordered, bytes } => {
+                self.send(assoc, Outgoing { stream, ppid, unordered, bytes });
+            }
+            Transmit::Read { assoc, on } => self.read(now, assoc, on),
+            Transmit::Shutdown { assoc } => self.shut_down(assoc),
+            Transmit::Abort { assoc, cause } => self.abort(assoc, &cause, DownReason::LocalAbort),
+            Transmit::Announce { .. } => {}
+        }
+    }
+
+    fn flush(&mut self, _now: Time) {
+        self.flush_dirty();
+    }
+
+    fn poll_input(&mut self) -> Option<Input> {
+        self.inputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.look_after
+    }
+
+    /// The end of an association that nobody reads is not noticed by reading.
+    fn handle_timeout(&mut self, now: Time) {
+        if self.look_after.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        let unread: Vec<_> = self
+            .associations
+            .values()
+            .filter(|association| !association.inbound.reading && association.socket != Token::SHARED)
+            .map(|association| (association.socket, association.kernel))
+            .collect();
+        for (token, kernel) in unread {
+            if self.sockets.get(token).is_some_and(|socket| !socket.has(kernel)) {
+                self.sockets.watch_readable(token, true);
+            }
+            self.look_after = Some(now + LOOK_AFTER);
+        }
+    }
+
+    fn poll_io(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<io::Result<()>> {
+        let ready = match self.sockets.ready() {
+            Ok(ready) => ready,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        if ready.is_empty() {
+            return match self.sockets.wake_when_ready(cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            };
+        }
+        for ready in ready {
+            self.attend(now, ready);
+        }
+        Poll::Ready(Ok(()))
+    }
+}

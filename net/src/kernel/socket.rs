@@ -1,0 +1,286 @@
+//! A one-to-many SCTP socket of the kernel (RFC 6458 §3): how it is opened, and what `lksctp` does not offer.
+
+use super::KernelConfig;
+use crate::buffers;
+use crate::sctp::SctpConfig;
+use lksctp::{
+    AssocId as KernelId, AssocInfo, EventType, Family, InitParams, PeerAddrParams, RecvMsg, RtoInfo,
+    SackInfo, SctpSocket, SendFlags, SendInfo, SppFlags, Style,
+};
+use nix::libc;
+use socket2::SockRef;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// Buffers to ask for at the socket that associations share: a burst of all of them.
+const SHARED_BUFFER: usize = 4 << 20;
+/// Associations that may wait for this thread.
+const BACKLOG: i32 = 4096;
+/// A message that is longer is handed out in pieces as it arrives, so that no unfinished one fills the buffer that
+/// associations share (RFC 6458 §8.1.21).
+const DELIVERY_POINT: usize = 64 << 10;
+
+// <linux/sctp.h>
+const SCTP_FRAGMENT_INTERLEAVE: libc::c_int = 18;
+const SCTP_PARTIAL_DELIVERY_POINT: libc::c_int = 19;
+const SCTP_REMOTE_UDP_ENCAPS_PORT: libc::c_int = 132;
+
+/// `struct sctp_udpencaps` of <linux/sctp.h>, of no particular association and address: for all to come.
+#[repr(C)]
+#[derive(Default)]
+struct UdpEncapsulation {
+    assoc_id: i32,
+    /// Aligns the address as the kernel's `sockaddr_storage` is.
+    padding: u32,
+    address: [u64; 16],
+    /// In network byte order.
+    port: [u8; 2],
+    tail: [u8; 6],
+}
+
+/// Who uses a socket; what decides the size of its buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// All associations of the endpoint that need none of their own.
+    Shared,
+    /// One association.
+    Own,
+}
+
+/// A non-blocking one-to-many socket. What is not ended in order when it is closed ends with an ABORT.
+pub(super) struct KernelSocket(SctpSocket);
+
+impl KernelSocket {
+    /// Opens a socket with the options of the endpoint, not bound yet; `addresses` are those it will have.
+    pub(super) fn open(
+        addresses: &[SocketAddr],
+        sctp: &SctpConfig,
+        kernel: &KernelConfig,
+        user: Use,
+    ) -> io::Result<Self> {
+        let family = if addresses.iter().any(SocketAddr::is_ipv6) { Family::Ipv6 } else { Family::Ipv4 };
+        let socket = Self(SctpSocket::new(family, Style::OneToMany)?);
+        socket.0.set_nonblocking(true)?;
+        let options = SockRef::from(&socket);
+        options.set_linger(Some(Duration::ZERO))?;
+        if family == Family::Ipv6 {
+            // As with UDP: `[::]` takes IPv4, too, whatever the system's default is.
+            let also_v4 = addresses.iter().any(|address| address.is_ipv4() || address.ip().is_unspecified());
+            options.set_only_v6(!also_v4)?;
+        }
+        socket.size_buffers(sctp, user);
+        socket.set_timing(sctp)?;
+        socket.0.set_nodelay(true)?;
+        if let Some(idle) = kernel.autoclose {
+            socket.0.set_autoclose(u32::try_from(idle.as_secs()).unwrap_or(u32::MAX).max(1))?;
+        }
+        socket.set_option(SCTP_FRAGMENT_INTERLEAVE, &1_i32)?;
+        let point = DELIVERY_POINT.min(options.recv_buffer_size()? / 8);
+        socket.set_option(SCTP_PARTIAL_DELIVERY_POINT, &u32::try_from(point).unwrap_or(u32::MAX))?;
+        if let Some(port) = kernel.encapsulation_port {
+            let all = UdpEncapsulation { port: port.to_be_bytes(), ..UdpEncapsulation::default() };
+            socket.set_option(SCTP_REMOTE_UDP_ENCAPS_PORT, &all)?;
+        }
+        socket.0.subscribe_events(&[
+            EventType::AssocChange,
+            EventType::PeerAddrChange,
+            EventType::RemoteError,
+            EventType::Shutdown,
+            EventType::PartialDelivery,
+            EventType::SendFailedEvent,
+        ])?;
+        Ok(socket)
+    }
+
+    /// Binds all of `addresses`, which share one port; port 0 takes any free one (`sctp_bindx`).
+    pub(super) fn bind(&self, addresses: &[SocketAddr]) -> io::Result<()> {
+        let (first, others) = addresses.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        self.0.bind(first)?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        let port = self.0.local_addr()?.port();
+        let others: Vec<_> = others.iter().map(|other| SocketAddr::new(other.ip(), port)).collect();
+        self.0.bindx_add(&others)
+    }
+
+    pub(super) fn listen(&self) -> io::Result<()> {
+        self.0.listen(BACKLOG)
+    }
+
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Starts an association (`sctp_connectx`); its end or success is a notification.
+    pub(super) fn connect(&self, remote: &[SocketAddr]) -> io::Result<KernelId> {
+        self.0.connectx(remote)
+    }
+
+    /// Gives an association a socket of its own (`sctp_peeloff`), with all that waits for it.
+    pub(super) fn peel_off(&self, assoc: KernelId, sctp: &SctpConfig) -> io::Result<Self> {
+        let socket = Self(self.0.peeloff(assoc)?);
+        socket.0.set_nonblocking(true)?;
+        socket.size_buffers(sctp, Use::Own);
+        Ok(socket)
+    }
+
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<RecvMsg> {
+        self.0.recv_msg(buffer)
+    }
+
+    pub(super) fn send(&self, bytes: &[u8], info: &SendInfo) -> io::Result<()> {
+        self.0.send_msg(bytes, info).map(drop)
+    }
+
+    /// Ends an association in order, after everything the kernel has been given is delivered.
+    pub(super) fn shut_down(&self, assoc_id: KernelId) -> io::Result<()> {
+        self.send(&[], &SendInfo { flags: SendFlags::EOF, assoc_id, ..SendInfo::default() })
+    }
+
+    /// Ends an association at once; `cause` is for the peer's log.
+    pub(super) fn abort(&self, assoc_id: KernelId, cause: &[u8]) -> io::Result<()> {
+        self.send(cause, &SendInfo { flags: SendFlags::ABORT, assoc_id, ..SendInfo::default() })
+    }
+
+    /// Our addresses of an association (`sctp_getladdrs`).
+    pub(super) fn local_addresses(&self, assoc: KernelId) -> io::Result<Vec<IpAddr>> {
+        Ok(self.0.local_addrs(assoc)?.iter().map(|address| address.ip().to_canonical()).collect())
+    }
+
+    /// The peer's addresses of an association (`sctp_getpaddrs`).
+    pub(super) fn peer_addresses(&self, assoc: KernelId) -> io::Result<Vec<SocketAddr>> {
+        self.0.peer_addrs(assoc)
+    }
+
+    /// Whether the kernel still has the association.
+    pub(super) fn has(&self, assoc: KernelId) -> bool {
+        self.0.status(assoc).is_ok()
+    }
+
+    /// HB.interval of one association.
+    pub(super) fn set_heartbeat(&self, assoc: KernelId, interval: Duration) -> io::Result<()> {
+        let params = PeerAddrParams {
+            hb_interval: milliseconds(interval),
+            flags: SppFlags::HB_ENABLE,
+            ..PeerAddrParams::default()
+        };
+        self.0.set_peer_addr_params(assoc, None, &params)
+    }
+
+    /// The largest message that the socket can send.
+    pub(super) fn send_limit(&self) -> usize {
+        self.0.send_buffer_size().unwrap_or_default()
+    }
+
+    fn size_buffers(&self, sctp: &SctpConfig, user: Use) {
+        let least = if user == Use::Shared { SHARED_BUFFER } else { 0 };
+        let send = sctp.max_message_size.max(sctp.limits.send_queue).max(least);
+        buffers::enlarge(&SockRef::from(self), sctp.receive_buffer().max(least), send);
+    }
+
+    fn set_timing(&self, sctp: &SctpConfig) -> io::Result<()> {
+        let timing = &sctp.timing;
+        let all = KernelId::FUTURE;
+        self.0.set_init_params(&InitParams {
+            num_ostreams: sctp.streams,
+            max_instreams: sctp.streams,
+            max_attempts: small(timing.max_init_retransmits),
+            max_init_timeo: small(milliseconds(timing.rto_max)),
+        })?;
+        self.0.set_rto_info(
+            all,
+            &RtoInfo {
+                initial: milliseconds(timing.rto_initial),
+                max: milliseconds(timing.rto_max),
+                min: milliseconds(timing.rto_min),
+            },
+        )?;
+        self.0.set_assoc_info(
+            all,
+            &AssocInfo {
+                asocmaxrxt: small(timing.max_retransmissions),
+                cookie_life: milliseconds(timing.cookie_life),
+                ..AssocInfo::default()
+            },
+        )?;
+        // The kernel takes up to half a second; 0 would leave its default.
+        let delay_ms = milliseconds(timing.sack_delay).clamp(1, 500);
+        self.0.set_delayed_sack(all, &SackInfo { delay_ms, freq: 0 })?;
+        let off = timing.heartbeat_interval.is_zero();
+        self.0.set_peer_addr_params(
+            all,
+            None,
+            &PeerAddrParams {
+                hb_interval: milliseconds(timing.heartbeat_interval),
+                // Half of the association's, so that a dead path is left before the association is given up.
+                path_max_rxt: small(timing.max_retransmissions / 2).max(1),
+                flags: if off { SppFlags::HB_DISABLE } else { SppFlags::HB_ENABLE },
+                ..PeerAddrParams::default()
+            },
+        )
+    }
+
+    #[allow(unsafe_code, reason = "options that lksctp does not know")]
+    fn set_option<T>(&self, name: libc::c_int, value: &T) -> io::Result<()> {
+        let length = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
+        // SAFETY: the descriptor is open as long as `self` is; the pointer is valid for reads of `length` bytes,
+        // for it comes from a reference to a `T`, and the kernel only reads them, during the call. The types used
+        // (integers, `UdpEncapsulation`) have no padding, so all bytes are initialised.
+        let result = unsafe {
+            libc::setsockopt(
+                self.0.as_raw_fd(),
+                libc::IPPROTO_SCTP,
+                name,
+                std::ptr::from_ref(value).cast(),
+                length,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsFd for KernelSocket {
+    #[allow(unsafe_code, reason = "lksctp offers the raw descriptor only")]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor belongs to the socket in `self`, which keeps it open while it is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
+    }
+}
+
+/// Whether an error says that this kernel has no SCTP.
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::ESOCKTNOSUPPORT))
+}
+
+/// Whole milliseconds, at least one: 0 means "as it is" to the kernel.
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).max(1)
+}
+
+fn small(value: u32) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    // SCTP-6951-01
+    #[test]
+    fn the_encapsulation_option_has_the_layout_of_the_kernel() {
+        assert_eq!(size_of::<UdpEncapsulation>(), 144);
+        assert_eq!(offset_of!(UdpEncapsulation, address), 8);
+        assert_eq!(offset_of!(UdpEncapsulation, port), 136);
+    }
+
+    #[test]
+    fn a_duration_of_nothing_is_not_the_kernels_default() {
+        assert_eq!(milliseconds(Duration::ZERO), 1);
+        assert_eq!(milliseconds(Duration::from_micros(2500)), 2);
+        assert_eq!(small(70_000), u16::MAX);
+    }
+}
