@@ -19,6 +19,8 @@ use tracing::{debug, warn};
 const BUFFER: usize = 1 << 16;
 /// How long the text in an ABORT may be: for a log, not a book.
 const MAX_CAUSE_TEXT: usize = 256;
+/// Batches that may wait in the shared socket when the news of an association is looked for.
+const MAX_BACKLOG: usize = 1024;
 /// How often associations that nobody reads are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(200);
 
@@ -122,18 +124,19 @@ impl KernelEndpoint {
         &self.counters
     }
 
-    fn connect(&mut self, id: AssocId, channel: Channel, remote: &[SocketAddr]) {
+    fn connect(&mut self, now: Time, id: AssocId, channel: Channel, remote: &[SocketAddr]) {
         if self.associations.contains_key(&id) {
             warn!(assoc = id.as_u64(), "name of an association used twice");
             return;
         }
-        if let Err(why) = self.try_connect(id, channel, remote) {
+        if let Err(why) = self.try_connect(now, id, channel, remote) {
             self.inputs.push_back(Input::Down { assoc: id, why });
         }
     }
 
     fn try_connect(
         &mut self,
+        now: Time,
         id: AssocId,
         channel: Channel,
         remote: &[SocketAddr],
@@ -156,7 +159,7 @@ impl KernelEndpoint {
         let connected = self.socket(socket).and_then(|socket| socket.connect(&remote));
         let kernel = connected.map_err(|error| {
             self.sockets.close(socket);
-            let existing = (channel != Channel::Session).then(|| self.find(&remote)).flatten();
+            let existing = socket::is_connected(&error).then(|| self.existing(now, &remote)).flatten();
             existing.map_or_else(|| failed(error.to_string()), DownReason::Duplicate)
         })?;
         let association = Association { socket, remote, ..Association::new(kernel, channel, &self.config) };
@@ -180,6 +183,17 @@ impl KernelEndpoint {
             canonical(*local).is_ipv4() == remote.is_ipv4()
                 || (local.is_ipv6() && local.ip().is_unspecified())
         })
+    }
+
+    /// The association with one of these addresses, which the kernel has, though we may not have heard of it yet.
+    fn existing(&mut self, now: Time, remote: &[SocketAddr]) -> Option<AssocId> {
+        for _ in 0..MAX_BACKLOG {
+            let found = self.find(remote);
+            if found.is_some() || !self.receive(now, Token::SHARED) {
+                return found;
+            }
+        }
+        None
     }
 
     /// The association with one of these addresses.
@@ -449,7 +463,7 @@ impl Endpoint for KernelEndpoint {
 
     fn carry_out(&mut self, now: Time, transmit: Transmit) {
         match transmit {
-            Transmit::Connect { assoc, channel, remote } => self.connect(assoc, channel, &remote),
+            Transmit::Connect { assoc, channel, remote } => self.connect(now, assoc, channel, &remote),
             Transmit::Send { assoc, stream, ppid, unordered, bytes } => {
                 self.send(assoc, Outgoing { stream, ppid, unordered, bytes });
             }

@@ -18,29 +18,33 @@ use tracing::{debug, warn};
 const BATCH: usize = 32;
 
 impl KernelEndpoint {
-    /// Takes what has arrived at a socket, a batch of it.
-    pub(super) fn receive(&mut self, now: Time, token: Token) {
+    /// Takes what has arrived at a socket, a batch of it; whether there may be more.
+    pub(super) fn receive(&mut self, now: Time, token: Token) -> bool {
         for _ in 0..BATCH {
             // It may have been closed, or its only association may not be read any more.
-            let Some(socket) = self.sockets.get(token) else { return };
+            let Some(socket) = self.sockets.get(token) else { return false };
             match socket.receive(&mut self.buffer) {
                 Ok(RecvMsg::Notification(notification)) => self.notified(token, notification),
                 Ok(RecvMsg::Data { len, info: Some(info), eor }) => {
                     if !self.take_piece(now, token, len, &info, eor) {
-                        return;
+                        return false;
                     }
                 }
-                Ok(RecvMsg::Data { len: 0, info: None, .. }) => return self.ended(token),
+                Ok(RecvMsg::Data { len: 0, info: None, .. }) => {
+                    self.ended(token);
+                    return false;
+                }
                 Ok(RecvMsg::Data { info: None, .. }) => self.counters.failed_calls += 1,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.counters.failed_calls += 1;
                     debug!(%error, "receive");
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 
     /// A message or a piece of one; whether to go on reading the socket.

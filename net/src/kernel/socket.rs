@@ -255,6 +255,12 @@ pub(super) fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::ESOCKTNOSUPPORT))
 }
 
+/// Whether an error of a connect says that there is an association with this peer.
+pub(super) fn is_connected(error: &io::Error) -> bool {
+    // The last one: it was given a socket of its own.
+    matches!(error.raw_os_error(), Some(libc::EISCONN | libc::EALREADY | libc::EADDRNOTAVAIL))
+}
+
 /// Whole milliseconds, at least one: 0 means "as it is" to the kernel.
 fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).max(1)

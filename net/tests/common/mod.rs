@@ -2,9 +2,12 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+pub(crate) mod stories;
+
 use bytes::Bytes;
 use proto::{AssocId, Channel, DownReason, Input, Node, Time, Transmit};
 use rserpool_net::driver::{BackendCounters, EndpointCounters};
+use rserpool_net::kernel::KernelConfig;
 use rserpool_net::sctp::{self, SctpConfig};
 use rserpool_net::udp::{EncapPorts, UdpConfig, UdpCounters};
 use rserpool_net::{Driver, DriverConfig, Handle, Listen, Transport};
@@ -120,18 +123,22 @@ impl Node for Machine {
 pub(crate) struct Setup {
     pub(crate) address: SocketAddr,
     pub(crate) echo: bool,
-    pub(crate) icmp: bool,
+    pub(crate) transport: Transport,
     /// Whether there is an endpoint for ENRP beside the one for ASAP.
     pub(crate) enrp: bool,
-    /// The UDP ports of all SCTP ports together.
-    pub(crate) encap: Option<EncapPorts>,
     pub(crate) sctp: SctpConfig,
 }
 
 impl Setup {
     pub(crate) fn on(ip: IpAddr) -> Self {
         let sctp = SctpConfig::sessions();
-        Self { address: (ip, 0).into(), echo: false, icmp: true, enrp: false, encap: None, sctp }
+        let transport = Transport::default();
+        Self { address: (ip, 0).into(), echo: false, transport, enrp: false, sctp }
+    }
+
+    /// On the kernel's SCTP.
+    pub(crate) fn kernel(ip: IpAddr) -> Self {
+        Self { transport: Transport::Kernel(KernelConfig::default()), ..Self::on(ip) }
     }
 
     pub(crate) fn echo(mut self) -> Self {
@@ -140,7 +147,7 @@ impl Setup {
     }
 
     pub(crate) fn without_icmp(mut self) -> Self {
-        self.icmp = false;
+        self.transport = Transport::Udp(UdpConfig { icmp: false, ..UdpConfig::default() });
         self
     }
 
@@ -150,14 +157,14 @@ impl Setup {
     }
 
     pub(crate) fn behind(mut self, encap: EncapPorts) -> Self {
-        self.encap = Some(encap);
+        self.transport = Transport::Udp(UdpConfig { encap: Some(encap), ..UdpConfig::default() });
         self
     }
 
     pub(crate) fn config(&self) -> DriverConfig {
-        let listen = |channel| {
-            let transport = Transport::Udp(UdpConfig { icmp: self.icmp, encap: self.encap });
-            Listen { transport, ..Listen::new(channel, self.address, self.sctp.clone()) }
+        let listen = |channel| Listen {
+            transport: self.transport.clone(),
+            ..Listen::new(channel, self.address, self.sctp.clone())
         };
         let mut channels = vec![Channel::Asap];
         channels.extend(self.enrp.then_some(Channel::Enrp));
@@ -312,6 +319,23 @@ pub(crate) async fn within<F: IntoFuture>(what: &str, future: F) -> F::Output {
 /// Bytes that show where they are out of place.
 pub(crate) fn pattern(length: usize) -> Bytes {
     (0..length).map(|i| (i % 251) as u8).collect::<Vec<u8>>().into()
+}
+
+/// Runs a story of [`stories`] on IPv4 and on IPv6, with endpoints of one backend.
+#[macro_export]
+macro_rules! on_backend {
+    (Setup::$setup:ident: $($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn on_ipv4() {
+                $crate::common::stories::$name($crate::common::Setup::$setup($crate::common::V4)).await;
+            }
+            #[tokio::test]
+            async fn on_ipv6() {
+                $crate::common::stories::$name($crate::common::Setup::$setup($crate::common::V6)).await;
+            }
+        }
+    )*};
 }
 
 /// Runs a story on IPv4 and on IPv6.

@@ -1,0 +1,392 @@
+//! The kernel backend. It needs a kernel with SCTP: where there is none its tests say that they were skipped, and do
+//! nothing. `interop/run kernel-endpoint` runs them in a virtual machine that has one.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use bytes::Bytes;
+use common::{Machine, Peer, Setup, V4, V6, pattern, within};
+use proto::{AssocId, Channel, DownReason, Input, Transmit};
+use rserpool_net::driver::BackendCounters;
+use rserpool_net::kernel::{KernelConfig, KernelCounters};
+use rserpool_net::{Driver, StartError, Transport};
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Whether to fail instead of skipping: for runs that are there for these tests.
+const REQUIRED: &str = "RSERPOOL_REQUIRE_KERNEL_SCTP";
+
+/// Says so if this kernel has no SCTP; past the test harness, which would swallow it.
+fn is_skipped() -> bool {
+    let no_sctp = Driver::spawn(Setup::kernel(V4).config(), |_| Machine::new(false), |_, _, _| {}).is_err();
+    if no_sctp {
+        assert!(std::env::var_os(REQUIRED).is_none(), "this kernel has no SCTP");
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED {test}: this kernel has no SCTP (see interop/README.md)");
+    }
+    no_sctp
+}
+
+macro_rules! stories {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn on_ipv4() {
+                if !is_skipped() {
+                    common::stories::$name(Setup::kernel(V4)).await;
+                }
+            }
+
+            #[tokio::test]
+            async fn on_ipv6() {
+                if !is_skipped() {
+                    common::stories::$name(Setup::kernel(V6)).await;
+                }
+            }
+        }
+    )*};
+}
+
+stories!(
+    two_peers_connect_talk_and_part_in_order,
+    an_abort_tells_the_peer_why,
+    messages_of_a_mebibyte_go_both_ways,
+    one_client_has_a_hundred_sessions_with_one_server,
+    a_slow_reader_stops_its_sender_and_nobody_else,
+);
+
+macro_rules! tests {
+    ($($(#[$meta:meta])* async fn $name:ident() $body:block)*) => {$(
+        $(#[$meta])*
+        #[tokio::test]
+        async fn $name() {
+            if is_skipped() {
+                return;
+            }
+            $body
+        }
+    )*};
+}
+
+async fn counters(peer: &Peer) -> KernelCounters {
+    match within("counters", peer.handle.counters()).await.unwrap().remove(0).backend {
+        BackendCounters::Kernel(counters) => counters,
+        other => panic!("not a kernel endpoint: {other:?}"),
+    }
+}
+
+fn with(config: KernelConfig) -> Setup {
+    Setup { transport: Transport::Kernel(config), ..Setup::kernel(V4) }
+}
+
+async fn connect_over(peer: &Peer, channel: Channel, remote: SocketAddr) -> AssocId {
+    peer.call(move |machine| machine.connect(channel, remote)).await
+}
+
+/// The association with a peer that connects at the same time. Either the two handshakes became one association, or
+/// this one's came too late to start any and names the one that there is.
+async fn meet(peer: &mut Peer, connected: AssocId) -> AssocId {
+    let pick = |_, input| match input {
+        Input::Up { assoc, .. } => Some(assoc),
+        Input::Down { assoc, why: DownReason::Duplicate(existing) } if assoc == connected => Some(existing),
+        _ => None,
+    };
+    let first = peer.expect("Up", pick).await;
+    if first != connected {
+        assert_eq!(peer.expect("the other half", pick).await, first);
+    }
+    first
+}
+
+#[test]
+fn a_kernel_without_sctp_is_a_clear_error() {
+    match Driver::spawn(Setup::kernel(V4).config(), |_| Machine::new(false), |_, _, _| {}) {
+        Ok(_) => {}
+        Err(error) => {
+            assert!(matches!(error, StartError::NoKernelSctp), "{error:?}");
+            assert_eq!(
+                error.to_string(),
+                "the kernel of this system has no SCTP: load it with \"modprobe sctp\", or use the transport \"udp\""
+            );
+        }
+    }
+}
+
+tests! {
+    async fn a_port_that_another_process_has_is_a_clear_error() {
+        let other = Setup::kernel(V4).start();
+        let taken = Setup { address: other.address, ..Setup::kernel(V4) };
+        let error = Driver::spawn(taken.config(), |_| Machine::new(false), |_, _, _| {}).unwrap_err();
+        assert!(matches!(error, StartError::AddressInUse { address } if address == other.address), "{error:?}");
+    }
+
+    // SCTP-6458-04, SCTP-6458-05
+    async fn all_local_addresses_are_those_of_the_association() {
+        let second: IpAddr = "127.0.0.2".parse().unwrap();
+        let mut server = with(KernelConfig { addresses: vec![second], ..KernelConfig::default() }).start();
+        let mut client = Setup::kernel(V4).start();
+        let assoc = connect_over(&client, Channel::Session, server.address).await;
+        let mut remote = client
+            .expect("Up", |_, input| match input {
+                Input::Up { assoc: up, remote, .. } if up == assoc => Some(remote),
+                _ => None,
+            })
+            .await;
+        remote.sort();
+        let port = server.address.port();
+        assert_eq!(remote, [SocketAddr::new(V4, port), SocketAddr::new(second, port)]);
+        let mut local = server
+            .expect("Up", |_, input| match input {
+                Input::Up { local, .. } => Some(local),
+                _ => None,
+            })
+            .await;
+        local.sort();
+        assert_eq!(local, [V4, second]);
+        client.send(assoc, 0, "x").await;
+        server.expect("the message", |_, input| matches!(input, Input::Message { .. }).then_some(())).await;
+    }
+
+    async fn an_ipv4_peer_of_a_dual_stack_socket_has_an_ipv4_address() {
+        let mut server =
+            Setup { address: "[::]:0".parse().unwrap(), ..Setup::kernel(V6) }.start();
+        let mut client = Setup::kernel(V4).start();
+        client.connect((V4, server.address.port()).into()).await;
+        let (remote, local) = server
+            .expect("Up", |_, input| match input {
+                Input::Up { remote, local, .. } => Some((remote, local)),
+                _ => None,
+            })
+            .await;
+        assert!(remote.iter().all(SocketAddr::is_ipv4), "{remote:?}");
+        assert!(local.contains(&V4), "{local:?}");
+    }
+
+    // SCTP-4960-01
+    async fn stream_ppid_and_order_arrive_as_they_were_sent() {
+        let mut server = Setup::kernel(V4).start();
+        let mut client = Setup::kernel(V4).start();
+        let assoc = client.connect(server.address).await;
+        let accepted = server.accept().await;
+        for (stream, ppid, unordered) in [(0, 11, false), (7, 12, true), (15, u32::MAX, false)] {
+            let bytes = Bytes::from_static(b"x");
+            client.transmit(Transmit::Send { assoc, stream, ppid, unordered, bytes: bytes.clone() }).await;
+            let message = server.expect("the message", |_, input| Some(input)).await;
+            assert_eq!(message, Input::Message { assoc: accepted, stream, ppid, unordered, bytes });
+        }
+        client.send(assoc, 16, "no such stream").await;
+        client
+            .expect("SendFailed", |_, input| matches!(input, Input::SendFailed { .. }).then_some(()))
+            .await;
+    }
+
+    // SCTP-4960-03
+    async fn messages_of_many_associations_in_pieces_do_not_mix() {
+        const PEERS: u8 = 6;
+        let mut server = Setup::kernel(V4).start();
+        let mut clients = Vec::new();
+        for number in 0..PEERS {
+            let mut client = Setup::kernel(V4).start();
+            // Not a session: they all share the server's socket, and have one of their own here.
+            let assoc = client.connect(server.address).await;
+            clients.push((client, assoc, vec![number; 700_000 + usize::from(number)]));
+        }
+        for _ in 0..3 {
+            for (client, assoc, message) in &clients {
+                client.send(*assoc, 0, message.clone()).await;
+            }
+        }
+        for _ in 0..3 * PEERS {
+            let bytes = server
+                .expect("a message", |_, input| match input {
+                    Input::Message { bytes, .. } => Some(bytes),
+                    _ => None,
+                })
+                .await;
+            let number = bytes[0];
+            assert_eq!(bytes.len(), 700_000 + usize::from(number));
+            assert!(bytes.iter().all(|byte| *byte == number), "bytes of another association");
+        }
+        let counters = counters(&server).await;
+        assert!(counters.pieces > 3 * u64::from(PEERS), "in pieces: {counters:?}");
+        assert_eq!((counters.received, counters.peeled_off), (3 * u64::from(PEERS), 0));
+    }
+
+    async fn a_message_beyond_the_limit_ends_its_association_and_no_other() {
+        let mut small = Setup::kernel(V4).echo();
+        small.sctp.max_message_size = 100_000;
+        let mut server = small.start();
+        let mut client = Setup::kernel(V4).start();
+        let healthy = client.connect(server.address).await;
+        let assoc = client.connect(server.address).await;
+        server.accept().await;
+        let accepted = server.accept().await;
+        assert_eq!(client.request(assoc, pattern(100_000)).await.len(), 100_000);
+        client.send(assoc, 0, pattern(100_001)).await;
+        let why = "message of more than 100000 bytes";
+        assert_eq!(server.down(accepted).await.1, DownReason::Violation(why.into()));
+        assert_eq!(client.down(assoc).await.1, DownReason::PeerAborted(why.into()));
+        assert_eq!(client.request(healthy, "well?").await, "well?");
+        assert_eq!(counters(&server).await.violations, 1);
+    }
+
+    async fn two_that_connect_to_each_other_at_once_have_one_association() {
+        for _ in 0..20 {
+            let [mut one, mut two] = [Setup::kernel(V4).start(), Setup::kernel(V4).start()];
+            let there = connect_over(&one, Channel::Asap, two.address).await;
+            let back = connect_over(&two, Channel::Asap, one.address).await;
+            let there = meet(&mut one, there).await;
+            let back = meet(&mut two, back).await;
+            one.send(there, 0, "there").await;
+            assert_eq!(two.message(back).await, "there");
+            two.send(back, 0, "and back").await;
+            assert_eq!(one.message(there).await, "and back");
+            for peer in [&one, &two] {
+                assert_eq!(peer.call(|machine| machine.associations).await, 1);
+            }
+        }
+    }
+
+    async fn a_second_connect_to_the_same_peer_names_the_association_that_there_is() {
+        let server = Setup::kernel(V4).start();
+        let mut client = Setup::kernel(V4).start();
+        let first = connect_over(&client, Channel::Asap, server.address).await;
+        client.accept().await;
+        let second = connect_over(&client, Channel::Asap, server.address).await;
+        assert_eq!(client.down(second).await.1, DownReason::Duplicate(first));
+    }
+
+    async fn connecting_to_a_port_where_nobody_listens_fails_at_once() {
+        let free = Setup::kernel(V4).start();
+        let address = free.address;
+        free.kill().await;
+        let mut client = Setup::kernel(V4).start();
+        for channel in [Channel::Session, Channel::Asap] {
+            let assoc = connect_over(&client, channel, address).await;
+            let why = client.down(assoc).await.1;
+            assert!(matches!(why, DownReason::ConnectFailed(_)), "{why:?}");
+        }
+    }
+
+    // SCTP-6458-03
+    async fn the_end_of_a_process_is_noticed_at_once() {
+        let server = Setup::kernel(V4).echo().start();
+        let mut client = Setup::kernel(V4).start();
+        let assoc = client.connect(server.address).await;
+        client.request(assoc, "are you there?").await;
+        server.kill().await;
+        let why = client.down(assoc).await.1;
+        assert!(matches!(why, DownReason::PeerAborted(_)), "{why:?}");
+    }
+
+    async fn a_port_is_free_as_soon_as_its_process_has_ended() {
+        let mut client = Setup::kernel(V4).start();
+        let mut setup = Setup::kernel(V4);
+        for _ in 0..5 {
+            let server = setup.clone().echo().start();
+            setup.address = server.address;
+            let assoc = client.connect(server.address).await;
+            client.request(assoc, "again").await;
+            server.kill().await;
+            client.down(assoc).await;
+        }
+    }
+
+    async fn the_end_of_an_association_that_nobody_reads_is_noticed() {
+        let mut server = Setup::kernel(V4).start();
+        let mut client = Setup::kernel(V4).start();
+        let assoc = client.connect(server.address).await;
+        let accepted = server.accept().await;
+        server.transmit(Transmit::Read { assoc: accepted, on: false }).await;
+        client.send(assoc, 0, "unread").await;
+        client.send(assoc, 0, "last words").await;
+        client.transmit(Transmit::Shutdown { assoc }).await;
+        assert_eq!(client.down(assoc).await.1, DownReason::Shutdown);
+        assert_eq!(server.message(accepted).await, "unread");
+        assert_eq!(server.message(accepted).await, "last words");
+        assert_eq!(server.down(accepted).await.1, DownReason::Shutdown);
+    }
+
+    async fn one_that_cannot_send_has_a_socket_of_its_own_and_blocks_nobody() {
+        let mut setup = Setup::kernel(V4);
+        // Less than the unread peer lets through.
+        setup.sctp.limits.send_queue = 64 * 1024;
+        let mut server = setup.clone().start();
+        let mut slow = setup.clone().start();
+        let mut quick = setup.echo().start();
+        let to_slow = connect_over(&server, Channel::Asap, slow.address).await;
+        server.accept().await;
+        let unread = slow.accept().await;
+        slow.transmit(Transmit::Read { assoc: unread, on: false }).await;
+        let to_quick = connect_over(&server, Channel::Asap, quick.address).await;
+        server.accept().await;
+        quick.accept().await;
+        server
+            .call(move |machine| (0..2000).for_each(|_| machine.send(to_slow, 0, pattern(16 << 10))))
+            .await;
+        server.expect("Full", |_, input| (input == Input::Full { assoc: to_slow }).then_some(())).await;
+        for _ in 0..100 {
+            assert_eq!(server.request(to_quick, "quick").await, "quick");
+        }
+        within("a socket of its own", async {
+            while counters(&server).await.peeled_off == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        slow.transmit(Transmit::Read { assoc: unread, on: true }).await;
+        for _ in 0..2000 {
+            assert_eq!(slow.message(unread).await.len(), 16 << 10);
+        }
+    }
+
+    async fn all_associations_in_use_is_a_refusal_with_a_reason() {
+        let mut setup = Setup::kernel(V4).echo();
+        setup.sctp.limits.associations = 1;
+        let server = setup.start();
+        let mut client = Setup::kernel(V4).start();
+        let first = client.connect(server.address).await;
+        let second = client.connect(server.address).await;
+        let why = DownReason::PeerAborted("too many associations".into());
+        assert_eq!(client.down(second).await.1, why);
+        assert_eq!(client.request(first, "still here").await, "still here");
+        assert_eq!(counters(&server).await.refused_full, 1);
+    }
+
+    async fn an_association_given_up_while_it_connects_is_forgotten() {
+        let server = Setup::kernel(V4).echo().start();
+        let mut client = Setup::kernel(V4).start();
+        let to = server.address;
+        for channel in [Channel::Session, Channel::Asap] {
+            let given_up = client
+                .call(move |machine| {
+                    let assoc = machine.connect(channel, to);
+                    machine.transmit(Transmit::Abort { assoc, cause: "never mind".into() });
+                    assoc
+                })
+                .await;
+            assert_eq!(client.down(given_up).await.1, DownReason::LocalAbort);
+            let assoc = connect_over(&client, channel, to).await;
+            let up = client.accept().await;
+            assert_eq!(up, assoc);
+            assert_eq!(client.request(assoc, "now").await, "now");
+            client.transmit(Transmit::Shutdown { assoc }).await;
+            assert_eq!(client.down(assoc).await.1, DownReason::Shutdown);
+        }
+    }
+
+    async fn an_idle_association_closes_by_itself_if_it_shall() {
+        let autoclose = Some(Duration::from_secs(1));
+        let mut server = with(KernelConfig { autoclose, ..KernelConfig::default() }).start();
+        let mut client = Setup::kernel(V4).start();
+        let assoc = client.connect(server.address).await;
+        let accepted = server.accept().await;
+        assert_eq!(client.down(assoc).await.1, DownReason::Shutdown);
+        assert_eq!(server.down(accepted).await.1, DownReason::Shutdown);
+    }
+}
