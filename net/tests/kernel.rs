@@ -247,7 +247,8 @@ tests! {
             two.send(back, 0, "and back").await;
             assert_eq!(one.message(there).await, "and back");
             for peer in [&one, &two] {
-                assert_eq!(peer.call(|machine| machine.associations).await, 1);
+                let counters = counters(peer).await;
+                assert_eq!(counters.accepted + counters.connected, 1);
             }
         }
     }
