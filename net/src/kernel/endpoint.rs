@@ -188,12 +188,11 @@ impl KernelEndpoint {
     /// The association with one of these addresses, which the kernel has, though we may not have heard of it yet.
     fn existing(&mut self, now: Time, remote: &[SocketAddr]) -> Option<AssocId> {
         for _ in 0..MAX_BACKLOG {
-            let found = self.find(remote);
-            if found.is_some() || !self.receive(now, Token::SHARED) {
-                return found;
+            if self.find(remote).is_some() || !self.receive(now, Token::SHARED) {
+                break;
             }
         }
-        None
+        self.find(remote)
     }
 
     /// The association with one of these addresses.
