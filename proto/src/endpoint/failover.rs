@@ -88,7 +88,7 @@ impl AsapEndpoint {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
-        check_handle(&handle)?;
+        check_handle(&handle, self.config.compat)?;
         if self.sessions.len() >= self.config.limits.sessions {
             return Err(CommandError::Limit("sessions"));
         }

@@ -24,6 +24,7 @@ pub use config::{
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 
 use crate::outbox::Outbox;
+use crate::profile::{Compat, RSPLIB_MAX_HANDLE};
 use crate::timers::Timers;
 use crate::{AssocId, DownReason, Input, Node, PPID_ASAP, Time, Transmit};
 use accept::Peer;
@@ -341,10 +342,14 @@ impl AsapEndpoint {
     }
 }
 
-fn check_handle(handle: &PoolHandle) -> Result<(), CommandError> {
+fn check_handle(handle: &PoolHandle, compat: Compat) -> Result<(), CommandError> {
+    let longest = if compat.is_rsplib() { RSPLIB_MAX_HANDLE } else { MAX_HANDLE };
     match handle.as_bytes().len() {
         0 => Err(CommandError::Invalid("empty pool handle")),
-        1..=MAX_HANDLE => Ok(()),
+        length if length <= longest => Ok(()),
+        _ if compat.is_rsplib() => {
+            Err(CommandError::Invalid("rsplib takes no pool handle longer than 32 bytes"))
+        }
         _ => Err(CommandError::Invalid("pool handle too long")),
     }
 }

@@ -85,7 +85,7 @@ impl AsapEndpoint {
         if self.elements.len() >= self.config.limits.elements {
             return Err(CommandError::Limit("elements"));
         }
-        check_handle(&registration.handle)?;
+        check_handle(&registration.handle, self.config.compat)?;
         if registration.life.is_some_and(|life| life < Duration::from_secs(1)) {
             return Err(CommandError::Invalid("registration life below one second"));
         }

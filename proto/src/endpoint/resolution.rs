@@ -41,7 +41,7 @@ impl AsapEndpoint {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
-        check_handle(&handle)?;
+        check_handle(&handle, self.config.compat)?;
         let ResolveOptions { items, uncached } = options;
         let cached = (!uncached).then(|| self.cache.resolution(now, &handle, items, &mut self.rng));
         if let Some(resolution) = cached.flatten() {

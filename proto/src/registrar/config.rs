@@ -108,7 +108,7 @@ pub struct Limits {
     pub resolution_bytes: usize,
     /// Elements in one answer of a policy that lists all (ambiguity A-49), and whatever a client asks for.
     pub resolution_items: usize,
-    /// Elements in one answer of a weighted policy (ambiguity A-75).
+    /// Elements in one answer of a weighted policy (ambiguity A-75), of any where rsplib takes part.
     pub weighted_items: usize,
 }
 

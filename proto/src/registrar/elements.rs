@@ -75,9 +75,14 @@ impl Registrar {
     }
 
     /// Stores what a peer told. It replaces what there was, ownership included.
-    pub(super) fn store_foreign(&mut self, now: Time, handle: &PoolHandle, element: PoolElement) {
+    pub(super) fn store_foreign(&mut self, now: Time, handle: &PoolHandle, mut element: PoolElement) {
         let key = ElementKey::new(handle, element.id);
-        if !self.has_room_for(&key) {
+        if self.suit_scope(handle, &mut element).is_err() {
+            self.counters.updates_ignored += 1;
+            return;
+        }
+        let fits = !self.config.compat.is_rsplib() || self.fits_in_messages(&key, &element);
+        if !fits || !self.has_room_for(&key) {
             self.counters.limits_reached += 1;
             return;
         }

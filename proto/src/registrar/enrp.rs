@@ -1,6 +1,7 @@
 //! ENRP messages in and out: from whom and to whom they must be (RFC 5353 §2.1, ambiguity A-20).
 
 use super::association::Association;
+use super::peers::Peer;
 use super::{PeerState, Registrar, State};
 use crate::{AssocId, Time};
 use ::enrp::{Body, Error, ListResponse, Message};
@@ -38,6 +39,16 @@ impl Registrar {
     }
 
     fn enrp_message_received(&mut self, now: Time, assoc: AssocId, sender: RegistrarId, body: Body) {
+        // What is left is all that somebody who only reads the table says.
+        let proof = match &body {
+            Body::Presence(presence) => presence.reply_required,
+            Body::HandleTableRequest(request) => request.own_children_only,
+            Body::ListRequest(_) | Body::Error(_) => false,
+            _ => true,
+        };
+        if let Some(peer) = self.peers.get_mut(&sender) {
+            peer.proven |= proof;
+        }
         match body {
             Body::Presence(presence) => self.presence_received(now, assoc, sender, presence),
             Body::HandleTableRequest(request) => self.table_request_received(now, assoc, sender, request),
@@ -54,14 +65,21 @@ impl Registrar {
 
     /// LIST_REQUEST: all active peers but the one that asks (ambiguity A-56).
     fn list_request_received(&mut self, assoc: AssocId, sender: RegistrarId) {
-        let rejected = self.state != State::Running;
+        let rejected = !self.serves_tables();
         let loopback = self.associations.get(assoc).is_some_and(Association::is_loopback);
-        let others = self.peers.iter().filter(|(id, peer)| **id != sender && peer.state == PeerState::Active);
+        let listed = |peer: &Peer| peer.proven && peer.state == PeerState::Active;
+        let others = self.peers.iter().filter(|(id, peer)| **id != sender && listed(peer));
         let servers = match rejected {
             true => Vec::new(),
             false => others.filter_map(|(id, peer)| information(*id, &peer.addresses, loopback)).collect(),
         };
         self.send_enrp(assoc, sender, Body::ListResponse(ListResponse { rejected, servers }));
+    }
+
+    /// Whether peers get list and table: not while we start (RFC 5353 §3.2.2.2). rsplib's registrars answer always, and
+    /// do not ask again.
+    pub(super) fn serves_tables(&self) -> bool {
+        self.state == State::Running || self.config.compat.is_rsplib()
     }
 
     /// Sends a message to a peer.

@@ -15,6 +15,9 @@ use rand::RngExt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// rsplib's clients give up a request after 3 s, and their registrar with it.
+const RSPLIB_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A keep-alive that is to be acknowledged.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -130,7 +133,11 @@ impl Registrar {
     /// Probes an element whose identifier `contender` wants to register. The answer must come before the
     /// contender loses its patience: both tries share the time of one.
     pub(super) fn verify_for(&mut self, now: Time, key: ElementKey, contender: AssocId) {
-        self.probe_waiting(now, key.clone(), self.config.timers.keep_alive_timeout / 2);
+        let mut both = self.config.timers.keep_alive_timeout;
+        if self.config.compat.is_rsplib() {
+            both = both.min(RSPLIB_PATIENCE);
+        }
+        self.probe_waiting(now, key.clone(), both / 2);
         match self.probes.get_mut(&key) {
             Some(probe) => probe.contenders.push(contender),
             None => self.unpark(now, contender, &key, false),

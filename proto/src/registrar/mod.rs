@@ -16,6 +16,7 @@ mod peers;
 mod registration;
 mod report;
 mod resolution;
+mod rsplib;
 mod startup;
 mod status;
 mod table;

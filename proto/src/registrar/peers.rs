@@ -22,6 +22,9 @@ pub(super) struct Peer {
     pub(super) association: Option<AssocId>,
     /// It runs on this host, so its loopback addresses are ours.
     pub(super) same_host: bool,
+    /// It has said what only a registrar says. rsplib's `hsdump` poses as one, reads the table and is gone: it is
+    /// neither named to others nor waited for in a takeover.
+    pub(super) proven: bool,
     pub(super) state: PeerState,
     pub(super) last_heard: Time,
     pub(super) last_presence: Option<Time>,
@@ -164,7 +167,7 @@ impl Registrar {
             return;
         }
         // An attempt that brought no sign of life, other than one that we ended ourselves, tells enough.
-        if !association.heard && *why != DownReason::LocalAbort {
+        if !peer.proven || (!association.heard && *why != DownReason::LocalAbort) {
             return self.peer_dead(now, id, PeerDownReason::Unreachable);
         }
         peer.state = PeerState::Probed;
@@ -189,14 +192,17 @@ impl Registrar {
             return self.peer_found(now, assoc, sender, remote);
         };
         peer.last_heard = now;
-        if peer.association != Some(assoc) {
-            let current = peer.association.filter(|current| self.associations.is_up(*current));
-            peer.association = Some(current.unwrap_or(assoc));
-        }
+        let current = peer.association.filter(|current| self.associations.is_up(*current));
+        peer.association = Some(current.unwrap_or(assoc));
+        let introduce = current.is_none() && assoc.is_accepted();
         if peer.state != PeerState::Active {
             peer.state = PeerState::Active;
             self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
             self.takeover_target_lives(sender);
+        }
+        if introduce {
+            // It may have been started anew with its identifier, and rsplib refuses requests of whom it does not know.
+            self.send_presence(assoc, sender, false);
         }
         true
     }
@@ -216,6 +222,7 @@ impl Registrar {
             addresses: remote.clone(),
             association: Some(assoc),
             same_host: self.associations.get(assoc).is_some_and(Association::is_within_host),
+            proven: false,
             state: PeerState::Active,
             last_heard: now,
             last_presence: None,
@@ -356,7 +363,9 @@ impl Registrar {
         if peer.state != PeerState::NotActive {
             self.events.push_back(Event::PeerDown { id, why: PeerDownReason::TakenOver });
         }
-        self.add_contact(now, peer.addresses, false);
+        if peer.proven {
+            self.add_contact(now, peer.addresses, false);
+        }
     }
 
     /// The established association to a peer.
@@ -370,15 +379,16 @@ impl Registrar {
         self.peers.iter().filter_map(|(id, peer)| Some((*id, peer.association.filter(connected)?))).collect()
     }
 
-    /// PRESENCE always has checksum and Server Information (ambiguity A-18).
+    /// PRESENCE always has checksum and Server Information (ambiguity A-18). What waits for an association that is on
+    /// its way needs none: it begins with one, and our addresses are not known before.
     pub(super) fn send_presence(&mut self, assoc: AssocId, receiver: RegistrarId, reply_required: bool) {
-        let Some(association) = self.associations.get(assoc) else { return };
+        let Some(association) = self.associations.get(assoc).filter(|a| a.phase == Phase::Up) else { return };
         let addresses = match self.config.advertise.as_slice() {
-            [] => association.local.clone(),
-            advertised => advertised.to_vec(),
+            // rsplib ignores a peer whose addresses are not those of the association.
+            advertised if !advertised.is_empty() && !self.config.compat.is_rsplib() => advertised.to_vec(),
+            _ => association.local.clone(),
         };
-        // An association on the way has no local addresses yet; the peer takes those it sees.
-        let information = (association.phase == Phase::Up && !addresses.is_empty()).then(|| {
+        let information = (!addresses.is_empty()).then(|| {
             let transport = SctpTransport {
                 port: self.config.enrp_port,
                 transport_use: TransportUse::DATA_ONLY,

@@ -54,16 +54,17 @@ impl Registrar {
         let association = self.associations.get(assoc).ok_or(CauseCode::UNSPECIFIED)?;
         let warning =
             check_addresses(self.config.foreign_addresses, association, &mut element.user_transport)?;
-        let asap_transport = asap_transport(association);
+        // What the element says of its ASAP transport does not count (ambiguity A-10).
+        element.asap_transport = asap_transport(association);
+        self.suit_scope(&key.handle, &mut element)?;
         self.check_pool(key, &element)?;
         if !self.has_room_for(key) || !self.fits_in_messages(key, &element) {
             self.counters.limits_reached += 1;
             return Err(CauseCode::LACK_OF_RESOURCES.into());
         }
-        // What the element says of its home and its ASAP transport does not count (ambiguity A-10).
+        // Nor does what it says of its home.
         let before = self.home(key).unwrap_or(RegistrarId::NONE);
         element.home = if before == RegistrarId::NONE { self.id } else { before };
-        element.asap_transport = asap_transport;
         let previous = self
             .handlespace
             .register(&key.handle, element)
@@ -105,8 +106,9 @@ impl Registrar {
     }
 
     /// Whether every message that has to carry the element can: what nobody could be told of must not be stored.
-    fn fits_in_messages(&self, key: &ElementKey, element: &PoolElement) -> bool {
-        let limit = self.config.limits.resolution_bytes.min(usize::from(u16::MAX));
+    pub(super) fn fits_in_messages(&self, key: &ElementKey, element: &PoolElement) -> bool {
+        let limits = &self.config.limits;
+        let limit = limits.resolution_bytes.min(limits.table_response_bytes).min(usize::from(u16::MAX));
         key.handle.as_bytes().len() + element.encoded_length() + BESIDE_ELEMENT <= limit
     }
 

@@ -43,7 +43,9 @@ impl Registrar {
             reports.by.insert(assoc, now);
         }
         let pause = self.config.timers.keep_alive_interval;
-        let probe = reports.probed.is_none_or(|probed| probed + pause <= now);
+        // rsplib's elements answer to their home, whoever asks: another registrar would take them for dead.
+        let answers_us = self.owned.contains(&key) || !self.config.compat.is_rsplib();
+        let probe = answers_us && reports.probed.is_none_or(|probed| probed + pause <= now);
         if probe {
             reports.probed = Some(now);
         }

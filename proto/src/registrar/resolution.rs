@@ -12,8 +12,9 @@ impl Registrar {
         let Some(association) = self.associations.get(assoc) else { return };
         let loopback = association.is_loopback();
         let policy = self.handlespace.pool(&request.handle).map(|pool| pool.policy().clone());
-        if policy.is_none() && self.state == State::Starting {
+        if policy.is_none() && self.state == State::Starting && !self.config.compat.is_rsplib() {
             // Without the handlespace nobody can say that there is no such pool. The client asks again, us or others.
+            // rsplib's clients take the next answer for that of this request.
             return;
         }
         let count = policy.as_ref().map_or(0, |policy| self.answer_size(policy, request.items));
@@ -27,7 +28,7 @@ impl Registrar {
     }
 
     /// How many elements to list: all of a small pool, a few of a weighted one, or what the client asks for
-    /// (ambiguities ).
+    /// (ambiguities ). Where rsplib takes part its number holds: a few of any.
     fn answer_size(&self, policy: &Policy, wanted: Option<u32>) -> usize {
         let limits = &self.config.limits;
         match (wanted.unwrap_or(0), policy) {
@@ -38,6 +39,7 @@ impl Registrar {
                 | Policy::WeightedRandomDpf { .. }
                 | Policy::RandomizedLeastUsed { .. },
             ) => limits.weighted_items,
+            (0, _) if self.config.compat.is_rsplib() => limits.weighted_items,
             (0, _) => limits.resolution_items,
             (wanted, _) => usize::try_from(wanted).unwrap_or(usize::MAX).min(limits.resolution_items),
         }

@@ -219,7 +219,7 @@ impl Registrar {
             user_transport: element.user_transport.clone(),
             asap_transport: element.asap_transport.clone(),
             policy: element.policy.clone(),
-            life: self.life(element.life),
+            life: self.config.compat.life(element.life),
             expires_in: expires.map(|at| at.since(now)),
             suspect: self.handlespace.state(handle, element.id).is_some_and(|state| state.suspect),
             reports: self.reports.get(&key).map_or(0, Reports::len),

@@ -19,6 +19,8 @@ use std::time::Duration;
 const ROUNDS: u32 = 3;
 /// After how many times MAX-TIME-NO-RESPONSE another registrar's takeover is considered failed.
 const WATCHDOG: u32 = 3;
+/// rsplib's TAKEOVER_SERVER never arrives: that it has taken over shows in the checksum of one of its next presences.
+const RSPLIB_WATCHDOG: Duration = Duration::from_secs(10);
 /// How often claimed elements are probed: a share of the probes that a second allows each time.
 const CLAIM_PACE: Duration = Duration::from_millis(10);
 
@@ -41,7 +43,7 @@ impl Registrar {
             return self.forget_peer(now, target);
         }
         let better = |id: &&RegistrarId| self.config.arbitration.wins(**id, self.id);
-        let active = self.peers.iter().filter(|(_, peer)| peer.state == PeerState::Active);
+        let active = self.peers.iter().filter(|(_, peer)| peer.proven && peer.state == PeerState::Active);
         let rank = u32::try_from(active.map(|(id, _)| id).filter(better).count()).unwrap_or(u32::MAX);
         self.takeovers.insert(target, Takeover { outstanding: BTreeSet::new(), rounds: 0 });
         if rank == 0 {
@@ -58,7 +60,9 @@ impl Registrar {
         let first = takeover.rounds == 0;
         if first {
             self.events.push_back(Event::TakeoverStarted { target });
-            takeover.outstanding = connected.iter().map(|(id, _)| *id).filter(|id| *id != target).collect();
+            let votes =
+                |id: &RegistrarId| *id != target && self.peers.get(id).is_some_and(|peer| peer.proven);
+            takeover.outstanding = connected.iter().map(|(id, _)| *id).filter(votes).collect();
         }
         if takeover.rounds == ROUNDS || takeover.outstanding.is_empty() {
             return self.takeover_won(now, target);
@@ -93,7 +97,10 @@ impl Registrar {
         }
         if let Some(peer) = self.peers.get_mut(&target) {
             peer.state = PeerState::NotActive;
-            let watchdog = self.config.timers.max_time_no_response * WATCHDOG;
+            let mut watchdog = self.config.timers.max_time_no_response * WATCHDOG;
+            if self.config.compat.is_rsplib() {
+                watchdog = watchdog.max(RSPLIB_WATCHDOG);
+            }
             self.timers.set(Timer::Peer(target), now + watchdog);
         }
         self.send_enrp(assoc, sender, Body::InitTakeoverAck(InitTakeoverAck { target }));

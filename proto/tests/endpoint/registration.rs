@@ -346,3 +346,21 @@ fn shutdown_deregisters_and_leaves() {
     assert_eq!(script.out(), [], "no hunt any more");
     assert_eq!(script.machine.poll_timeout(), None);
 }
+
+// A pool handle of more than 32 bytes ends rsplib's process: it is never sent where rsplib takes part.
+#[test]
+fn pool_handles_are_short_enough_for_rsplib() {
+    for (compat, longest) in [(Rfc, 60_000), (Rsplib, 32)] {
+        let mut script = Script::new(Config { compat, ..config(1) });
+        let now = script.now;
+        for (length, taken) in [(longest, true), (longest + 1, false)] {
+            let handle = PoolHandle::new(vec![b'x'; length]);
+            let machine = &mut script.machine;
+            let registered = machine.register(now, Registration { handle: handle.clone(), ..registration() });
+            let resolved = machine.resolve(now, handle.clone(), ResolveOptions::default());
+            let connected = machine.connect(now, handle, SessionOptions::default());
+            let all = [registered.is_ok(), resolved.is_ok(), connected.is_ok()];
+            assert_eq!(all, [taken; 3], "{compat:?} {length}");
+        }
+    }
+}

@@ -227,7 +227,7 @@ fn reports_behind_a_parked_registration_are_limited() {
 #[test]
 fn a_table_begins_anew_after_a_restart() {
     let (mut registrar, peer, element) =
-        with_peer_and_element(|config| config.limits.table_response_bytes = 1);
+        with_peer_and_element(|config| config.limits.table_response_bytes = 125);
     let second = params::PoolElement { id: PeIdentifier(12), ..crate::network::element(11) };
     let second = asap::Message::from(asap::Registration { handle: pool(), element: second });
     registrar.handle_input(at(2), message(element, PPID_ASAP, second.encode().unwrap()));

@@ -10,4 +10,5 @@ mod flow;
 mod keep_alive;
 mod peers;
 mod registration;
+mod rsplib;
 mod takeover;

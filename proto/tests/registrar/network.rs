@@ -508,8 +508,10 @@ impl Client {
                 let message = asap::decode(&bytes).message.unwrap();
                 self.asap.push((now, message.clone()));
                 let asap::Message::EndpointKeepAlive(keep_alive) = message else { return None };
-                let (handle, id) =
-                    self.elements.iter().find(|(handle, _)| *handle == keep_alive.handle)?.clone();
+                let meant = |(handle, id): &&(PoolHandle, PeIdentifier)| {
+                    *handle == keep_alive.handle && keep_alive.id.is_none_or(|meant| meant == *id)
+                };
+                let (handle, id) = self.elements.iter().find(meant)?.clone();
                 if self.hangs {
                     return None;
                 }

@@ -130,8 +130,9 @@ fn simultaneous_initiators_have_one_winner() {
     assert!(network.events(2).contains(&&completed(4, 1, 1)));
 }
 
+/// A registrar introduces itself, and wants to know who is there.
 fn presence() -> enrp::Presence {
-    enrp::Presence { reply_required: false, checksum: None, information: None }
+    enrp::Presence { reply_required: true, checksum: None, information: None }
 }
 
 // ENRP-3.5.1-12, A-65: the winner dies before it takes over; the others do it a little later.

@@ -108,7 +108,7 @@ pub enum Compat {
     /// What the RFCs say. The profile `rsplib` implies [`Compat::Rsplib`] all the same.
     #[default]
     Rfc,
-    /// What rsplib understands where the two cannot be told apart: registration life in milliseconds.
+    /// What rsplib understands: registration life in milliseconds, small tables, nothing that its programs cannot read.
     Rsplib,
 }
 

@@ -67,7 +67,12 @@ impl Config {
 
     /// The timers in force: the profile's, but for those that are set.
     pub fn timers(&self) -> RegistrarTimers {
-        let profile = self.profile.registrar();
+        let mut profile = self.profile.registrar();
+        if self.compat == Compat::Rsplib {
+            // rsplib asks whom it does not hear for 5 s, whatever its own cycle is.
+            let rsplib = Profile::Rsplib.registrar().peer_heartbeat_cycle;
+            profile.peer_heartbeat_cycle = profile.peer_heartbeat_cycle.min(rsplib);
+        }
         let set = &self.timers;
         RegistrarTimers {
             peer_heartbeat_cycle: set.peer_heartbeat_cycle.unwrap_or(profile.peer_heartbeat_cycle),
@@ -249,5 +254,16 @@ mod tests {
         let config = Config::from_toml("compat = \"rsplib\"").unwrap().machine(1);
         assert_eq!(config.compat, machine::Compat::Rsplib);
         assert_eq!(config.timers, Profile::Lan.registrar());
+        assert_eq!(config.limits.table_response_bytes, 1400);
+    }
+
+    #[test]
+    fn rsplib_hears_presences_often_enough() {
+        let rsplib = Profile::Rsplib.registrar().peer_heartbeat_cycle;
+        for profile in ["rfc", "wan"] {
+            let text = format!("compat = \"rsplib\"\nprofile = \"{profile}\"");
+            let timers = Config::from_toml(&text).unwrap().timers();
+            assert_eq!(timers.peer_heartbeat_cycle, rsplib);
+        }
     }
 }
