@@ -37,6 +37,9 @@ struct Args {
     /// Sessions at a time; further ones are ended at once, and go on elsewhere
     #[arg(long, default_value = "4")]
     sessions: usize,
+    /// The UDP port behind which all SCTP ports of a host are, where others use their kernel's SCTP
+    #[arg(long)]
+    encap_port: Option<u16>,
     /// rsplib takes part: its timers, and what it understands
     #[arg(long)]
     rsplib: bool,
@@ -75,6 +78,9 @@ async fn main() -> anyhow::Result<()> {
         .life(Duration::from_secs(args.life));
     if let Some(id) = args.id {
         builder = builder.id(PeIdentifier(id));
+    }
+    if let Some(port) = args.encap_port {
+        builder = builder.encap_port(port);
     }
     if args.rsplib {
         builder = builder.profile(Profile::Rsplib).compat(Compat::Rsplib);

@@ -31,6 +31,9 @@ struct Args {
     /// Address of this client's socket [default: any]
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// The UDP port behind which all SCTP ports of a host are, where others use their kernel's SCTP
+    #[arg(long)]
+    encap_port: Option<u16>,
     /// rsplib takes part: its timers, and what it understands
     #[arg(long)]
     rsplib: bool,
@@ -42,6 +45,9 @@ async fn main() -> anyhow::Result<()> {
     let mut builder = PoolUser::builder(args.registrars);
     if let Some(listen) = args.listen {
         builder = builder.listen(listen);
+    }
+    if let Some(port) = args.encap_port {
+        builder = builder.encap_port(port);
     }
     if args.rsplib {
         builder = builder.profile(Profile::Rsplib).compat(Compat::Rsplib);

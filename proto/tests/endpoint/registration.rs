@@ -1,7 +1,7 @@
 //! Registration and de-registration (RFC 5352 §3.1, §3.2).
 
 use super::*;
-use rserpool_proto::endpoint::{CommandError, RegisterError};
+use rserpool_proto::endpoint::{CommandError, RegisterError, ResolveOptions};
 use rserpool_proto::profile::Compat::{Rfc, Rsplib};
 
 fn registration_message(policy: Policy) -> asap::Message {
