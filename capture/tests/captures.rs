@@ -187,7 +187,7 @@ fn announcements_are_found_on_their_ports_and_in_groups() {
     assert!(messages.iter().all(|message| message.transport == Transport::Udp));
 }
 
-// SCTP-4960-02: without a payload protocol identifier the port tells the protocol.
+// Without a payload protocol identifier the port tells the protocol.
 #[test]
 fn payload_protocols_decide_and_others_are_counted() {
     let packet = sctp(&[chunk(1, 0, b"asap by port"), chunk(2, 99, b"another"), chunk(3, 12, b"enrp")]);

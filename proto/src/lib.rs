@@ -11,5 +11,5 @@ pub mod registrar;
 mod time;
 mod timers;
 
-pub use node::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Transmit};
+pub use node::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, PPID_NONE, Transmit};
 pub use time::Time;

@@ -17,6 +17,9 @@ use crate::Time;
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
 
+/// SCTP payload protocol identifier of a sender that gives none (RFC 9260 §3.3.1): at the ports of ASAP and ENRP the
+/// port says what is meant.
+pub const PPID_NONE: u32 = 0;
 /// SCTP payload protocol identifier of ASAP, host order (RFC 5352 §8.2).
 pub const PPID_ASAP: u32 = 11;
 /// SCTP payload protocol identifier of ENRP, host order (RFC 5353 §5.2).

@@ -6,8 +6,11 @@
 //! ([`datagrams`]). What goes wrong when is a schedule drawn from the seed ([`faults`]); what must hold
 //! nevertheless is in [`invariants`] and [`convergence`]. [`run`](run::run) makes a run of a [`Spec`]: the same
 //! one gives the same run, to the last byte.
+//!
+//! Beside it, [`conformance`] says which requirement which test shows.
 
 pub mod channels;
+pub mod conformance;
 pub mod convergence;
 pub mod counter;
 pub mod datagrams;

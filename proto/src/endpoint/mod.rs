@@ -26,7 +26,7 @@ pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, Res
 use crate::outbox::Outbox;
 use crate::profile::{Compat, RSPLIB_MAX_HANDLE};
 use crate::timers::Timers;
-use crate::{AssocId, DownReason, Input, Node, PPID_ASAP, Time, Transmit};
+use crate::{AssocId, DownReason, Input, Node, PPID_ASAP, PPID_NONE, Time, Transmit};
 use accept::Peer;
 use cache::Cache;
 use hunt::{Home, Hunt};
@@ -268,7 +268,7 @@ impl AsapEndpoint {
         match self.associations.get(&assoc) {
             Some(Role::Session(session)) => self.session_message(now, assoc, *session, message),
             Some(Role::Pending(_)) => self.pending_message(now, assoc, message),
-            Some(Role::Registrar(_)) if message.ppid == PPID_ASAP => {
+            Some(Role::Registrar(_)) if matches!(message.ppid, PPID_ASAP | PPID_NONE) => {
                 if let Some(message) = self.decode(now, assoc, &message.bytes) {
                     self.registrar_message(now, assoc, message);
                 }

@@ -29,7 +29,7 @@ pub use config::{Arbitration, Config, ForeignAddresses, Limits};
 pub use event::{Event, PeerDownReason, RemovalReason};
 pub use status::{Counters, ElementStatus, PeerState, PeerStatus, PoolSummary, State, Status};
 
-use crate::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Time, Transmit};
+use crate::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, PPID_NONE, Time, Transmit};
 use association::Associations;
 use bytes::Bytes;
 use elements::ElementKey;
@@ -195,8 +195,8 @@ impl Registrar {
             return;
         }
         match (self.associations.get(assoc).map(|association| association.channel), ppid) {
-            (Some(Channel::Asap), PPID_ASAP) => self.asap_received(now, assoc, bytes),
-            (Some(Channel::Enrp), PPID_ENRP) => self.enrp_received(now, assoc, bytes),
+            (Some(Channel::Asap), PPID_ASAP | PPID_NONE) => self.asap_received(now, assoc, bytes),
+            (Some(Channel::Enrp), PPID_ENRP | PPID_NONE) => self.enrp_received(now, assoc, bytes),
             (_, PPID_ASAP | PPID_ENRP) => {
                 self.counters.wrong_protocol += 1;
                 self.abort(assoc, "the other protocol's port");

@@ -47,6 +47,27 @@ fn a_handle_is_resolved() {
     assert_eq!(script.out(), [], "T1 has stopped");
 }
 
+// SCTP-4960-02: a registrar that gives no payload protocol speaks ASAP, what else could it; others are not heard.
+#[test]
+fn a_registrar_may_leave_the_payload_protocol_out() {
+    for (ppid, understood) in [(0, true), (PPID_ASAP, true), (12, false), (99, false)] {
+        let (mut script, home) = Script::user();
+        let request = script.resolve(UNCACHED);
+        let answer = asap::HandleResolutionResponse {
+            accepted: false,
+            handle: pool(),
+            policy: None,
+            elements: vec![element(1)],
+            error: None,
+        };
+        let bytes = asap::Message::from(answer).encode().unwrap();
+        script.input(Input::Message { assoc: home, stream: 0, ppid, unordered: false, bytes });
+        let resolution = Resolution { policy: Policy::RoundRobin, elements: vec![element(1)] };
+        let answered = Event::Resolved { request, result: Ok(resolution) };
+        assert_eq!(script.events().contains(&answered), understood, "{ppid}");
+    }
+}
+
 // ASAP-2.2.6-08: the operation error makes the answer negative, with or without elements, and says why.
 #[test]
 fn negative_answers() {

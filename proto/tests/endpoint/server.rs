@@ -107,14 +107,16 @@ fn a_cookie_goes_before_the_answer() {
     assert_eq!(script.machine.send(script.now, session, 0, reserved), Err(SendError::ReservedPpid));
 }
 
-// ASAP-3.8-03, ASAP-3-01: data that looks like ASAP is data; the control channel is not shown to the user.
+// ASAP-3.8-03, ASAP-3-01, SCTP-4960-02: data that looks like ASAP is data; the control channel is not shown to the user.
 #[test]
 fn data_and_control_differ_by_identifier() {
     let (mut script, session) = Script::serving();
     let bytes = asap::Message::from(echo("state")).encode().unwrap();
-    script.input(Input::Message { assoc: USER, stream: 3, ppid: 77, unordered: true, bytes: bytes.clone() });
-    let message = Message { stream: 3, ppid: 77, unordered: true, bytes };
-    assert_eq!(script.events(), [Event::Received { session, message }]);
+    for ppid in [0, 77] {
+        script.input(Input::Message { assoc: USER, stream: 3, ppid, unordered: true, bytes: bytes.clone() });
+        let message = Message { stream: 3, ppid, unordered: true, bytes: bytes.clone() };
+        assert_eq!(script.events(), [Event::Received { session, message }]);
+    }
     script.asap(USER, asap::BusinessCard { handle: pool(), elements: vec![element(1)] });
     script.asap(USER, asap::Error { error: cause(CauseCode::UNSPECIFIED) });
     assert_eq!(script.events(), []);

@@ -286,6 +286,8 @@ fn changes_are_told_completely() {
     let assoc = network.add_element(11, 1);
     network.ask(11, assoc, asap::Deregistration { handle: pool(), id: PeIdentifier(11) });
     network.run(ms(10));
+    // SCTP-6458-02: peers are told, one association after the other; elements are not.
+    assert_eq!(network.client(11).enrp, []);
     let updates = received(&mut network, 9, |body| matches!(body, Body::HandleUpdate(_)));
     let told: Vec<_> = updates
         .iter()

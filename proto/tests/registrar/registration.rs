@@ -7,7 +7,7 @@ use params::{
     Transport, TransportUse,
 };
 use rserpool_proto::registrar::{Event, ForeignAddresses, RemovalReason};
-use rserpool_proto::{AssocId, Channel, PPID_ASAP, PPID_ENRP};
+use rserpool_proto::{AssocId, Channel, PPID_ASAP, PPID_ENRP, PPID_NONE};
 
 fn causes(message: &Message) -> Vec<CauseCode> {
     let error = match message {
@@ -112,7 +112,7 @@ fn a_reregistration_replaces_the_values() {
     assert_eq!(network.registrar(1).status(now).counters.reregistrations, 1);
 }
 
-// ASAP-2.2.1-04, A-26: addresses that the association does not use.
+// ASAP-2.2.1-04, SCTP-6951-02, A-26: addresses that the association does not use, as behind a translator.
 #[test]
 fn foreign_addresses_are_trimmed_refused_or_taken() {
     let transport = |addresses: Vec<std::net::IpAddr>| {
@@ -306,6 +306,29 @@ fn a_full_handlespace_refuses() {
     let answer = network.register(12, other, element(12));
     assert_eq!(causes(&answer), [CauseCode::LACK_OF_RESOURCES]);
     assert!(!rejected(&network.register(11, assoc, element(11))), "renewing needs no room");
+}
+
+// SCTP-4960-02: who gives no payload protocol means that of the port.
+#[test]
+fn without_a_payload_protocol_the_port_decides() {
+    let mut network = Network::of_registrars(1);
+    network.add_client(21);
+    let asap = network.dial(21, 1, Channel::Asap);
+    let request = Message::from(resolution(None)).encode().unwrap();
+    network.tell_bytes(21, asap, PPID_NONE, &request);
+    network.run(ms(20));
+    let answers = network.client(21).asap.drain(..).map(|(_, message)| message).collect::<Vec<_>>();
+    assert!(matches!(answers[..], [Message::HandleResolutionResponse(_)]), "{answers:?}");
+    let enrp = network.dial(21, 1, Channel::Enrp);
+    network.run(ms(20));
+    network.client(21).enrp.clear();
+    let (sender, receiver) = (RegistrarId(21), RegistrarId(1));
+    let request = enrp::Message { sender, receiver, body: enrp::ListRequest.into() };
+    network.tell_bytes(21, enrp, PPID_NONE, &request.encode().unwrap());
+    network.run(ms(20));
+    let answers = network.client(21).enrp.drain(..).map(|(_, message)| message.body).collect::<Vec<_>>();
+    assert!(answers.iter().any(|body| matches!(body, enrp::Body::ListResponse(_))), "{answers:?}");
+    assert!(network.client(21).down.is_empty());
 }
 
 // ASAP-5, rsplib-interop §1.2: the other protocol's messages end the association; what is neither is ignored.

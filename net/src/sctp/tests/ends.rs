@@ -27,6 +27,7 @@ fn next(world: &mut World, node: NodeId) -> (Vec<Input>, Duration) {
     panic!("nothing happened in a minute");
 }
 
+// SCTP-6458-03: the association is lost.
 #[test]
 fn an_abort_carries_its_cause_to_the_peer() {
     for family in FAMILIES {
@@ -42,6 +43,7 @@ fn an_abort_carries_its_cause_to_the_peer() {
     }
 }
 
+// SCTP-6458-03: the association cannot be started.
 #[test]
 fn nobody_home_is_found_out_after_three_inits() {
     for family in FAMILIES {

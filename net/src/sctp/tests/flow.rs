@@ -65,7 +65,7 @@ fn the_largest_control_messages_arrive_in_order() {
     assert_eq!(received, sent);
 }
 
-// SCTP-4960-05, and what can never be sent comes back.
+// SCTP-4960-05, SCTP-6458-03: what can never be sent comes back.
 #[test]
 fn what_cannot_be_sent_comes_back() {
     let mut world = World::new();
