@@ -3,9 +3,11 @@
 mod buffers;
 mod clock;
 pub mod driver;
+pub mod embedded;
 mod endpoint;
 pub mod kernel;
 pub mod memory;
+pub mod raw;
 pub mod sctp;
 pub mod udp;
 

@@ -1,5 +1,6 @@
 //! The rows, in files by subject.
 
+mod encap;
 mod rsplib;
 
 use crate::lab::Lab;
@@ -23,7 +24,7 @@ const VM: u64 = 120;
 
 /// All rows, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
-    [rsplib::ROWS].into_iter().flatten()
+    [rsplib::ROWS, encap::ROWS].into_iter().flatten()
 }
 
 /// The row of this name.

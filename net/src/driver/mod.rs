@@ -80,6 +80,9 @@ pub enum StartError {
         /// Who has it, and what to do.
         owner: &'static str,
     },
+    /// There is no raw socket.
+    #[error(transparent)]
+    Raw(#[from] crate::raw::RawError),
     /// The address cannot be bound: it is not one of this host, or the port needs a privilege.
     #[error("cannot listen on {address}: {source}")]
     Bind {

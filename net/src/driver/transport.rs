@@ -5,9 +5,11 @@
 
 use super::{Listen, StartError};
 use crate::Endpoint;
+use crate::embedded::{EmbeddedEndpoint, EmbeddedListener, SocketCounters};
 use crate::kernel::{KernelConfig, KernelCounters, KernelEndpoint, KernelListener};
+use crate::raw::{self, RawConfig};
 use crate::sctp::{self, SctpConfig};
-use crate::udp::{EncapPorts, UdpConfig, UdpCounters, UdpEndpoint, UdpListener};
+use crate::udp::{self, EncapPorts, UdpConfig};
 use proto::Channel;
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +22,8 @@ pub enum Transport {
     Udp(UdpConfig),
     /// The SCTP of the Linux kernel.
     Kernel(KernelConfig),
+    /// The embedded SCTP on IP (protocol 132): needs a privilege, and a kernel without SCTP.
+    Raw(RawConfig),
 }
 
 impl Transport {
@@ -29,6 +33,7 @@ impl Transport {
         match self {
             Self::Udp(config) => config.encap.is_some(),
             Self::Kernel(_) => false,
+            Self::Raw(_) => true,
         }
     }
 }
@@ -43,10 +48,10 @@ impl Default for Transport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackendCounters {
-    /// The embedded SCTP over UDP.
-    Udp {
+    /// The embedded SCTP.
+    Embedded {
         /// The socket's counters.
-        udp: UdpCounters,
+        socket: SocketCounters,
         /// The SCTP core's counters.
         sctp: sctp::Counters,
     },
@@ -56,7 +61,7 @@ pub enum BackendCounters {
 
 /// A backend that is bound and waits for its thread.
 pub(super) enum Bound {
-    Udp(UdpListener),
+    Embedded(EmbeddedListener),
     /// With its channel.
     Kernel(Box<KernelListener>, Channel),
 }
@@ -67,9 +72,10 @@ impl Bound {
         let Some(first) = group.first() else { return Err(StartError::NoEndpoint) };
         let ports: Vec<_> = group.iter().map(|listen| (listen.channel, listen.address)).collect();
         match &first.transport {
-            Transport::Udp(config) => UdpListener::bind(&ports, config)
-                .map(Self::Udp)
+            Transport::Udp(config) => udp::bind(&ports, config)
+                .map(Self::Embedded)
                 .map_err(|source| bind_error(first.address, config.encap, source)),
+            Transport::Raw(config) => Ok(raw::bind(&ports, config).map(Self::Embedded)?),
             Transport::Kernel(config) => KernelListener::bind(first.address, &first.sctp, config)
                 .map(|listener| Self::Kernel(Box::new(listener), first.channel))
                 .map_err(|source| bind_error(first.address, None, source)),
@@ -79,7 +85,7 @@ impl Bound {
     /// Where it listens, in the order of the group.
     pub(super) fn local_addresses(&self) -> Vec<SocketAddr> {
         match self {
-            Self::Udp(listener) => listener.local_addresses().collect(),
+            Self::Embedded(listener) => listener.local_addresses().collect(),
             Self::Kernel(listener, _) => vec![listener.local_address()],
         }
     }
@@ -88,7 +94,7 @@ impl Bound {
     pub(super) fn open(self, group: &[Listen], seed: [u8; 32]) -> io::Result<Box<dyn Backend>> {
         let sctp = group.first().map_or_else(SctpConfig::control, |first| first.sctp.clone());
         Ok(match self {
-            Self::Udp(listener) => Box::new(UdpEndpoint::new(listener, sctp, seed)?),
+            Self::Embedded(listener) => Box::new(EmbeddedEndpoint::new(listener, sctp, seed)?),
             Self::Kernel(listener, channel) => Box::new(KernelEndpoint::new(*listener, channel)?),
         })
     }
@@ -127,9 +133,12 @@ pub(super) trait Backend: Endpoint {
     fn counters(&self) -> BackendCounters;
 }
 
-impl Backend for UdpEndpoint {
+impl Backend for EmbeddedEndpoint {
     fn counters(&self) -> BackendCounters {
-        BackendCounters::Udp { udp: self.udp_counters().clone(), sctp: self.sctp_counters().clone() }
+        BackendCounters::Embedded {
+            socket: self.socket_counters().clone(),
+            sctp: self.sctp_counters().clone(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One association: a `dcsctp` socket with the addresses, tags and queues that belong to it.
 
+use super::carrier::Carrier;
 use super::inbound::{self, Inbound};
 use super::outbound::{Outbound, Outgoing};
 use super::packet::{self, Packet, SackFields, cause, chunk};
@@ -415,11 +416,12 @@ impl Association {
     }
 
     /// Why it is down when an ICMP message says that nobody listens there: evidence, not silence.
-    pub(super) fn port_unreachable(&self) -> DownReason {
-        const TEXT: &str = "ICMP: port unreachable";
+    pub(super) fn unreachable(&self, carrier: Carrier) -> DownReason {
+        let what = if carrier == Carrier::Ip { "protocol" } else { "port" };
+        let text = format!("ICMP: {what} unreachable");
         match self.state {
-            State::Connecting => DownReason::ConnectFailed(TEXT.into()),
-            _ => DownReason::PeerAborted(TEXT.into()),
+            State::Connecting => DownReason::ConnectFailed(text),
+            _ => DownReason::PeerAborted(text),
         }
     }
 

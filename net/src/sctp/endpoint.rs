@@ -160,7 +160,7 @@ impl SctpEndpoint {
         let reason = assoc
             .and_then(|assoc| self.associations.get(&assoc))
             .filter(|association| association.is_quoted(quoted))
-            .map(|association| association.port_unreachable());
+            .map(|association| association.unreachable(self.carrier));
         match (assoc, reason) {
             (Some(assoc), Some(reason)) => {
                 self.counters.unreachable += 1;

@@ -7,9 +7,11 @@ pub(crate) mod stories;
 use bytes::Bytes;
 use proto::{AssocId, Channel, DownReason, Input, Node, Time, Transmit};
 use rserpool_net::driver::{BackendCounters, EndpointCounters};
+use rserpool_net::embedded::SocketCounters;
 use rserpool_net::kernel::KernelConfig;
+use rserpool_net::raw::RawConfig;
 use rserpool_net::sctp::{self, SctpConfig};
-use rserpool_net::udp::{EncapPorts, UdpConfig, UdpCounters};
+use rserpool_net::udp::{EncapPorts, UdpConfig};
 use rserpool_net::{Driver, DriverConfig, Handle, Listen, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -156,6 +158,11 @@ impl Setup {
         self
     }
 
+    /// On IP itself.
+    pub(crate) fn raw(ip: IpAddr) -> Self {
+        Self { transport: Transport::Raw(RawConfig::default()), ..Self::on(ip) }
+    }
+
     pub(crate) fn behind(mut self, encap: EncapPorts) -> Self {
         self.transport = Transport::Udp(UdpConfig { encap: Some(encap), ..UdpConfig::default() });
         self
@@ -297,14 +304,14 @@ impl Peer {
 /// What an embedded endpoint has counted.
 #[derive(Debug)]
 pub(crate) struct Embedded {
-    pub(crate) udp: UdpCounters,
+    pub(crate) udp: SocketCounters,
     pub(crate) sctp: sctp::Counters,
 }
 
 /// The counters of an embedded endpoint; those of another backend fail the test.
 pub(crate) fn embedded(counters: EndpointCounters) -> Embedded {
     match counters.backend {
-        BackendCounters::Udp { udp, sctp } => Embedded { udp, sctp },
+        BackendCounters::Embedded { socket, sctp } => Embedded { udp: socket, sctp },
         other => panic!("not an embedded endpoint: {other:?}"),
     }
 }

@@ -201,7 +201,8 @@ fn an_icmp_message_is_about_the_association_whose_ports_and_tag_it_quotes() {
         }
         assert_eq!(client.endpoint.counters().dropped_icmp, 3);
         client.endpoint.handle_unreachable(client.now, family.at(1, port), &quoted);
-        let why = DownReason::ConnectFailed("ICMP: port unreachable".into());
+        let what = if carrier == Carrier::Ip { "protocol" } else { "port" };
+        let why = DownReason::ConnectFailed(format!("ICMP: {what} unreachable"));
         assert_eq!(downs(&client.inputs()), [(doomed, why)]);
         assert_eq!(client.endpoint.associations(), 1);
     }

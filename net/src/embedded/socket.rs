@@ -1,6 +1,7 @@
 //! The socket of an endpoint: how it is bound and what is asked of the kernel.
 
 use crate::buffers;
+use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -13,19 +14,23 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 /// Send buffer to ask for.
 const SEND_BUFFER: usize = 4 << 20;
 
-/// A bound, non-blocking UDP socket.
-pub(super) struct BoundSocket {
+/// A bound, non-blocking socket for datagrams.
+pub(crate) struct BoundSocket {
+    /// Not necessarily of UDP: the type is that of a descriptor that receives and sends datagrams.
     pub(super) socket: UdpSocket,
     pub(super) state: UdpSocketState,
-    pub(super) local: SocketAddr,
+    /// The port is 0 if the socket has none.
+    pub(crate) local: SocketAddr,
+    /// What it receives begins with an IPv4 header.
+    pub(super) has_ip_header: bool,
 }
 
 impl BoundSocket {
-    /// Binds `address` (port 0: any free one) and sets the options.
+    /// Binds a UDP socket to `address` (port 0: any free one) and sets the options.
     ///
     /// A socket on `[::]` is a dual-stack one, whatever the system's default is; any other IPv6 socket takes
     /// IPv6 only. The core sees IPv4 addresses as IPv4 addresses on both.
-    pub(super) fn bind(address: SocketAddr, icmp: bool) -> io::Result<Self> {
+    pub(crate) fn udp(address: SocketAddr, icmp: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if let SocketAddr::V6(v6) = address {
             socket.set_only_v6(!v6.ip().is_unspecified())?;
@@ -38,7 +43,28 @@ impl BoundSocket {
             state.enable_transport_errors((&socket).into())?;
         }
         let local = socket.local_addr()?;
-        Ok(Self { socket, state, local })
+        Ok(Self { socket, state, local, has_ip_header: false })
+    }
+
+    /// Binds a raw socket to an address: it has the packets of this IP protocol, of the address's family alone. Needs a
+    /// privilege.
+    pub(crate) fn raw(address: SocketAddr, protocol: u8, icmp: bool) -> io::Result<Self> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
+        buffers::enlarge(&socket, RECEIVE_BUFFER, SEND_BUFFER);
+        // Where UDP has a port, Linux wants 0 or the protocol.
+        let mut local = address;
+        local.set_port(0);
+        socket.bind(&local.into())?;
+        if icmp {
+            match domain {
+                Domain::IPV6 => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
+                _ => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
+            }
+        }
+        let socket = UdpSocket::from(socket);
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket, state, local, has_ip_header: local.is_ipv4() })
     }
 }
 

@@ -15,9 +15,12 @@ use std::os::fd::AsRawFd;
 const ICMP_UNREACHABLE: u8 = 3;
 const ICMP_UNREACHABLE_PROTOCOL: u8 = 2;
 const ICMP_UNREACHABLE_PORT: u8 = 3;
-/// ICMPv6 "destination unreachable" (RFC 4443 §3.1) and its code for the port.
+/// ICMPv6 "destination unreachable" (RFC 4443 §3.1) and its code for the port; "parameter problem" (§3.4) and its
+/// code for a protocol that nobody takes.
 const ICMP6_UNREACHABLE: u8 = 1;
 const ICMP6_UNREACHABLE_PORT: u8 = 4;
+const ICMP6_PARAMETER: u8 = 4;
+const ICMP6_PARAMETER_NEXT_HEADER: u8 = 1;
 /// `sock_extended_err.ee_origin`.
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
@@ -66,6 +69,7 @@ fn is_refusal(origin: u8, kind: u8, code: u8) -> bool {
         (origin, kind, code),
         (ORIGIN_ICMP, ICMP_UNREACHABLE, ICMP_UNREACHABLE_PROTOCOL | ICMP_UNREACHABLE_PORT)
             | (ORIGIN_ICMP6, ICMP6_UNREACHABLE, ICMP6_UNREACHABLE_PORT)
+            | (ORIGIN_ICMP6, ICMP6_PARAMETER, ICMP6_PARAMETER_NEXT_HEADER)
     )
 }
 
@@ -84,6 +88,8 @@ mod tests {
         assert!(is_refusal(ORIGIN_ICMP, 3, 3), "port");
         assert!(is_refusal(ORIGIN_ICMP, 3, 2), "protocol");
         assert!(is_refusal(ORIGIN_ICMP6, 1, 4), "port, ICMPv6");
+        assert!(is_refusal(ORIGIN_ICMP6, 4, 1), "protocol, ICMPv6");
+        assert!(!is_refusal(ORIGIN_ICMP6, 4, 0), "broken header, ICMPv6");
         assert!(!is_refusal(ORIGIN_ICMP, 3, 0), "network");
         assert!(!is_refusal(ORIGIN_ICMP, 3, 1), "host");
         assert!(!is_refusal(ORIGIN_ICMP, 3, 4), "fragmentation needed");
