@@ -17,7 +17,7 @@ mod status;
 
 use admin::Client;
 use clap::{Parser, Subcommand};
-use endpoint::EncapPorts;
+use endpoint::{EncapPorts, TransportKind};
 use failure::Failure;
 use output::{Output, Screen};
 use std::future::Future;
@@ -38,6 +38,10 @@ struct Cli {
     /// UDP port behind which the registrar's SCTP port is, if its SCTP is a kernel's (usually 9899)
     #[arg(long, global = true, value_name = "PORT", env = "RSERPOOL_ENCAP_PORT", value_parser = encap_port)]
     encap_port: Option<EncapPorts>,
+
+    /// What carries SCTP to the registrar: "udp", "kernel" for this system's own SCTP, or "raw"
+    #[arg(long, global = true, value_name = "TRANSPORT", env = "RSERPOOL_TRANSPORT", default_value_t)]
+    transport: TransportKind,
 
     /// How to show the result
     #[arg(short, long, global = true, value_enum, default_value_t)]
@@ -92,6 +96,7 @@ struct Context {
     admin: Option<admin::Address>,
     registrar: Option<SocketAddr>,
     encap: Option<EncapPorts>,
+    transport: TransportKind,
     screen: Screen,
 }
 
@@ -105,7 +110,13 @@ impl Context {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen { output: cli.output, wide: cli.wide, quiet: cli.quiet };
-    let context = Context { admin: cli.admin, registrar: cli.registrar, encap: cli.encap_port, screen };
+    let context = Context {
+        admin: cli.admin,
+        registrar: cli.registrar,
+        encap: cli.encap_port,
+        transport: cli.transport,
+        screen,
+    };
     let result = match cli.command {
         Command::Decode(arguments) => decode::run(&arguments, context.screen.output),
         Command::Status => block_on(status::run(&context)),

@@ -3,7 +3,7 @@
 use crate::output::{Columns, policy, transport};
 use crate::{Context, Failure, pool_argument};
 use clap::Args;
-use endpoint::{AsapEndpoint, Config, EncapPorts, ResolveError, ResolveOptions};
+use endpoint::{AsapEndpoint, Config, ResolveError, ResolveOptions};
 use params::PoolHandle;
 use registrar::admin::api;
 use serde::Serialize;
@@ -39,17 +39,18 @@ struct Server {
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
     let registrar = context.registrar.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3863)));
-    let resolved = resolve(arguments, registrar, context.encap).await?;
+    let resolved = resolve(arguments, registrar, context).await?;
     Ok(context.screen.show(&resolved, table, names)?)
 }
 
 async fn resolve(
     arguments: Arguments,
     registrar: SocketAddr,
-    encap: Option<EncapPorts>,
+    context: &Context,
 ) -> Result<Resolved, Failure> {
     let Arguments { pool, items } = arguments;
-    let config = Config { encap, ..Config::new([registrar]) };
+    let Context { encap, transport, .. } = *context;
+    let config = Config { encap, transport, ..Config::new([registrar]) };
     let endpoint = AsapEndpoint::start(config).map_err(anyhow::Error::from)?;
     let options = ResolveOptions { items, uncached: true };
     let answer = endpoint.resolve(pool.clone(), options).await;

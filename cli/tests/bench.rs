@@ -18,8 +18,8 @@ async fn bench(registrar: &str, arguments: &[&str]) -> Output {
 fn registrar(pools: Option<usize>) -> Registrar {
     let mut config = Config::default();
     config.limits.pools = pools;
-    config.listen.asap.set_port(0);
-    config.listen.enrp.set_port(0);
+    config.listen.asap.address.set_port(0);
+    config.listen.enrp.address.set_port(0);
     config.admin.socket = AdminSocket::Off;
     Registrar::spawn(config).unwrap()
 }

@@ -5,7 +5,7 @@ use crate::{
     Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError,
     ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
-use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, Transport};
+use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, TransportKind};
 use net::sctp::{SctpConfig, SctpTiming};
 use net::udp::{EncapPorts, UdpConfig};
 use params::{PeIdentifier, PoolHandle};
@@ -23,6 +23,10 @@ pub struct Config {
     /// Where sessions and registrars reach this process: an address with the number of the SCTP port, which is
     /// the UDP port, too, unless `encap` is set; 0 takes any free one. `None`: loopback if all registrars are on loopback, else any.
     pub listen: Option<SocketAddr>,
+    /// Further local addresses beside `listen`, on the same port; with the kernel's SCTP only.
+    pub also_listen: Vec<IpAddr>,
+    /// What carries SCTP. The same for the whole scope.
+    pub transport: TransportKind,
     /// Timers and thresholds.
     pub profile: Profile,
     /// The scope's dialect. [`Profile::Rsplib`] implies [`Compat::Rsplib`].
@@ -44,6 +48,8 @@ impl Config {
         Self {
             registrars: registrars.into_iter().collect(),
             listen: None,
+            also_listen: Vec::new(),
+            transport: TransportKind::Udp,
             profile: Profile::Lan,
             compat: Compat::Rfc,
             cookie_wait: None,
@@ -55,6 +61,9 @@ impl Config {
     /// Where to listen, or why that cannot work.
     fn listen(&self) -> Result<SocketAddr, EndpointError> {
         let first = self.registrars.first().ok_or(EndpointError::NoRegistrarConfigured)?;
+        if self.transport != TransportKind::Kernel && !self.also_listen.is_empty() {
+            return Err(EndpointError::Invalid("several addresses need the transport \"kernel\""));
+        }
         let outside = self.registrars.iter().find(|registrar| !registrar.ip().is_loopback());
         match (self.listen, outside) {
             (Some(listen), Some(&registrar)) if listen.ip().is_loopback() => {
@@ -113,7 +122,9 @@ impl AsapEndpoint {
         let driver = DriverConfig {
             name: "asap-endpoint".into(),
             listen: vec![Listen {
-                transport: Transport::Udp(UdpConfig { icmp: config.icmp, encap: config.encap }),
+                transport: config
+                    .transport
+                    .with(UdpConfig { icmp: config.icmp, encap: config.encap }, config.also_listen),
                 ..Listen::new(Channel::Asap, listen, sctp)
             }],
         };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum EndpointError {
     /// The socket could not be opened, or the system refused something else.
-    #[error("{0}; choose another address, or port 0 for any free port")]
+    #[error("{0}{advice}", advice = advice(.0))]
     Start(Arc<StartError>),
     /// The list of registrars is empty.
     #[error("no registrar is configured: give the address of at least one")]
@@ -34,6 +34,16 @@ pub enum EndpointError {
     /// An argument cannot stand; why.
     #[error("invalid argument: {0}")]
     Invalid(&'static str),
+}
+
+/// What to do about an error that does not say so itself.
+fn advice(error: &StartError) -> &'static str {
+    match error {
+        StartError::AddressInUse { .. } | StartError::Bind { .. } => {
+            "; choose another address, or port 0 for any free port"
+        }
+        _ => "",
+    }
 }
 
 impl EndpointError {

@@ -18,6 +18,7 @@ mod shell;
 pub use asap_endpoint::{AsapEndpoint, Config};
 pub use element::{Element, NewSession};
 pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
+pub use net::TransportKind;
 pub use net::udp::EncapPorts;
 pub use pipe::Incoming;
 pub use proto::endpoint::{

@@ -11,5 +11,5 @@ pub mod raw;
 pub mod sctp;
 pub mod udp;
 
-pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped, Transport};
+pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped, Transport, TransportKind};
 pub use endpoint::Endpoint;

@@ -8,7 +8,9 @@ mod protocol;
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use protocol::{PPID, Ping, Pong};
-use rserpool_pool_element::{Compat, Load, PeIdentifier, Policy, PoolElement, Profile, SendOptions, Session};
+use rserpool_pool_element::{
+    Compat, Load, PeIdentifier, Policy, PoolElement, Profile, SendOptions, Session, TransportKind,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -40,6 +42,9 @@ struct Args {
     /// The UDP port behind which all SCTP ports of a host are, where others use their kernel's SCTP
     #[arg(long)]
     encap_port: Option<u16>,
+    /// What carries SCTP: "udp", or "kernel" for the system's own
+    #[arg(long, default_value_t)]
+    transport: TransportKind,
     /// rsplib takes part: its timers, and what it understands
     #[arg(long)]
     rsplib: bool,
@@ -75,6 +80,7 @@ async fn main() -> anyhow::Result<()> {
         .policy(args.policy.policy(0, args.sessions))
         .registrars(args.registrars)
         .listen(args.listen)
+        .sctp_over(args.transport)
         .life(Duration::from_secs(args.life));
     if let Some(id) = args.id {
         builder = builder.id(PeIdentifier(id));

@@ -3,9 +3,10 @@
 use crate::PoolElement;
 use endpoint::{
     AsapEndpoint, Compat, Config, ElementTransport, EncapPorts, Profile, RegisterError, Registration,
+    TransportKind,
 };
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// How an element is to be registered. See [`PoolElement::builder`].
@@ -66,6 +67,19 @@ impl Builder {
     /// one. With [`Self::encap_port`] it is the SCTP port alone. Default: `127.0.0.1:0`, which nobody outside this host can reach.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = Some(address);
+        self
+    }
+
+    /// Further local addresses, on the port of [`Self::listen`]; with [`TransportKind::Kernel`] only. To listen on
+    /// `0.0.0.0` or `[::]` uses all addresses of the host.
+    pub fn also_listen(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.config.also_listen.extend(addresses);
+        self
+    }
+
+    /// What carries SCTP, the same for the whole scope. Default: [`TransportKind::Udp`], which needs no privilege.
+    pub fn sctp_over(mut self, transport: TransportKind) -> Self {
+        self.config.transport = transport;
         self
     }
 

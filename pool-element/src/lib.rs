@@ -67,6 +67,7 @@ pub use builder::Builder;
 pub use element::PoolElement;
 pub use endpoint::{
     AsapEndpoint, Compat, EndpointError, Message, Profile, RegisterError, SendOptions, SessionError,
+    TransportKind,
 };
 pub use params::{
     DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,

@@ -9,7 +9,7 @@ mod protocol;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use protocol::{PPID, Ping, Pong};
-use rserpool_pool_user::{Compat, PoolUser, Profile, Received, SendOptions, Session};
+use rserpool_pool_user::{Compat, PoolUser, Profile, Received, SendOptions, Session, TransportKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -34,6 +34,9 @@ struct Args {
     /// The UDP port behind which all SCTP ports of a host are, where others use their kernel's SCTP
     #[arg(long)]
     encap_port: Option<u16>,
+    /// What carries SCTP: "udp", or "kernel" for the system's own
+    #[arg(long, default_value_t)]
+    transport: TransportKind,
     /// rsplib takes part: its timers, and what it understands
     #[arg(long)]
     rsplib: bool,
@@ -42,7 +45,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let mut builder = PoolUser::builder(args.registrars);
+    let mut builder = PoolUser::builder(args.registrars).sctp_over(args.transport);
     if let Some(listen) = args.listen {
         builder = builder.listen(listen);
     }

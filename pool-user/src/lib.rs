@@ -52,7 +52,7 @@ mod session;
 
 pub use endpoint::{
     AsapEndpoint, Compat, EndpointError, Message, Profile, Resolution, ResolveError, SendOptions,
-    SessionError,
+    SessionError, TransportKind,
 };
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 pub use pool_user::{Builder, PoolUser};

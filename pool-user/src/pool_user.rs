@@ -3,7 +3,7 @@
 use crate::Session;
 use endpoint::{
     AsapEndpoint, Compat, Config, EncapPorts, EndpointError, Profile, Resolution, ResolveError,
-    ResolveOptions, SessionError, SessionOptions,
+    ResolveOptions, SessionError, SessionOptions, TransportKind,
 };
 use params::{PeIdentifier, PoolHandle};
 use std::net::SocketAddr;
@@ -101,6 +101,12 @@ impl Builder {
     /// on all addresses.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = Some(address);
+        self
+    }
+
+    /// What carries SCTP, the same for the whole scope. Default: [`TransportKind::Udp`], which needs no privilege.
+    pub fn sctp_over(mut self, transport: TransportKind) -> Self {
+        self.config.transport = transport;
         self
     }
 

@@ -21,12 +21,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HEX", env = "RSERPOOL_ID")]
     id: Option<String>,
 
-    /// Where to listen for pool elements and pool users [default: 127.0.0.1:3863]
-    #[arg(long, value_name = "ADDRESS:PORT", env = "RSERPOOL_ASAP")]
+    /// Where to listen for pool elements and pool users, over "udp:", "kernel:" or "raw:" [default: udp:127.0.0.1:3863]
+    #[arg(long, value_name = "[TRANSPORT:]ADDRESS:PORT", env = "RSERPOOL_ASAP")]
     asap: Option<String>,
 
-    /// Where to listen for other registrars [default: 127.0.0.1:9901]
-    #[arg(long, value_name = "ADDRESS:PORT", env = "RSERPOOL_ENRP")]
+    /// Where to listen for other registrars [default: udp:127.0.0.1:9901]
+    #[arg(long, value_name = "[TRANSPORT:]ADDRESS:PORT", env = "RSERPOOL_ENRP")]
     enrp: Option<String>,
 
     /// ENRP address of another registrar; may be repeated
@@ -173,6 +173,7 @@ mod tests {
         let config = config(&[
             "--id=0x2a",
             "--asap=udp:127.0.0.1:0",
+            "--enrp=kernel:127.0.0.1:9901",
             "--peer=127.0.0.1:1,127.0.0.2:1",
             "--peer=127.0.0.1:2",
             "--encap-port=9899",
@@ -182,7 +183,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.id.unwrap().0, 42);
         assert_eq!(config.listen.asap, "127.0.0.1:0".parse().unwrap());
-        assert_eq!(config.listen.enrp, Config::default().listen.enrp);
+        assert_eq!(config.listen.enrp.to_string(), "kernel:127.0.0.1:9901");
         assert_eq!(config.peers.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(config.timers.keep_alive_interval, Some(Duration::from_millis(100)));
         assert_eq!(config.limits.pools, Some(7));
@@ -197,8 +198,8 @@ mod tests {
 
     #[test]
     fn an_error_names_the_flag_and_the_remedy() {
-        let error = config(&["--asap=kernel:127.0.0.1:3863"]).unwrap_err();
-        assert!(error.starts_with("--asap: \"kernel:127.0.0.1:3863\" asks for the kernel's SCTP"), "{error}");
+        let error = config(&["--asap=sctp:127.0.0.1:3863"]).unwrap_err();
+        assert!(error.starts_with("--asap: \"sctp\" is no transport"), "{error}");
         let error = config(&["--set=timers.keep-alive=1s"]).unwrap_err();
         assert!(error.starts_with("--set timers.keep-alive=1s: unknown field `keep-alive`"), "{error}");
         let error = config(&["--set=log.level=1"]).unwrap_err();

@@ -1,8 +1,9 @@
 //! The machine on its endpoint thread, and how the rest of this crate reaches it.
 
 use crate::Config;
+use crate::config::ListenAddress;
 use net::udp::UdpConfig;
-use net::{Driver, DriverConfig, Handle, Listen, Stopped, Transport};
+use net::{Driver, DriverConfig, Handle, Listen, Stopped};
 use params::RegistrarId;
 use proto::registrar::{Event, Registrar};
 use proto::{Channel, Time};
@@ -28,15 +29,16 @@ impl Machine {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let id = config.id.unwrap_or_else(|| random_id(&mut rng));
 
-        let listen = |channel, address| Listen {
-            transport: Transport::Udp(UdpConfig { icmp: config.sctp.icmp, encap: config.sctp.encap_port }),
-            ..Listen::new(channel, address, config.sctp_endpoint())
+        let udp = UdpConfig { icmp: config.sctp.icmp, encap: config.sctp.encap_port };
+        let listen = |channel, at: &ListenAddress| Listen {
+            transport: at.transport.with(udp.clone(), at.further.clone()),
+            ..Listen::new(channel, at.address, config.sctp_endpoint())
         };
         let driver = DriverConfig {
             name: "registrar".into(),
             listen: vec![
-                listen(Channel::Asap, config.listen.asap),
-                listen(Channel::Enrp, config.listen.enrp),
+                listen(Channel::Asap, &config.listen.asap),
+                listen(Channel::Enrp, &config.listen.enrp),
             ],
         };
         let config = config.clone();

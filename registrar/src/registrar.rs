@@ -152,8 +152,8 @@ impl Events {
 
 /// There is no authentication yet: whoever listens to a network should know (design D12).
 fn warn_of_open_addresses(config: &Config) {
-    for (protocol, address) in [("ASAP", config.listen.asap), ("ENRP", config.listen.enrp)] {
-        if !address.ip().is_loopback() {
+    for (protocol, address) in [("ASAP", &config.listen.asap), ("ENRP", &config.listen.enrp)] {
+        if !address.address.ip().is_loopback() || address.further.iter().any(|ip| !ip.is_loopback()) {
             warn!(
                 "{protocol} listens on {address} without authentication: \
                  whoever can reach it can register and remove servers"
@@ -165,7 +165,7 @@ fn warn_of_open_addresses(config: &Config) {
 fn start_error(error: net::StartError, config: &Config) -> StartError {
     match error {
         net::StartError::AddressInUse { address } => {
-            let protocol = if address == config.listen.asap { "ASAP" } else { "ENRP" };
+            let protocol = if address == config.listen.asap.address { "ASAP" } else { "ENRP" };
             StartError::AddressInUse { address, protocol }
         }
         other => StartError::Endpoint(other),

@@ -127,7 +127,7 @@ fn a_wrong_file_is_named_with_line_and_key() {
 #[test]
 fn wrong_values_are_usage_errors() {
     for (args, says) in [
-        (["--asap=kernel:127.0.0.1:0"].as_slice(), "which this build cannot use yet"),
+        (["--asap=sctp:127.0.0.1:0"].as_slice(), "choose \"udp\""),
         (&["--admin-tcp=192.0.2.1:80"], "loopback only"),
         (&["--log=a=b=c"], "is no filter"),
         (&["--profile=fast"], "choose one of lan, rfc, wan, rsplib"),
@@ -138,6 +138,14 @@ fn wrong_values_are_usage_errors() {
         assert_eq!(code, Some(2), "{error}");
         assert!(error.contains(says), "{error}");
     }
+}
+
+#[test]
+fn a_kernel_without_sctp_is_a_clear_error() {
+    let mut command = daemon(&["--asap=kernel:127.0.0.1:0", "--exit-with-stdin"]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() || error.contains("load it with \"modprobe sctp\""), "{error}");
 }
 
 /// A misspelt level must not silence the log.
@@ -172,7 +180,7 @@ fn listening_to_a_network_is_warned_about() {
     };
     let log = log_of("--asap=0.0.0.0:0");
     assert!(
-        log.contains("WARN") && log.contains("ASAP listens on 0.0.0.0:0 without authentication"),
+        log.contains("WARN") && log.contains("ASAP listens on udp:0.0.0.0:0 without authentication"),
         "{log}"
     );
     let log = log_of("--asap=127.0.0.1:0");

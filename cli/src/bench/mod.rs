@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::{Columns, Output, print};
 use anyhow::Context as _;
 use machine::{Done, Event, Load, Operation, Population, Work};
-use net::udp::{EncapPorts, UdpConfig};
+use net::udp::UdpConfig;
 use net::{Driver, DriverConfig, Handle, Listen, Transport};
 use params::{Load as PolicyLoad, Policy};
 use process::Usage;
@@ -110,7 +110,9 @@ struct Phase {
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
     let registrar = context.registrar.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3863)));
-    let report = Bench::connect(arguments, registrar, context.encap).await?.run().await?;
+    let udp = UdpConfig { encap: context.encap, ..UdpConfig::default() };
+    let transport = context.transport.with(udp, Vec::new());
+    let report = Bench::connect(arguments, registrar, transport).await?.run().await?;
     match context.screen.output {
         Output::Json => print(&(serde_json::to_string(&report).context("JSON")? + "\n"))?,
         Output::Table => print(&table(&report))?,
@@ -129,16 +131,13 @@ impl Bench {
     async fn connect(
         arguments: Arguments,
         registrar: SocketAddr,
-        encap: Option<EncapPorts>,
+        transport: Transport,
     ) -> Result<Self, Failure> {
         let population = Population { pools: arguments.pools, policy: arguments.policy.into() };
         let listen = arguments.listen.unwrap_or_else(|| any_port_towards(registrar));
         let config = DriverConfig {
             name: "bench".into(),
-            listen: vec![Listen {
-                transport: Transport::Udp(UdpConfig { encap, ..UdpConfig::default() }),
-                ..Listen::new(Channel::Asap, listen, Load::sctp())
-            }],
+            listen: vec![Listen { transport, ..Listen::new(Channel::Asap, listen, Load::sctp()) }],
         };
         // One event for the association's begin, one for its end, and one for each phase, which is taken at once.
         let (sender, events) = mpsc::channel(8);

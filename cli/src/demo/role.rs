@@ -132,7 +132,7 @@ async fn serve(mut session: Session) -> anyhow::Result<()> {
 /// A registrar with the default profile.
 async fn registrar(asap: SocketAddr, enrp: SocketAddr, peers: Vec<SocketAddr>) -> anyhow::Result<()> {
     let config = Config {
-        listen: Listen { asap, enrp },
+        listen: Listen { asap: asap.into(), enrp: enrp.into() },
         peers: peers.into_iter().map(|peer| vec![peer]).collect(),
         admin: Admin { socket: AdminSocket::Off, ..Admin::default() },
         ..Config::default()

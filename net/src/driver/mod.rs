@@ -15,7 +15,7 @@ mod transport;
 mod turn;
 
 pub use handle::{CallError, EndpointCounters, Handle, Stopped};
-pub use transport::{BackendCounters, Transport};
+pub use transport::{BackendCounters, Transport, TransportKind};
 
 use crate::clock::Clock;
 use crate::sctp::SctpConfig;

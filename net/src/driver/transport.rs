@@ -11,8 +11,10 @@ use crate::raw::{self, RawConfig};
 use crate::sctp::{self, SctpConfig};
 use crate::udp::{self, EncapPorts, UdpConfig};
 use proto::Channel;
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 /// What carries the SCTP of an endpoint. The members of a scope must agree on one to reach each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,58 @@ pub enum Transport {
     Kernel(KernelConfig),
     /// The embedded SCTP on IP (protocol 132): needs a privilege, and a kernel without SCTP.
     Raw(RawConfig),
+}
+
+/// The name of a transport, as configurations and command lines have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// `udp`: the embedded SCTP over UDP.
+    #[default]
+    Udp,
+    /// `kernel`: the SCTP of the Linux kernel.
+    Kernel,
+    /// `raw`: the embedded SCTP on IP.
+    Raw,
+}
+
+impl TransportKind {
+    /// The transport, with the settings that it takes: all those of UDP, whether to listen to ICMP on IP, or the
+    /// kernel's further local addresses and the UDP port of its peers.
+    pub fn with(self, udp: UdpConfig, addresses: Vec<IpAddr>) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp(udp),
+            Self::Raw => Transport::Raw(RawConfig { icmp: udp.icmp }),
+            Self::Kernel => Transport::Kernel(KernelConfig {
+                addresses,
+                encapsulation_port: udp.encap.map(|encap| encap.remote),
+                ..KernelConfig::default()
+            }),
+        }
+    }
+}
+
+impl fmt::Display for TransportKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "udp",
+            Self::Kernel => "kernel",
+            Self::Raw => "raw",
+        })
+    }
+}
+
+impl FromStr for TransportKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "udp" => Ok(Self::Udp),
+            "kernel" => Ok(Self::Kernel),
+            "raw" => Ok(Self::Raw),
+            _ => Err(format!("{text:?} is no transport: choose \"udp\", \"kernel\" or \"raw\"")),
+        }
+    }
 }
 
 impl Transport {

@@ -3,10 +3,13 @@
 //! `etc/registrar.toml` documents every key with its default; a test holds it to [`Config::default`]. Unknown keys
 //! are errors. What depends on the profile (timers, some limits) is an `Option` here: `None` is the profile's number.
 
+mod listen;
 mod resolve;
 pub(crate) mod values;
 
+pub use listen::ListenAddress;
 use net::udp::EncapPorts;
+
 use params::RegistrarId;
 use proto::profile::Profile;
 use serde::Deserialize;
@@ -49,7 +52,7 @@ pub struct Config {
     pub timers: Timers,
     /// How registrars agree who takes over.
     pub takeover: Takeover,
-    /// The embedded SCTP.
+    /// SCTP.
     pub sctp: Sctp,
     /// What it takes at most.
     pub limits: Limits,
@@ -85,18 +88,16 @@ impl Default for Config {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Listen {
     /// For pool elements and pool users.
-    #[serde(deserialize_with = "values::listen")]
-    pub asap: SocketAddr,
+    pub asap: ListenAddress,
     /// For other registrars.
-    #[serde(deserialize_with = "values::listen")]
-    pub enrp: SocketAddr,
+    pub enrp: ListenAddress,
 }
 
 impl Default for Listen {
     fn default() -> Self {
         Self {
-            asap: SocketAddr::from(([127, 0, 0, 1], 3863)),
-            enrp: SocketAddr::from(([127, 0, 0, 1], 9901)),
+            asap: SocketAddr::from(([127, 0, 0, 1], 3863)).into(),
+            enrp: SocketAddr::from(([127, 0, 0, 1], 9901)).into(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From the configuration to what the machine and its SCTP endpoints are told.
 
-use super::{Arbitration, Compat, Config, ConfigError, ForeignAddresses};
+use super::{Arbitration, Compat, Config, ConfigError, ForeignAddresses, Listen};
+use net::TransportKind;
 use net::sctp::{SctpConfig, SctpLimits, SctpTiming};
 use proto::profile::{Profile, RegistrarTimers};
 use proto::registrar as machine;
@@ -46,21 +47,22 @@ impl Config {
                 format!("{} must be between {} and {} bytes", self.sctp.mtu, MTU.start(), MTU.end()),
             ));
         }
-        let [asap, enrp] = [self.listen.asap.ip(), self.listen.enrp.ip()];
-        if self.sctp.encap_port.is_some() && asap != enrp && (asap.is_unspecified() || enrp.is_unspecified())
+        let Listen { asap, enrp } = &self.listen;
+        let [asap_ip, enrp_ip] = [asap.address.ip(), enrp.address.ip()];
+        if self.sctp.encap_port.is_some()
+            && (asap.transport, enrp.transport) == (TransportKind::Udp, TransportKind::Udp)
+            && asap_ip != enrp_ip
+            && (asap_ip.is_unspecified() || enrp_ip.is_unspecified())
         {
             return Err(value(
                 "sctp.encap-port",
                 format!(
-                    "asap and enrp share its UDP port: listen with both on {asap}, or with both on {enrp}"
+                    "asap and enrp share its UDP port: listen with both on {asap_ip}, or with both on {enrp_ip}"
                 ),
             ));
         }
-        if self.listen.asap == self.listen.enrp && self.listen.asap.port() != 0 {
-            return Err(value(
-                "listen",
-                format!("asap and enrp are both {}: choose two ports", self.listen.asap),
-            ));
+        if asap == enrp && asap.address.port() != 0 {
+            return Err(value("listen", format!("asap and enrp are both {asap}: choose two ports")));
         }
         Ok(())
     }
@@ -230,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_wrong_value_says_what_would_be_right() {
-        let message = refused("[listen]\nasap = \"kernel:127.0.0.1:3863\"\n");
-        assert!(message.contains("line 2") && message.contains("this build"), "{message}");
+        let message = refused("[listen]\nasap = \"tcp:127.0.0.1:3863\"\n");
+        assert!(message.contains("line 2") && message.contains("no transport"), "{message}");
         let message = refused("[admin]\ntcp = \"0.0.0.0:80\"\n");
         assert!(message.contains("loopback only"), "{message}");
         let message = refused("[timers]\nkeep-alive-interval = \"0s\"\n");

@@ -53,16 +53,6 @@ pub(crate) fn parse_id(text: &str) -> Result<Option<RegistrarId>, String> {
     }
 }
 
-/// Reads where to listen: `127.0.0.1:3863`, `udp:127.0.0.1:3863`; the kernel's SCTP is refused for now.
-pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    if text.starts_with("kernel:") {
-        return Err(format!(
-            "{text:?} asks for the kernel's SCTP, which this build cannot use yet: write \"udp:…\" (SCTP over UDP)"
-        ));
-    }
-    parse_address(text.strip_prefix("udp:").unwrap_or(text))
-}
-
 /// Reads the UDP ports of SCTP: `off`, `9899`, or ours and theirs, `9900:9899`.
 pub(crate) fn parse_encap_port(text: &str) -> Result<Option<EncapPorts>, String> {
     if text == "off" {
@@ -141,7 +131,6 @@ macro_rules! deserializers {
 }
 deserializers! {
     id = parse_id => Option<RegistrarId>;
-    listen = parse_listen => SocketAddr;
     profile = parse_profile => Profile;
     admin_socket = parse_admin_socket => AdminSocket;
     admin_tcp = parse_admin_tcp => Option<SocketAddr>;
@@ -212,13 +201,5 @@ mod tests {
             let error = read(&format!("port = {text}")).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains("or \"off\""), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn the_kernel_backend_is_refused_by_name() {
-        assert_eq!(parse_listen("udp:[::1]:1"), Ok("[::1]:1".parse().unwrap()));
-        assert_eq!(parse_listen("127.0.0.1:0"), Ok("127.0.0.1:0".parse().unwrap()));
-        assert!(parse_listen("kernel:127.0.0.1:1").unwrap_err().contains("this build"));
-        assert!(parse_listen("localhost:1").unwrap_err().contains("IP address with a port"));
     }
 }
