@@ -6,6 +6,7 @@ mod admin;
 mod bench;
 mod decode;
 mod demo;
+mod doctor;
 mod element;
 mod failure;
 mod output;
@@ -84,6 +85,8 @@ enum Command {
     },
     /// Load a registrar with registrations and resolutions, and say what it takes
     Bench(bench::Arguments),
+    /// Say what is possible on this host, and what to do about the rest
+    Doctor(doctor::Arguments),
     /// Run a scope of real processes here, kill and freeze some, and watch the clients go on
     Demo(demo::Arguments),
     /// What the demo executes its own binary as
@@ -124,6 +127,7 @@ fn main() -> ExitCode {
         Command::Pool { verb } => block_on(pool::run(verb, &context)),
         Command::Element { verb } => block_on(element::run(verb, &context)),
         Command::Registrar { verb } => block_on(registrars::run(verb, &context)),
+        Command::Doctor(arguments) => block_on(doctor::run(arguments, &context)),
         Command::Demo(arguments) => block_on(demo::run(arguments, cli.output)),
         Command::DemoRole(role) => block_on(role.run()),
     };

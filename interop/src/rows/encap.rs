@@ -82,6 +82,7 @@ fn their_registrar(lab: &mut Lab) -> anyhow::Result<()> {
 }
 
 fn the_kernel_has_the_port(lab: &mut Lab) -> anyhow::Result<()> {
+    lab.no_capture();
     let r1 = lab.host("r1", Sctp::KernelInUdp)?;
     let registrar = ours("rserpool-registrar").args(["--encap-port=9899", "--admin-socket=off"]);
     let registrar = lab.start("registrar", &r1, &registrar)?;

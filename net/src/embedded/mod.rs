@@ -19,6 +19,7 @@ use outgoing::Outgoing;
 use proto::{Channel, Input, Time, Transmit};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket::{BoundSocket, mapped, watch};
+use socket2::SockRef;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -75,6 +76,12 @@ impl EmbeddedListener {
     pub(crate) fn new(bound: BoundSocket, carrier: Carrier, ports: Vec<(Channel, u16)>, icmp: bool) -> Self {
         warn_unless_loopback(bound.local);
         Self { bound, carrier, ports, icmp }
+    }
+
+    /// Bytes of packets that the system keeps for the socket until they are read.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        // Linux keeps as much again for its book-keeping, and counts it.
+        Ok(SockRef::from(&self.bound.socket).recv_buffer_size()? / 2)
     }
 
     /// Where it listens: the socket's address with each of the SCTP ports.
