@@ -107,14 +107,22 @@ pub(crate) fn cells(element: &Element) -> Vec<String> {
 }
 
 fn state(element: &Element) -> &'static str {
-    if element.suspect { "suspect" } else { "ok" }
+    match (element.silent_seconds, element.suspect) {
+        (Some(_), _) => "silent",
+        (None, true) => "suspect",
+        (None, false) => "ok",
+    }
+}
+
+fn silent_for(since: f64) -> String {
+    format!("silent for {}", seconds(since))
 }
 
 fn details(element: &Element, columns: Columns) -> String {
     columns.properties(&[
         ("element", element.id.clone()),
         ("home", element.home.clone()),
-        ("state", state(element).into()),
+        ("state", element.silent_seconds.map_or_else(|| state(element).into(), silent_for)),
         ("policy", policy(&element.policy)),
         ("transport", transport(&element.user_transport)),
         ("ASAP", or_dash(element.asap_transport.as_ref().map(transport))),

@@ -1,6 +1,6 @@
 //! `rserpool pool [list] | show POOL | resolve POOL`.
 
-use crate::output::{Columns, policy_name};
+use crate::output::{Columns, policy_name, seconds};
 use crate::{Context, Failure, element, pool_argument, resolve};
 use clap::Subcommand;
 use params::PoolHandle;
@@ -60,11 +60,26 @@ fn members(detail: &PoolDetail) -> Vec<String> {
     detail.members.iter().map(|element| element.id.clone()).collect()
 }
 
+fn silent(pool: &Pool) -> String {
+    match pool.guarded_seconds {
+        None => pool.silent.to_string(),
+        Some(since) => {
+            format!(
+                "{}, kept for {}: so many that the network may be the reason",
+                pool.silent,
+                seconds(since)
+            )
+        }
+    }
+}
+
 fn details(detail: &PoolDetail, columns: Columns) -> String {
     let head = columns.properties(&[
         ("pool", detail.pool.handle.clone()),
         ("policy", policy_name(&detail.pool.policy)),
         ("elements", detail.pool.elements.to_string()),
+        ("silent", silent(&detail.pool)),
+        ("subscribers", detail.pool.subscribers.to_string()),
     ]);
     let rows = detail.members.iter().map(element::cells);
     format!("{head}\n{}", columns.table(&element::HEADER, element::ALWAYS, rows))

@@ -9,6 +9,13 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     Ok(context.screen.show(&status, table, |status| vec![status.state.clone()])?)
 }
 
+fn silent(status: &Status) -> String {
+    match status.guarded_pools {
+        0 => status.silent_elements.to_string(),
+        pools => format!("{}, kept in {pools} pools: see `rserpool pool show`", status.silent_elements),
+    }
+}
+
 fn table(status: &Status, columns: Columns) -> String {
     columns.properties(&[
         ("registrar", status.id.clone()),
@@ -18,6 +25,8 @@ fn table(status: &Status, columns: Columns) -> String {
         ("ENRP", status.enrp_address.clone()),
         ("pools", status.pools.to_string()),
         ("elements", format!("{}, own {}", status.elements, status.owned_elements)),
+        ("silent", silent(status)),
+        ("subscriptions", status.subscriptions.to_string()),
         ("peers", status.peers.to_string()),
         ("associations", status.associations.to_string()),
         ("checksum", status.checksum.clone()),

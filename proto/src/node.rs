@@ -76,9 +76,9 @@ pub enum DownReason {
     Shutdown,
     /// The peer aborted it; the reason as text.
     PeerAborted(String),
-    /// The peer does not answer any more (retransmissions or heartbeats exhausted).
+    /// The peer does not answer (INITs, retransmissions or heartbeats exhausted): it may be dead, or the network.
     Unreachable,
-    /// It was never established: nobody answered, refused, or an ICMP message said so.
+    /// It was never established: refused, an ICMP message said so, or this host cannot.
     ConnectFailed(String),
     /// This side aborted it (machine's wish).
     LocalAbort,

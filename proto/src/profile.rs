@@ -73,6 +73,8 @@ pub struct RegistrarTimers {
     pub max_bad_pe_report: u32,
     /// How long to look for a mentor at start before going on alone.
     pub mentor_discovery_timeout: Duration,
+    /// The shortest time between two lists of a pool that a subscriber gets (ambiguity A-34).
+    pub push_interval: Duration,
 }
 
 /// Timers and thresholds of a pool element or pool user (RFC 5352 §7).
@@ -117,6 +119,7 @@ impl Profile {
                 keep_alive_timeout: ms(250),
                 max_bad_pe_report: 3,
                 mentor_discovery_timeout: ms(500),
+                push_interval: ms(100),
             },
             Self::Wan => RegistrarTimers {
                 peer_heartbeat_cycle: s(3),
@@ -126,6 +129,7 @@ impl Profile {
                 keep_alive_timeout: s(3),
                 max_bad_pe_report: 3,
                 mentor_discovery_timeout: s(5),
+                push_interval: s(1),
             },
             Self::Rsplib => RegistrarTimers {
                 peer_heartbeat_cycle: ms(2444),
@@ -135,6 +139,7 @@ impl Profile {
                 keep_alive_timeout: s(5),
                 max_bad_pe_report: 3,
                 mentor_discovery_timeout: s(5),
+                push_interval: s(1),
             },
             Self::Rfc => RegistrarTimers {
                 peer_heartbeat_cycle: s(30),
@@ -144,6 +149,7 @@ impl Profile {
                 keep_alive_timeout: s(5),
                 max_bad_pe_report: 3,
                 mentor_discovery_timeout: s(5),
+                push_interval: s(1),
             },
         }
     }

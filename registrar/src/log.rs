@@ -33,11 +33,23 @@ fn tell(event: &Event) {
         Event::ElementReregistered { handle, id, home } => {
             debug!(pool = %handle, element = %id, %home, "element registered again");
         }
-        Event::ElementSuspected { handle, id, suspect: true } => {
+        Event::ElementSuspected { handle, id, silent: false } => {
             warn!(pool = %handle, element = %id, "element suspect: clients cannot reach it, yet it answers");
         }
-        Event::ElementSuspected { handle, id, suspect: false } => {
-            info!(pool = %handle, element = %id, "element no longer suspect");
+        Event::ElementSuspected { handle, id, silent: true } => {
+            debug!(pool = %handle, element = %id, "element silent");
+        }
+        Event::ElementCleared { handle, id } => {
+            debug!(pool = %handle, element = %id, "element no longer suspect")
+        }
+        Event::GuardBegan { handle, silent, elements } => warn!(
+            pool = %handle,
+            silent,
+            elements,
+            "many elements do not answer: a network problem? They are listed last, and kept for now"
+        ),
+        Event::GuardEnded { handle, released, removed, lasted } => {
+            info!(pool = %handle, released, removed, ?lasted, "no element is silent any more");
         }
         Event::ElementRemoved { handle, id, home, why } => {
             debug!(pool = %handle, element = %id, %home, ?why, "element removed");

@@ -78,8 +78,12 @@ async fn it_shows_the_registrar_its_pools_and_elements() {
         (&json!(1), &json!(1), &json!(1))
     );
 
-    let pool =
-        json!({"handle": "web", "handle_hex": "776562", "policy": "weighted_round_robin", "elements": 1});
+    assert_eq!((&status["counters"]["registrations"], &status["silent_elements"]), (&json!(1), &json!(0)));
+
+    let pool = json!({
+        "handle": "web", "handle_hex": "776562", "policy": "weighted_round_robin",
+        "elements": 1, "silent": 0, "subscribers": 0,
+    });
     assert_eq!(get(&registrar, "/v1/pools").await, json!({ "pools": [pool] }));
 
     let shown = get(&registrar, "/v1/pools/web/elements/2a").await;

@@ -24,6 +24,9 @@ const REGISTRATION_BOUND: Duration = Duration::from_millis(1500);
 /// row that a starved host sets one after the other; more when it is stopped again before it has looked at them.
 const LATENESS: Duration = Duration::from_millis(500);
 
+/// How long the registrars hold silent elements at most: less than the world has to converge.
+const HOLD: Duration = Duration::from_secs(5);
+
 /// The pool of all.
 pub fn pool() -> PoolHandle {
     PoolHandle::from("counter")
@@ -46,7 +49,8 @@ impl Process {
         if host.role == Role::Registrar {
             let others = registrars.iter().filter(|other| **other != host);
             let peers = others.map(|other| vec![other.port(ENRP_PORT)]).collect();
-            let config = registrar::Config { peers, ..registrar::Config::default() };
+            let mut config = registrar::Config { peers, ..registrar::Config::default() };
+            config.guard.hold = HOLD;
             return Self::Registrar(Box::new(Registrar::new(config, rng, now)));
         }
         let mut seed = [0; 32];

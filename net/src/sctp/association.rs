@@ -327,7 +327,6 @@ impl Association {
     fn aborted(&self, kind: ErrorKind, text: String) -> DownReason {
         let connecting = self.state == State::Connecting;
         match kind {
-            ErrorKind::TooManyRetries if connecting => DownReason::ConnectFailed("no answer".into()),
             ErrorKind::TooManyRetries => DownReason::Unreachable,
             ErrorKind::PeerReported if connecting => DownReason::ConnectFailed(format!("refused: {text}")),
             ErrorKind::PeerReported => DownReason::PeerAborted(text),

@@ -2,14 +2,14 @@
 //!
 //! Everything to be transmitted passes one queue, so its order is the order of the decisions. A message for an
 //! association that is not established yet, or that is full, waits in the association's own queue. What waits
-//! coalesces: of two updates of one element, or of two presences, only the later is kept, since each is
+//! coalesces: of two updates of one element, two lists of one pool, or two presences, only the later is kept, since each is
 //! complete in itself. Beyond a limit of waiting bytes the association is aborted; the audit repairs the rest.
 
 use super::ElementKey;
 use super::asap::Parked;
 use crate::{AssocId, Channel, DownReason, Time, Transmit};
 use bytes::Bytes;
-use params::RegistrarId;
+use params::{PoolHandle, RegistrarId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -57,6 +57,8 @@ pub(super) enum Replaces {
     Presence,
     /// ENRP_HANDLE_UPDATE of this element.
     Update(ElementKey),
+    /// A pushed list of this pool.
+    List(PoolHandle),
 }
 
 impl Association {

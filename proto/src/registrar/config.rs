@@ -1,5 +1,6 @@
 //! What an operator decides about a registrar, and the limits that keep it standing (design D3, D4, D8, D11).
 
+use super::Guard;
 use crate::profile::{Compat, Profile, RegistrarTimers};
 use params::RegistrarId;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +25,8 @@ pub struct Config {
     pub foreign_addresses: ForeignAddresses,
     /// The scope's dialect (design D8).
     pub compat: Compat,
+    /// When it doubts that silent elements are dead (design D9).
+    pub guard: Guard,
     /// What it takes at most.
     pub limits: Limits,
 }
@@ -41,6 +44,7 @@ impl Config {
             arbitration: Arbitration::LowestId,
             foreign_addresses: ForeignAddresses::Trim,
             compat,
+            guard: Guard::of(profile.registrar().keep_alive_interval),
             limits: Limits::of(compat),
         }
     }
@@ -100,6 +104,10 @@ pub struct Limits {
     pub probes_per_second: u32,
     /// Elements for which reports of unreachability are remembered.
     pub reported_elements: usize,
+    /// Subscriptions to pools, of all clients together.
+    pub subscriptions: usize,
+    /// Subscriptions of one client.
+    pub subscriptions_per_association: usize,
     /// Bytes of one ENRP_HANDLE_TABLE_RESPONSE.
     pub table_response_bytes: usize,
     /// Table downloads served at a time.
@@ -122,6 +130,8 @@ impl Default for Limits {
             queued_bytes: 4 << 20,
             probes_per_second: 2_000,
             reported_elements: 10_000,
+            subscriptions: 100_000,
+            subscriptions_per_association: 64,
             table_response_bytes: 32 << 10,
             table_sessions: 64,
             resolution_bytes: 32 << 10,

@@ -92,9 +92,12 @@ impl Registrar {
             self.disown(&key);
         }
         self.home_changed(now, &key, before, home);
+        let pushed = self.as_pushed(&key);
         let previous = self.handlespace.replicate(handle, element);
         self.element_stored(&key, home, previous);
+        self.element_changed(now, &key, pushed);
         self.probe_outdated(now, &key);
+        self.not_silent(now, &key);
     }
 
     /// Gives an element another home.
@@ -118,6 +121,7 @@ impl Registrar {
 
     /// Makes a stored element ours: reached over `association`, or by its ASAP transport.
     pub(super) fn own(&mut self, now: Time, key: &ElementKey, association: Option<AssocId>, claimed: bool) {
+        self.not_silent(now, key);
         let Some(element) = self.element(key) else { return };
         let (life, home) = (element.life, element.home);
         let expires = self.life(life).map_or(Time::NEVER, |life| now + life);
@@ -157,17 +161,19 @@ impl Registrar {
 
     /// Removes an element from the handlespace, and all we know of it. Tells the owner, not the peers.
     pub(super) fn remove(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
-        self.take_out(key, why);
+        self.take_out(now, key, why);
         self.probe_outdated(now, key);
     }
 
-    fn take_out(&mut self, key: &ElementKey, why: RemovalReason) -> Option<PoolElement> {
+    fn take_out(&mut self, now: Time, key: &ElementKey, why: RemovalReason) -> Option<PoolElement> {
         if !matches!(why, RemovalReason::Deregistered | RemovalReason::Administrator) {
             self.tell_removed(key);
         }
         self.disown(key);
         let element = self.handlespace.remove(&key.handle, key.id)?;
-        self.forget_reports(key);
+        self.forget_reports(now, key);
+        self.forget_silence(now, key);
+        self.pool_changed(now, &key.handle, true);
         let (handle, id, home) = (key.handle.clone(), key.id, element.home);
         self.events.push_back(Event::ElementRemoved { handle: handle.clone(), id, home, why });
         if self.handlespace.pool(&handle).is_none() {
@@ -178,7 +184,7 @@ impl Registrar {
 
     /// Removes an element and announces it (RFC 5353 §3.3.2), before a successor that waits is announced.
     pub(super) fn remove_and_announce(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
-        if let Some(element) = self.take_out(key, why) {
+        if let Some(element) = self.take_out(now, key, why) {
             self.announce_removed(key, element);
         }
         self.probe_outdated(now, key);

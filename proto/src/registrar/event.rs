@@ -59,14 +59,42 @@ pub enum Event {
         /// Its home registrar.
         home: RegistrarId,
     },
-    /// An element is suspect (listed last), or no longer.
+    /// An element is suspect: listed last.
     ElementSuspected {
         /// Its pool.
         handle: PoolHandle,
         /// Who.
         id: PeIdentifier,
-        /// Whether it is.
-        suspect: bool,
+        /// Because it does not answer; otherwise because many clients cannot reach it.
+        silent: bool,
+    },
+    /// An element is no longer suspect.
+    ElementCleared {
+        /// Its pool.
+        handle: PoolHandle,
+        /// Who.
+        id: PeIdentifier,
+    },
+    /// So many elements of a pool are silent that the network is more likely to be the reason than they are: none of
+    /// them is removed for that until they, or most of them, are heard again (design D9).
+    GuardBegan {
+        /// The pool.
+        handle: PoolHandle,
+        /// How many are silent, or were removed for that lately.
+        silent: usize,
+        /// Of how many.
+        elements: usize,
+    },
+    /// No element of a pool is held any more.
+    GuardEnded {
+        /// The pool.
+        handle: PoolHandle,
+        /// How many were heard again.
+        released: usize,
+        /// How many were removed: on evidence, or silent for too long.
+        removed: usize,
+        /// How long that took.
+        lasted: std::time::Duration,
     },
     /// An element is gone.
     ElementRemoved {

@@ -35,7 +35,7 @@ pub(super) struct Probe {
 
 impl Registrar {
     /// Keep-alives of all owned elements fit into the budget of probes a second (design D7).
-    fn keep_alive_interval(&self) -> Duration {
+    pub(super) fn keep_alive_interval(&self) -> Duration {
         let budget = f64::from(self.config.limits.probes_per_second.max(1));
         let needed = Duration::from_secs_f64(self.owned.len() as f64 / budget);
         self.config.timers.keep_alive_interval.max(needed)
@@ -62,7 +62,9 @@ impl Registrar {
         let association = owned.association.and_then(|assoc| self.associations.get(assoc));
         let half = self.keep_alive_interval() / 2;
         match association.map(|association| association.last_heard) {
-            Some(heard) if heard + half > now => self.schedule_keep_alive(heard, &key),
+            Some(heard) if heard + half > now && !self.guards.is_silent(&key) => {
+                self.schedule_keep_alive(heard, &key);
+            }
             _ => self.probe(now, key),
         }
     }
@@ -172,13 +174,16 @@ impl Registrar {
         let key = ElementKey::new(&ack.handle, ack.id);
         let from_itself = self.probes.get(&key).is_some_and(|probe| probe.association == assoc)
             || self.speaks_for(assoc, &key);
-        let Some(probe) = from_itself.then(|| self.probes.remove(&key)).flatten() else {
+        let probe = from_itself.then(|| self.probes.remove(&key)).flatten();
+        // Late ones count as long as it is not too late.
+        if probe.is_none() && !(from_itself && self.guards.is_silent(&key)) {
             self.counters.keep_alive_acks_ignored += 1;
             return;
-        };
+        }
         self.counters.keep_alive_acks += 1;
+        self.not_silent(now, &key);
         self.timers.cancel(&Timer::Probe(key.clone()));
-        let mut announce = probe.announce;
+        let mut announce = probe.as_ref().is_some_and(|probe| probe.announce);
         if let Some(owned) = self.owned.get_mut(&key) {
             announce |= std::mem::take(&mut owned.claimed);
             if owned.association.is_none() {
@@ -191,10 +196,12 @@ impl Registrar {
             if announce {
                 self.announce_added(&key);
             }
-        } else if let Some(association) = self.associations.get_mut(probe.association) {
+        } else if let Some(probe) = &probe
+            && let Some(association) = self.associations.get_mut(probe.association)
+        {
             association.elements.remove(&key);
         }
-        for contender in probe.contenders {
+        for contender in probe.map(|probe| probe.contenders).unwrap_or_default() {
             self.unpark(now, contender, &key, true);
         }
     }
@@ -203,7 +210,7 @@ impl Registrar {
     pub(super) fn probe_timeout(&mut self, now: Time, key: ElementKey) {
         let Some(probe) = self.probes.get_mut(&key) else { return };
         if probe.repeated {
-            return self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
+            return self.gone_silent(now, &key, RemovalReason::KeepAliveFailed);
         }
         probe.repeated = true;
         let (mut assoc, home, wait) = (probe.association, probe.home, probe.wait);
@@ -216,6 +223,11 @@ impl Registrar {
         }
         self.timers.set(Timer::Probe(key.clone()), now + wait);
         self.send_keep_alive(assoc, home, &key);
+    }
+
+    /// Whether somebody else wants the identifier.
+    pub(super) fn is_contended(&self, key: &ElementKey) -> bool {
+        self.probes.get(key).is_some_and(|probe| !probe.contenders.is_empty())
     }
 
     /// An element was registered anew, moved or removed: nobody needs the result of its probe any more.
@@ -253,14 +265,18 @@ impl Registrar {
                 continue;
             }
             let established = association.phase != super::association::Phase::Connecting;
-            self.remove_and_announce(
-                now,
-                &key,
-                match established {
-                    true => RemovalReason::AssociationEnded,
-                    false => RemovalReason::KeepAliveFailed,
-                },
-            );
+            let reason = match established {
+                true => RemovalReason::AssociationEnded,
+                false => RemovalReason::KeepAliveFailed,
+            };
+            if *why != DownReason::Unreachable {
+                self.remove_and_announce(now, &key, reason);
+                continue;
+            }
+            if let Some(owned) = self.owned.get_mut(&key).filter(|_| reached) {
+                owned.association = None;
+            }
+            self.gone_silent(now, &key, reason);
         }
     }
 

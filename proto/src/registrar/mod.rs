@@ -10,9 +10,11 @@ mod config;
 mod elements;
 mod enrp;
 mod event;
+mod guard;
 mod keep_alive;
 mod owned;
 mod peers;
+mod push;
 mod registration;
 mod report;
 mod resolution;
@@ -27,6 +29,7 @@ mod update;
 pub use crate::profile::Compat;
 pub use config::{Arbitration, Config, ForeignAddresses, Limits};
 pub use event::{Event, PeerDownReason, RemovalReason};
+pub use guard::Guard;
 pub use status::{Counters, ElementStatus, PeerState, PeerStatus, PoolSummary, State, Status};
 
 use crate::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, PPID_NONE, Time, Transmit};
@@ -64,6 +67,8 @@ pub struct Registrar {
     owned: owned::OwnedElements,
     probes: BTreeMap<ElementKey, keep_alive::Probe>,
     reports: BTreeMap<ElementKey, report::Reports>,
+    guards: guard::Guards,
+    subscriptions: push::Subscriptions,
 
     startup: startup::Startup,
     peers: BTreeMap<RegistrarId, peers::Peer>,
@@ -100,6 +105,8 @@ impl Registrar {
             owned: owned::OwnedElements::default(),
             probes: BTreeMap::new(),
             reports: BTreeMap::new(),
+            guards: guard::Guards::default(),
+            subscriptions: push::Subscriptions::default(),
             startup: startup::Startup::new(now),
             peers: BTreeMap::new(),
             contacts: Vec::new(),
@@ -211,7 +218,10 @@ impl Registrar {
                 self.end_table_sessions(assoc);
                 self.send_presence(assoc, RegistrarId::NONE, true);
             }
-            Some(_) => self.asap_association_restarted(now, assoc),
+            Some(_) => {
+                self.unsubscribe_from_all(assoc);
+                self.asap_association_restarted(now, assoc);
+            }
             None => {}
         }
     }
@@ -221,6 +231,7 @@ impl Registrar {
         if !self.is_serving() {
             return self.check_drained();
         }
+        self.unsubscribe_from_all(assoc);
         match association.channel {
             Channel::Enrp => self.enrp_association_down(now, assoc, &association, why),
             Channel::Asap | Channel::Session => self.asap_association_down(now, assoc, association, why),
@@ -244,6 +255,8 @@ impl Registrar {
             Timer::TableSession => self.table_session_timeout(now),
             Timer::Probe(key) => self.probe_timeout(now, key),
             Timer::Reports(key) => self.reports_timeout(now, key),
+            Timer::Push(handle) => self.push_timeout(now, handle),
+            Timer::Guard(scope) => self.guard_timeout(now, &scope),
             Timer::Shutdown => {
                 for assoc in self.associations.ids() {
                     self.associations.drop_now(assoc);

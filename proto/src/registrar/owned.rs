@@ -4,6 +4,7 @@
 
 use super::ElementKey;
 use crate::{AssocId, Time};
+use params::PoolHandle;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the home of an element keeps of it.
@@ -35,6 +36,8 @@ impl Owned {
 #[derive(Debug, Default)]
 pub(super) struct OwnedElements {
     by_key: BTreeMap<ElementKey, Owned>,
+    /// How many there are of each pool.
+    by_pool: BTreeMap<PoolHandle, usize>,
     /// Equal times are due in the order of the keys, so a run can be repeated.
     by_time: BTreeSet<(Time, ElementKey)>,
 }
@@ -43,6 +46,11 @@ impl OwnedElements {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// How many there are of this pool.
+    pub(super) fn count_in(&self, handle: &PoolHandle) -> usize {
+        self.by_pool.get(handle).copied().unwrap_or(0)
     }
 
     /// Whether the element is ours.
@@ -63,12 +71,19 @@ impl OwnedElements {
     /// Makes an element ours that was not.
     pub(super) fn insert(&mut self, key: ElementKey, owned: Owned) {
         debug_assert!(!self.contains(&key), "its place in the schedule would be lost");
+        *self.by_pool.entry(key.handle.clone()).or_default() += 1;
         self.by_key.insert(key, owned);
     }
 
     /// Forgets it.
     pub(super) fn remove(&mut self, key: &ElementKey) -> Option<Owned> {
         let owned = self.by_key.remove(key)?;
+        if let Some(count) = self.by_pool.get_mut(&key.handle) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_pool.remove(&key.handle);
+            }
+        }
         if owned.is_scheduled() {
             self.by_time.remove(&(owned.due, key.clone()));
         }
@@ -115,7 +130,7 @@ impl OwnedElements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use params::{PeIdentifier, PoolHandle};
+    use params::PeIdentifier;
 
     fn key(id: u32) -> ElementKey {
         ElementKey::new(&PoolHandle::from("pool"), PeIdentifier(id))
@@ -147,7 +162,7 @@ mod tests {
         assert!(elements.remove(&key(2)).is_some());
         assert_eq!(elements.pop(at(20)), Some(key(3)));
         assert_eq!(elements.pop(Time::NEVER), None, "1 and 3 were taken, 2 is gone, 4 is not ours");
-        assert_eq!(elements.len(), 2);
+        assert_eq!((elements.len(), elements.count_in(&PoolHandle::from("pool"))), (2, 2));
     }
 
     #[test]

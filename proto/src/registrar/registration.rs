@@ -65,6 +65,7 @@ impl Registrar {
         // Nor does what it says of its home.
         let before = self.home(key).unwrap_or(RegistrarId::NONE);
         element.home = if before == RegistrarId::NONE { self.id } else { before };
+        let pushed = self.as_pushed(key);
         let previous = self
             .handlespace
             .register(&key.handle, element)
@@ -75,8 +76,9 @@ impl Registrar {
         }
         self.own(now, key, Some(assoc), false);
         self.probe_outdated(now, key);
-        self.forget_reports(key);
+        self.forget_reports(now, key);
         self.element_stored(key, self.id, previous);
+        self.element_changed(now, key, pushed);
         self.announce_added(key);
         Ok(warning)
     }

@@ -4,7 +4,7 @@
 //! one that answers, it is listed last for a while, since an answer to us does not prove that they can reach it.
 
 use super::timers::Timer;
-use super::{ElementKey, Event, Registrar};
+use super::{ElementKey, Registrar};
 use crate::{AssocId, Time};
 use asap::EndpointUnreachable;
 use std::collections::BTreeMap;
@@ -20,11 +20,17 @@ const REPORTERS: usize = 64;
 pub(super) struct Reports {
     by: BTreeMap<AssocId, Time>,
     probed: Option<Time>,
+    /// More than MAX-BAD-PE-REPORT.
+    many: bool,
 }
 
 impl Reports {
     pub(super) fn len(&self) -> usize {
         self.by.len()
+    }
+
+    pub(super) fn are_many(&self) -> bool {
+        self.many
     }
 }
 
@@ -61,31 +67,22 @@ impl Registrar {
         self.judge_reports(now, &key);
         match self.reports.get(&key).and_then(|reports| reports.by.values().min()) {
             Some(oldest) => self.timers.set(Timer::Reports(key), *oldest + MEMORY),
-            None => self.forget_reports(&key),
+            None => self.forget_reports(now, &key),
         }
     }
 
     fn judge_reports(&mut self, now: Time, key: &ElementKey) {
         let Some(reports) = self.reports.get_mut(key) else { return };
         reports.by.retain(|_, at| *at + MEMORY > now);
-        let many = reports.by.len() > self.config.timers.max_bad_pe_report as usize;
-        self.suspect(key, many);
-    }
-
-    fn suspect(&mut self, key: &ElementKey, suspect: bool) {
-        let state = self.handlespace.state(&key.handle, key.id);
-        if state.is_some_and(|state| state.suspect != suspect) {
-            self.handlespace.set_suspect(&key.handle, key.id, suspect);
-            let (handle, id) = (key.handle.clone(), key.id);
-            self.events.push_back(Event::ElementSuspected { handle, id, suspect });
-        }
+        reports.many = reports.by.len() > self.config.timers.max_bad_pe_report as usize;
+        self.update_suspicion(now, key);
     }
 
     /// A registration, or the end of one, makes all reports void.
-    pub(super) fn forget_reports(&mut self, key: &ElementKey) {
+    pub(super) fn forget_reports(&mut self, now: Time, key: &ElementKey) {
         if self.reports.remove(key).is_some() {
             self.timers.cancel(&Timer::Reports(key.clone()));
-            self.suspect(key, false);
+            self.update_suspicion(now, key);
         }
     }
 }

@@ -18,18 +18,20 @@ impl Registrar {
             return;
         }
         let count = policy.as_ref().map_or(0, |policy| self.answer_size(policy, request.items));
-        let mut elements = self.handlespace.select(&request.handle, Some(count), &mut self.rng);
-        // Not if its home is known to be on another host.
-        let here = |home| loopback && self.peers.get(&home).is_none_or(|peer| peer.same_host);
-        let elements =
-            elements.drain(..).filter_map(|element| visible(element, here(element.home))).collect();
-        let response = self.answer(request.handle, policy, elements);
+        let elements = self.handlespace.select(&request.handle, Some(count), &mut self.rng);
+        let elements: Vec<PoolElement> = elements.into_iter().cloned().collect();
+        let elements = elements.into_iter().filter_map(|element| self.visible(element, loopback)).collect();
+        let mut response = self.answer(request.handle, policy, elements);
+        match request.subscribe && response.error.is_none() {
+            true => response.accepted = self.subscribe(assoc, &response.handle, request.items),
+            false => self.unsubscribe(assoc, &response.handle),
+        }
         self.send_asap(assoc, &response.into());
     }
 
     /// How many elements to list: all of a small pool, a few of a weighted one, or what the client asks for
     /// (ambiguities ). Where rsplib takes part its number holds: a few of any.
-    fn answer_size(&self, policy: &Policy, wanted: Option<u32>) -> usize {
+    pub(super) fn answer_size(&self, policy: &Policy, wanted: Option<u32>) -> usize {
         let limits = &self.config.limits;
         match (wanted.unwrap_or(0), policy) {
             (
@@ -62,22 +64,23 @@ impl Registrar {
         }
         response
     }
-}
 
-/// An element as a client sees it: without its ASAP transport (ambiguity A-10), and with loopback addresses only
-/// if client and element are on this host (design D2).
-fn visible(element: &PoolElement, loopback: bool) -> Option<PoolElement> {
-    let mut element = PoolElement { asap_transport: None, ..element.clone() };
-    let reachable = match &mut element.user_transport {
-        Transport::Sctp(sctp) => {
-            sctp.addresses.retain(|address| loopback || !address.is_loopback());
-            !sctp.addresses.is_empty()
-        }
-        Transport::Tcp(tcp) => loopback || !tcp.address.is_loopback(),
-        Transport::Udp(udp) => loopback || !udp.address.is_loopback(),
-        Transport::UdpLite(udp_lite) => loopback || !udp_lite.address.is_loopback(),
-        Transport::Dccp(dccp) => loopback || !dccp.address.is_loopback(),
-        Transport::Opaque(_) => true,
-    };
-    reachable.then_some(element)
+    /// An element as a client sees it: without its ASAP transport (ambiguity A-10), and with loopback addresses only
+    /// if client and element are on this host (design D2): not if its home is known to be on another one.
+    pub(super) fn visible(&self, mut element: PoolElement, loopback: bool) -> Option<PoolElement> {
+        let loopback = loopback && self.peers.get(&element.home).is_none_or(|peer| peer.same_host);
+        element.asap_transport = None;
+        let reachable = match &mut element.user_transport {
+            Transport::Sctp(sctp) => {
+                sctp.addresses.retain(|address| loopback || !address.is_loopback());
+                !sctp.addresses.is_empty()
+            }
+            Transport::Tcp(tcp) => loopback || !tcp.address.is_loopback(),
+            Transport::Udp(udp) => loopback || !udp.address.is_loopback(),
+            Transport::UdpLite(udp_lite) => loopback || !udp_lite.address.is_loopback(),
+            Transport::Dccp(dccp) => loopback || !dccp.address.is_loopback(),
+            Transport::Opaque(_) => true,
+        };
+        reachable.then_some(element)
+    }
 }

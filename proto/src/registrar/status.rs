@@ -30,6 +30,12 @@ pub struct Status {
     pub associations: usize,
     /// The checksum over its own elements, as announced (RFC 5353 §3.6.2).
     pub checksum: u16,
+    /// Elements that do not answer, and have not been removed for that yet.
+    pub silent_elements: usize,
+    /// Pools of which so many elements are silent that these are held.
+    pub guarded_pools: usize,
+    /// Subscriptions of clients to pools.
+    pub subscriptions: usize,
     /// What was counted since the start.
     pub counters: Counters,
 }
@@ -90,6 +96,12 @@ pub struct PoolSummary {
     pub policy: Policy,
     /// How many elements it has.
     pub elements: usize,
+    /// How many of them are silent: looked for, and listed last.
+    pub silent: usize,
+    /// For how long the silent ones have been held, not removed, because they are so many (design D9).
+    pub guarded: Option<Duration>,
+    /// How many clients have subscribed to it.
+    pub subscribers: usize,
 }
 
 /// One element of a pool.
@@ -109,54 +121,81 @@ pub struct ElementStatus {
     pub life: Option<Duration>,
     /// What is left of it; known at its home only.
     pub expires_in: Option<Duration>,
-    /// Whether it is listed last because of reports.
+    /// Whether it is listed last because it is silent, or because of reports.
     pub suspect: bool,
+    /// For how long it has not answered, if it should have.
+    pub silent: Option<Duration>,
     /// Distinct clients that reported it unreachable lately.
     pub reports: usize,
 }
 
-/// What a registrar counts. All only grow.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // The names say it; each is one kind of message or incident.
-pub struct Counters {
-    pub registrations: u64,
-    pub reregistrations: u64,
-    pub registrations_rejected: u64,
-    pub deregistrations: u64,
-    pub deregistrations_rejected: u64,
-    pub resolutions: u64,
-    pub resolutions_unknown: u64,
-    pub reports: u64,
-    pub reports_ignored: u64,
-    pub keep_alives_sent: u64,
-    pub keep_alive_acks: u64,
-    pub keep_alive_acks_ignored: u64,
-    pub asap_errors_received: u64,
-    pub enrp_errors_received: u64,
-    pub updates_sent: u64,
-    pub updates_received: u64,
-    pub updates_ignored: u64,
-    pub presences_received: u64,
-    pub table_requests: u64,
-    pub table_requests_rejected: u64,
-    pub table_responses_ignored: u64,
-    pub checksum_mismatches: u64,
-    pub resynchronizations: u64,
-    pub takeovers_won: u64,
-    pub malformed_messages: u64,
-    pub unexpected_messages: u64,
-    pub wrong_protocol: u64,
-    pub wrong_receiver: u64,
-    pub own_identifier: u64,
-    pub limits_reached: u64,
-    pub send_failures: u64,
-    pub associations_aborted: u64,
+macro_rules! counters {
+    ($($name:ident)*) => {
+        /// What a registrar counts. All only grow.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[allow(missing_docs)] // The names say it; each is one kind of message or incident.
+        pub struct Counters {
+            $(pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Each with its name.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    registrations
+    reregistrations
+    registrations_rejected
+    deregistrations
+    deregistrations_rejected
+    resolutions
+    resolutions_unknown
+    subscriptions_refused
+    pushes
+    reports
+    reports_ignored
+    elements_silent
+    elements_heard_again
+    elements_given_up
+    guards_begun
+    keep_alives_sent
+    keep_alive_acks
+    keep_alive_acks_ignored
+    asap_errors_received
+    enrp_errors_received
+    updates_sent
+    updates_received
+    updates_ignored
+    presences_received
+    table_requests
+    table_requests_rejected
+    table_responses_ignored
+    checksum_mismatches
+    resynchronizations
+    takeovers_won
+    malformed_messages
+    unexpected_messages
+    wrong_protocol
+    wrong_receiver
+    own_identifier
+    limits_reached
+    send_failures
+    associations_aborted
 }
 
 impl Registrar {
-    /// The registrar at a glance. Costs no more than the number of peers.
+    /// The registrar at a glance. Costs no more than the number of peers, and of pools with silent elements.
     pub fn status(&self, now: Time) -> Status {
+        let (silent_elements, guarded_pools) = self.guards.totals();
         Status {
+            silent_elements,
+            guarded_pools,
+            subscriptions: self.subscriptions.len(),
             id: self.id,
             state: self.state,
             uptime: now.since(self.born),
@@ -187,13 +226,25 @@ impl Registrar {
     }
 
     /// At most `count` pools in the order of their handles, those after `after`.
-    pub fn pools(&self, after: Option<&PoolHandle>, count: usize) -> Vec<PoolSummary> {
-        self.handlespace.pools_after(after).take(count).map(summary).collect()
+    pub fn pools(&self, now: Time, after: Option<&PoolHandle>, count: usize) -> Vec<PoolSummary> {
+        self.handlespace.pools_after(after).take(count).map(|pool| self.summary(now, pool)).collect()
     }
 
     /// One pool; `None` if there is no such pool.
-    pub fn pool(&self, handle: &PoolHandle) -> Option<PoolSummary> {
-        self.handlespace.pool(handle).map(summary)
+    pub fn pool(&self, now: Time, handle: &PoolHandle) -> Option<PoolSummary> {
+        self.handlespace.pool(handle).map(|pool| self.summary(now, pool))
+    }
+
+    fn summary(&self, now: Time, pool: PoolView<'_>) -> PoolSummary {
+        let (guarded, silent) = self.guards.pool(pool.handle());
+        PoolSummary {
+            handle: pool.handle().clone(),
+            policy: pool.policy().clone(),
+            elements: pool.len(),
+            silent,
+            guarded: guarded.map(|since| now.since(since)),
+            subscribers: self.subscriptions.of(pool.handle()),
+        }
     }
 
     /// At most `count` elements of a pool in the order of their identifiers, those after `after`; `None` if there
@@ -222,11 +273,8 @@ impl Registrar {
             life: self.config.compat.life(element.life),
             expires_in: expires.map(|at| at.since(now)),
             suspect: self.handlespace.state(handle, element.id).is_some_and(|state| state.suspect),
+            silent: self.guards.silent_since(&key).map(|since| now.since(since)),
             reports: self.reports.get(&key).map_or(0, Reports::len),
         }
     }
-}
-
-fn summary(pool: PoolView<'_>) -> PoolSummary {
-    PoolSummary { handle: pool.handle().clone(), policy: pool.policy().clone(), elements: pool.len() }
 }

@@ -164,6 +164,7 @@ impl Registrar {
         for key in &elements {
             self.disown(key);
             self.change_home(key, sender);
+            self.not_silent(now, key);
         }
         self.events.push_back(Event::TakeoverCompleted { target, winner: sender, elements: elements.len() });
         if target == self.id {

@@ -1,7 +1,7 @@
 //! What the registrar's timers are for.
 
 use super::ElementKey;
-use params::RegistrarId;
+use params::{PoolHandle, RegistrarId};
 
 /// What is to be done when a timer expires. Each is set at most once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,10 @@ pub(super) enum Timer {
     Probe(ElementKey),
     /// Reports of unreachability are old enough to be forgotten.
     Reports(ElementKey),
+    /// The next silent element is given up, or removals are old enough to be forgotten.
+    Guard(super::guard::Scope),
+    /// The next subscribers of a pool are to be served.
+    Push(PoolHandle),
     /// Associations did not end in order.
     Shutdown,
 }
@@ -41,6 +45,8 @@ impl Timer {
             Self::TableSession => "table-session",
             Self::Probe(_) => "keep-alive-ack",
             Self::Reports(_) => "reports",
+            Self::Guard(_) => "guard",
+            Self::Push(_) => "push",
             Self::Shutdown => "shutdown",
         }
     }

@@ -255,3 +255,29 @@ fn resolutions_are_limited() {
     script.pass(Duration::from_secs(1));
     script.resolve(UNCACHED);
 }
+
+// ASAP-2.2.5, A-48: a list that nobody has subscribed to is counted, and neither answers nor changes anything.
+#[test]
+fn an_unasked_list_does_no_harm() {
+    let (mut script, home) = Script::user();
+    let pushed = |ids: &[u8]| {
+        asap::Message::from(asap::HandleResolutionResponse {
+            accepted: true,
+            handle: pool(),
+            policy: Some(Policy::RoundRobin),
+            elements: ids.iter().map(|id| element(*id)).collect(),
+            error: None,
+        })
+    };
+    script.asap(home, pushed(&[1]));
+    assert_eq!((script.out(), script.events()), (vec![], vec![]));
+    let request = script.resolve(ResolveOptions::default());
+    assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))], "the cache has not learned it");
+    script.answer(home, [2]);
+    let events = script.events();
+    assert!(matches!(events[..], [Event::Resolved { request: answered, .. }] if answered == request));
+    assert_eq!(ids(&events[0]), [2]);
+    script.asap(home, pushed(&[3]));
+    script.resolve(ResolveOptions::default());
+    assert_eq!(ids(&script.events()[0]), [2]);
+}

@@ -163,7 +163,7 @@ impl Network {
             return self.happens(2 * DELAY, Happening::Input(process, Input::Down { assoc, why }));
         };
         if self.processes[listener].health == Health::Frozen {
-            let why = DownReason::ConnectFailed("no answer".into());
+            let why = DownReason::Unreachable;
             return self.happens(UNREACHABLE_AFTER, Happening::Input(process, Input::Down { assoc, why }));
         }
         let listening = if remote.port() == ENRP_PORT { Channel::Enrp } else { Channel::Asap };

@@ -7,8 +7,10 @@ mod network;
 
 mod chaos;
 mod flow;
+mod guard;
 mod keep_alive;
 mod peers;
+mod push;
 mod registration;
 mod rsplib;
 mod takeover;

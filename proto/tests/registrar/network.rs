@@ -248,6 +248,17 @@ impl Network {
         }
     }
 
+    /// The process dies, and its host says so to whoever sends to it (ICMP).
+    pub(crate) fn crash(&mut self, host: Host) {
+        self.dead.insert(host);
+        self.in_flight.retain(|_, (to, _)| *to != host);
+        let ends: Vec<End> = self.ends.keys().filter(|(of, _)| *of == host).copied().collect();
+        for end in ends {
+            let why = DownReason::PeerAborted("ICMP: port unreachable".into());
+            self.end(end, None, Some(why), ms(200));
+        }
+    }
+
     /// Nothing passes between two hosts any more.
     pub(crate) fn cut(&mut self, a: Host, b: Host) {
         self.cuts.insert((a.min(b), a.max(b)));
@@ -378,10 +389,10 @@ impl Network {
             [Channel::Asap, Channel::Enrp].into_iter().any(|channel| endpoint(*peer, channel) == remote)
         };
         let Some(peer) = self.hosts.keys().copied().find(reachable) else {
-            return self.deliver(host, GIVE_UP, failed("nobody answers"));
+            return self.deliver(host, GIVE_UP, Input::Down { assoc, why: DownReason::Unreachable });
         };
         if self.cuts.contains(&(host.min(peer), host.max(peer))) {
-            return self.deliver(host, GIVE_UP, failed("nobody answers"));
+            return self.deliver(host, GIVE_UP, Input::Down { assoc, why: DownReason::Unreachable });
         }
         if self.dead.contains(&peer) {
             return self.deliver(host, LATENCY, failed("port unreachable"));

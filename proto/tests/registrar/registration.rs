@@ -204,8 +204,9 @@ fn a_deregistration_is_announced_once() {
         asap::DeregistrationResponse { handle: pool(), id: PeIdentifier(11), error: None }.into();
     assert_eq!(network.ask(11, assoc, request.clone()), done);
     network.run(ms(10));
-    assert_eq!(network.registrar(1).pool(&pool()), None);
-    assert_eq!(network.registrar(2).pool(&pool()), None);
+    let now = network.now;
+    assert_eq!(network.registrar(1).pool(now, &pool()), None);
+    assert_eq!(network.registrar(2).pool(now, &pool()), None);
     let now = network.now;
     let sent = network.registrar(1).status(now).counters.updates_sent;
     assert_eq!(network.ask(11, assoc, request), done);

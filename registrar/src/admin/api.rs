@@ -54,6 +54,14 @@ pub struct Status {
     pub associations: usize,
     /// Checksum over its own elements, as announced to the peers (RFC 5353 §3.6.2).
     pub checksum: String,
+    /// Elements that do not answer, and have not been removed for that yet.
+    pub silent_elements: usize,
+    /// Pools of which so many elements are silent that these are held.
+    pub guarded_pools: usize,
+    /// Subscriptions of clients to pools.
+    pub subscriptions: usize,
+    /// What was counted since the start, by name; all only grow.
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// Some pools, ascending by the bytes of their handles.
@@ -77,6 +85,14 @@ pub struct Pool {
     pub policy: String,
     /// How many elements it has.
     pub elements: usize,
+    /// How many of them do not answer: they are looked for, and listed last.
+    pub silent: usize,
+    /// Since when these are held, not removed, because they are so many that the network must be the reason; absent:
+    /// they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarded_seconds: Option<f64>,
+    /// How many clients are told of its changes.
+    pub subscribers: usize,
 }
 
 /// A pool with some of its elements, ascending by their identifiers.
@@ -107,8 +123,11 @@ pub struct Element {
     /// What is left of it; known at its home registrar only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_seconds: Option<f64>,
-    /// Whether it is listed last because clients could not reach it.
+    /// Whether it is listed last: it is silent, or clients could not reach it.
     pub suspect: bool,
+    /// Since when it does not answer; absent: it does, as far as is known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<f64>,
     /// Distinct clients that reported it unreachable lately.
     pub reports: usize,
     /// Where its service is.

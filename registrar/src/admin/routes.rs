@@ -49,7 +49,8 @@ async fn pools(State(machine): State<Machine>, uri: Uri) -> Answer<api::PoolPage
     let page = Page::of(&uri)?;
     let after = page.after.map(|cursor| handle_from_hex(&cursor)).transpose()?;
     let limit = page.limit;
-    let mut pools = machine.call(move |registrar, _| registrar.pools(after.as_ref(), limit + 1)).await?;
+    let mut pools =
+        machine.call(move |registrar, now| registrar.pools(now, after.as_ref(), limit + 1)).await?;
     let next = cut(&mut pools, limit, |pool| view::handle_hex(&pool.handle));
     Ok(Json(api::PoolPage { pools: pools.iter().map(view::pool).collect(), next }))
 }
@@ -103,7 +104,7 @@ async fn members(
     let wanted = handle.clone();
     machine
         .call(move |registrar, now| {
-            Some((registrar.pool(&wanted)?, registrar.elements(now, &wanted, after, count)?))
+            Some((registrar.pool(now, &wanted)?, registrar.elements(now, &wanted, after, count)?))
         })
         .await?
         .ok_or_else(|| Failure::NotFound(format!("there is no pool \"{handle}\"")))

@@ -25,6 +25,10 @@ pub(super) fn status(status: Status, asap: SocketAddr, enrp: SocketAddr) -> api:
         peers: status.peers,
         associations: status.associations,
         checksum: checksum(status.checksum),
+        silent_elements: status.silent_elements,
+        guarded_pools: status.guarded_pools,
+        subscriptions: status.subscriptions,
+        counters: status.counters.iter().map(|(name, count)| (name.to_owned(), count)).collect(),
     }
 }
 
@@ -34,6 +38,9 @@ pub(super) fn pool(pool: &PoolSummary) -> api::Pool {
         handle_hex: handle_hex(&pool.handle),
         policy: policy_name(pool.policy.policy_type()),
         elements: pool.elements,
+        silent: pool.silent,
+        subscribers: pool.subscribers,
+        guarded_seconds: pool.guarded.map(|since| since.as_secs_f64()),
     }
 }
 
@@ -49,6 +56,7 @@ pub(super) fn element(element: ElementStatus) -> api::Element {
         life_seconds: element.life.map(|life| life.as_secs_f64()),
         expires_in_seconds: element.expires_in.map(|left| left.as_secs_f64()),
         suspect: element.suspect,
+        silent_seconds: element.silent.map(|since| since.as_secs_f64()),
         reports: element.reports,
         user_transport: (&element.user_transport).into(),
         asap_transport: element.asap_transport.as_ref().map(Into::into),

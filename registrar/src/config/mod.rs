@@ -52,6 +52,8 @@ pub struct Config {
     pub timers: Timers,
     /// How registrars agree who takes over.
     pub takeover: Takeover,
+    /// When it doubts that silent elements are dead.
+    pub guard: Guard,
     /// SCTP.
     pub sctp: Sctp,
     /// What it takes at most.
@@ -74,6 +76,7 @@ impl Default for Config {
             foreign_addresses: ForeignAddresses::default(),
             timers: Timers::default(),
             takeover: Takeover::default(),
+            guard: Guard::default(),
             sctp: Sctp::default(),
             limits: Limits::default(),
             admin: Admin::default(),
@@ -150,6 +153,25 @@ pub struct Timers {
     /// How long to look for a mentor before going on alone.
     #[serde(deserialize_with = "values::optional_duration")]
     pub mentor_discovery_timeout: Option<Duration>,
+    /// The shortest time between two lists of a pool that a subscriber gets.
+    #[serde(deserialize_with = "values::optional_duration")]
+    pub push_interval: Option<Duration>,
+}
+
+/// The mass-failure guard. `None`: the default, which for the window depends on the profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Guard {
+    /// Per cent of a pool that may be removed for silence within the window; 100: there is no guard.
+    pub share: Option<u8>,
+    /// With less elements of a pool than this, a registrar does not guard it.
+    pub floor: Option<usize>,
+    /// How long a removal for silence counts.
+    #[serde(deserialize_with = "values::optional_duration")]
+    pub window: Option<Duration>,
+    /// How long an element may stay silent at most.
+    #[serde(deserialize_with = "values::optional_duration")]
+    pub hold: Option<Duration>,
 }
 
 /// How registrars take over each other's elements.
@@ -209,6 +231,10 @@ pub struct Limits {
     pub probes_per_second: Option<u32>,
     /// Elements for which reports of unreachability are remembered.
     pub reported_elements: Option<usize>,
+    /// Subscriptions to pools, of all clients together.
+    pub subscriptions: Option<usize>,
+    /// Subscriptions of one client.
+    pub subscriptions_per_association: Option<usize>,
     /// Bytes of one handle table response (RFC 5353 §2.5).
     pub table_response_bytes: Option<usize>,
     /// Downloads of the handle table at a time.

@@ -24,6 +24,7 @@ impl Config {
             ("timers.keep-alive-interval", timers.keep_alive_interval),
             ("timers.keep-alive-timeout", timers.keep_alive_timeout),
             ("timers.mentor-discovery-timeout", timers.mentor_discovery_timeout),
+            ("timers.push-interval", timers.push_interval),
         ] {
             if !TIMERS.contains(&timer) {
                 return Err(value(key, format!("{timer:?} must be between {:?} and 24h", TIMERS.start())));
@@ -40,6 +41,17 @@ impl Config {
         }
         if timers.max_bad_pe_report == 0 {
             return Err(value("timers.max-bad-pe-report", "must be at least 1".into()));
+        }
+        for (key, duration) in [("guard.window", self.guard.window), ("guard.hold", self.guard.hold)] {
+            if let Some(duration) = duration.filter(|duration| !TIMERS.contains(duration)) {
+                return Err(value(key, format!("{duration:?} must be between {:?} and 24h", TIMERS.start())));
+            }
+        }
+        if let Some(share) = self.guard.share.filter(|share| *share > 100) {
+            return Err(value(
+                "guard.share",
+                format!("{share} is no share in per cent: at most 100, which is off"),
+            ));
         }
         if !MTU.contains(&self.sctp.mtu) {
             return Err(value(
@@ -86,6 +98,7 @@ impl Config {
             mentor_discovery_timeout: set
                 .mentor_discovery_timeout
                 .unwrap_or(profile.mentor_discovery_timeout),
+            push_interval: set.push_interval.unwrap_or(profile.push_interval),
         }
     }
 
@@ -108,8 +121,19 @@ impl Config {
                 ForeignAddresses::Reject => machine::ForeignAddresses::Reject,
                 ForeignAddresses::Accept => machine::ForeignAddresses::Accept,
             },
+            guard: self.guard(base.guard),
             limits: self.machine_limits(base.limits),
             compat: base.compat,
+        }
+    }
+
+    fn guard(&self, base: machine::Guard) -> machine::Guard {
+        let set = &self.guard;
+        machine::Guard {
+            share: set.share.unwrap_or(base.share),
+            floor: set.floor.unwrap_or(base.floor),
+            window: set.window.unwrap_or(base.window),
+            hold: set.hold.unwrap_or(base.hold),
         }
     }
 
@@ -124,6 +148,10 @@ impl Config {
             queued_bytes: set.queued_bytes.unwrap_or(base.queued_bytes),
             probes_per_second: set.probes_per_second.unwrap_or(base.probes_per_second),
             reported_elements: set.reported_elements.unwrap_or(base.reported_elements),
+            subscriptions: set.subscriptions.unwrap_or(base.subscriptions),
+            subscriptions_per_association: set
+                .subscriptions_per_association
+                .unwrap_or(base.subscriptions_per_association),
             table_response_bytes: set.table_response_bytes.unwrap_or(base.table_response_bytes),
             table_sessions: set.table_sessions.unwrap_or(base.table_sessions),
             resolution_bytes: set.resolution_bytes.unwrap_or(base.resolution_bytes),
@@ -195,13 +223,19 @@ mod tests {
         assert_eq!(format!("{machine:?}"), format!("{:?}", in_force(&default).0));
         assert_eq!(sctp, in_force(&default).1);
         // What the profile decides is spelled out in the file; everything else is equal as it stands.
-        let Config { timers, limits, .. } = shown.clone();
+        let Config { timers, limits, guard, .. } = shown.clone();
         assert_eq!(
-            Config { timers: default.timers.clone(), limits: default.limits.clone(), ..shown },
+            Config {
+                timers: default.timers.clone(),
+                limits: default.limits.clone(),
+                guard: default.guard.clone(),
+                ..shown
+            },
             default
         );
         // No key is missing from the file: each optional one is set once it is uncommented.
-        assert!(!format!("{timers:?} {limits:?}").contains("None"), "{timers:?} {limits:?}");
+        let optional = format!("{timers:?} {limits:?} {guard:?}");
+        assert!(!optional.contains("None"), "{optional}");
     }
 
     #[test]
@@ -210,7 +244,7 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&table),
-            "admin advertise compat foreign-addresses id limits listen log peers profile sctp takeover timers"
+            "admin advertise compat foreign-addresses guard id limits listen log peers profile sctp takeover timers"
         );
         for (section, expected) in [
             ("admin", "socket tcp"),

@@ -26,7 +26,7 @@ impl Channels {
             Happening::Established(id) => self.established(id),
             Happening::InitTimeout(id) => {
                 if self.ends.get(&id).is_some_and(|end| !end.established) {
-                    self.down(id, DownReason::ConnectFailed("no answer".into()));
+                    self.down(id, DownReason::Unreachable);
                 }
             }
             Happening::Arrival(id, parcel) => self.arrive(id, parcel),

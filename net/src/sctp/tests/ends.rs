@@ -51,7 +51,7 @@ fn nobody_home_is_found_out_after_three_inits() {
         let client = world.endpoint(family.at(2, 40000));
         let ours = world.connect(client, Channel::Asap, family.at(1, 3863));
         let (inputs, after) = next(&mut world, client);
-        assert_eq!(downs(&inputs), [(ours, DownReason::ConnectFailed("no answer".into()))]);
+        assert_eq!(downs(&inputs), [(ours, DownReason::Unreachable)]);
         assert_eq!(after, Duration::from_millis(400), "T1 100 ms, three INITs");
         assert_eq!(world.counters(client).sent, 3);
         assert_eq!(world.network.endpoint(client).expect("there").associations(), 0);

@@ -1,0 +1,298 @@
+//! The mass-failure guard (design D9): a network problem of one site must not empty a pool.
+//!
+//! Silence is no proof of death. Whoever refuses (an ABORT, an ICMP message, an orderly end) is gone, and removed at
+//! once. Whoever only stays silent, after a keep-alive and its repetition or until SCTP gives up, is *silent* first:
+//! listed last, and looked for on and on. What becomes of it depends on how many others of its pool are:
+//!
+//! * few: it is removed when the others had the time to show the same, one keep-alive interval;
+//! * more than [`Guard::share`]: all are *held*. An answer or a registration makes an element regular again, a refusal
+//!   removes it, and after [`Guard::hold`] it is removed whatever the others do. When the mass has come back, the
+//!   rest is given up after a few more attempts.
+//!
+//! What a registrar can judge by is what it looks after itself: the share is one of its own elements of the pool. (The
+//! elements of other homes that it looked for because of reports are judged on their own; their home, which guards
+//! them too, has the last word.) With less than [`Guard::floor`] of them it removes whoever is silent at once: nobody
+//! could tell a dead server from a dead site, and a last resort that is not listed fails sooner than one that is.
+
+use super::timers::Timer;
+use super::{ElementKey, Event, Registrar, RemovalReason};
+use crate::Time;
+use params::{PeIdentifier, PoolHandle};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// When silence is doubted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Per cent of a pool that may be removed for silence within the window; 100 and more: all, there is no guard.
+    pub share: u8,
+    /// With less elements of a pool than this, a registrar does not guard it.
+    pub floor: usize,
+    /// How long a removal for silence counts.
+    pub window: Duration,
+    /// How long an element may stay silent at most.
+    pub hold: Duration,
+}
+
+impl Guard {
+    /// A guard whose window has room for a few keep-alives.
+    pub fn of(keep_alive_interval: Duration) -> Self {
+        Self { share: 30, floor: 4, window: keep_alive_interval * 20, hold: Duration::from_secs(60) }
+    }
+
+    /// No guard: whoever is silent is removed at once.
+    pub fn off() -> Self {
+        Self { share: 100, ..Self::of(Duration::ZERO) }
+    }
+}
+
+/// Attempts that the rest of a mass that has come back still gets.
+const LAST_ATTEMPTS: u32 = 4;
+/// One element alone is no mass.
+const MASS: usize = 2;
+
+/// Whose silence is judged together: the elements of a pool that are ours, or those that are not.
+pub(super) type Scope = (PoolHandle, bool);
+
+/// What is silent in one pool.
+#[derive(Debug, Default)]
+struct Watch {
+    silent: BTreeMap<PeIdentifier, Time>,
+    /// The same, the longest first.
+    by_time: BTreeSet<(Time, PeIdentifier)>,
+    /// When elements were removed for silence, within the window.
+    removed: VecDeque<Time>,
+    holding: Option<Holding>,
+}
+
+/// A mass failure that goes on.
+#[derive(Debug)]
+struct Holding {
+    since: Time,
+    /// Since when the silent ones are few again.
+    calm: Option<Time>,
+    released: usize,
+    removed: usize,
+}
+
+impl Watch {
+    fn insert(&mut self, now: Time, id: PeIdentifier) {
+        self.silent.insert(id, now);
+        self.by_time.insert((now, id));
+    }
+
+    /// Whether it was silent.
+    fn remove(&mut self, id: PeIdentifier) -> bool {
+        let since = self.silent.remove(&id);
+        since.is_some_and(|since| self.by_time.remove(&(since, id)))
+    }
+}
+
+/// What is silent in all pools.
+#[derive(Debug, Default)]
+pub(super) struct Guards(BTreeMap<Scope, Watch>);
+
+impl Guards {
+    /// Since when an element is silent.
+    pub(super) fn silent_since(&self, key: &ElementKey) -> Option<Time> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let watches = [true, false].into_iter().filter_map(|own| self.0.get(&(key.handle.clone(), own)));
+        watches.filter_map(|watch| watch.silent.get(&key.id)).copied().next()
+    }
+
+    /// Whether an element is silent.
+    pub(super) fn is_silent(&self, key: &ElementKey) -> bool {
+        self.silent_since(key).is_some()
+    }
+
+    /// Since when a pool is guarded, and how many of its elements are silent.
+    pub(super) fn pool(&self, handle: &PoolHandle) -> (Option<Time>, usize) {
+        let watches = [true, false].into_iter().filter_map(|own| self.0.get(&(handle.clone(), own)));
+        watches.fold((None, 0), |(since, silent), watch| {
+            let holding = watch.holding.as_ref().map(|holding| holding.since);
+            (since.into_iter().chain(holding).min(), silent + watch.silent.len())
+        })
+    }
+
+    /// How many elements are silent, and in how many pools they are held.
+    pub(super) fn totals(&self) -> (usize, usize) {
+        let held = self.0.values().filter(|watch| watch.holding.is_some()).count();
+        (self.0.values().map(|watch| watch.silent.len()).sum(), held)
+    }
+}
+
+impl Registrar {
+    /// An element does not answer, and nothing says why: removed now, later or not at all.
+    pub(super) fn gone_silent(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
+        let scope = (key.handle.clone(), self.owned.contains(key));
+        if !self.is_guarded(&scope) || self.asap_addresses(key).is_empty() || self.is_contended(key) {
+            return self.remove_and_announce(now, key, why);
+        }
+        self.probe_outdated(now, key);
+        let watch = self.guards.0.entry(scope.clone()).or_default();
+        if !watch.silent.contains_key(&key.id) {
+            watch.insert(now, key.id);
+            self.counters.elements_silent += 1;
+            // Its life does not end while nobody could tell us that it goes on.
+            if let Some(owned) = self.owned.get_mut(key) {
+                owned.expires = owned.expires.max(now + self.config.guard.hold * 2);
+            }
+            self.update_suspicion(now, key);
+            self.judge_silence(now, &scope);
+        }
+        self.schedule_keep_alive(now, key);
+    }
+
+    fn is_guarded(&self, scope: &Scope) -> bool {
+        let guard = &self.config.guard;
+        guard.share < 100 && self.at_risk(scope) >= guard.floor.max(MASS)
+    }
+
+    /// How many elements there are to be judged by, those that were removed lately included.
+    fn at_risk(&self, (handle, own): &Scope) -> usize {
+        let owned = self.owned.count_in(handle);
+        let stored = match own {
+            true => owned,
+            false => self.handlespace.pool(handle).map_or(0, |pool| pool.len()).saturating_sub(owned),
+        };
+        let removed = self.guards.0.get(&(handle.clone(), *own)).map_or(0, |watch| watch.removed.len());
+        stored + removed
+    }
+
+    /// Begins to hold, or finds that the mass has come back; then sets the timer for what is next.
+    fn judge_silence(&mut self, now: Time, scope: &Scope) {
+        let window = self.config.guard.window;
+        if let Some(watch) = self.guards.0.get_mut(scope) {
+            while watch.removed.front().is_some_and(|at| *at + window <= now) {
+                watch.removed.pop_front();
+            }
+        }
+        let elements = self.at_risk(scope);
+        let Some(watch) = self.guards.0.get_mut(scope) else { return };
+        let silent = watch.silent.len() + watch.removed.len();
+        let mass = silent >= MASS && silent * 100 > elements * usize::from(self.config.guard.share);
+        match &mut watch.holding {
+            None if mass && !watch.silent.is_empty() => {
+                watch.holding = Some(Holding { since: now, calm: None, released: 0, removed: 0 });
+                self.counters.guards_begun += 1;
+                let handle = scope.0.clone();
+                self.events.push_back(Event::GuardBegan { handle, silent, elements });
+            }
+            Some(holding) if watch.silent.is_empty() => {
+                let (released, removed) = (holding.released, holding.removed);
+                let lasted = now.since(holding.since);
+                watch.holding = None;
+                let handle = scope.0.clone();
+                self.events.push_back(Event::GuardEnded { handle, released, removed, lasted });
+            }
+            Some(holding) if mass => holding.calm = None,
+            Some(holding) => _ = holding.calm.get_or_insert(now),
+            None => {}
+        }
+        self.set_guard_timer(scope);
+    }
+
+    fn set_guard_timer(&mut self, scope: &Scope) {
+        let Some(watch) = self.guards.0.get(scope) else { return };
+        let first = watch.by_time.first().map(|(since, _)| self.given_up_at(watch, *since));
+        let forgotten = watch.removed.front().map(|at| *at + self.config.guard.window);
+        match first.or(forgotten) {
+            Some(at) => self.timers.set(Timer::Guard(scope.clone()), at),
+            None => {
+                self.guards.0.remove(scope);
+                self.timers.cancel(&Timer::Guard(scope.clone()));
+            }
+        }
+    }
+
+    /// When an element that is silent since then is given up, if nothing changes.
+    fn given_up_at(&self, watch: &Watch, since: Time) -> Time {
+        let interval = self.keep_alive_interval();
+        let soon = since + interval;
+        let Some(holding) = &watch.holding else { return soon };
+        let attempt = interval + self.config.timers.keep_alive_timeout * 2;
+        let rest = holding.calm.map(|calm| soon.max(calm + attempt * LAST_ATTEMPTS));
+        let hold = since + self.config.guard.hold;
+        rest.map_or(hold, |rest| rest.min(hold))
+    }
+
+    /// Gives up who was silent for long enough.
+    pub(super) fn guard_timeout(&mut self, now: Time, scope: &Scope) {
+        while let Some(watch) = self.guards.0.get(scope)
+            && let Some((since, id)) = watch.by_time.first().copied()
+            && self.given_up_at(watch, since) <= now
+        {
+            self.give_up(now, scope, id);
+        }
+        self.judge_silence(now, scope);
+    }
+
+    fn give_up(&mut self, now: Time, scope: &Scope, id: PeIdentifier) {
+        let key = ElementKey::new(&scope.0, id);
+        let Some(watch) = self.guards.0.get_mut(scope) else { return };
+        if !watch.remove(id) {
+            return;
+        }
+        watch.removed.push_back(now);
+        let held = watch.holding.as_mut().map(|holding| {
+            holding.removed += 1;
+            holding.calm.is_none()
+        });
+        self.counters.elements_given_up += 1;
+        // Whoever's mass is still silent has a home that knows better.
+        match !scope.1 && held == Some(true) {
+            true => self.update_suspicion(now, &key),
+            false => self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed),
+        }
+    }
+
+    /// An element, or its home, was heard: it is not silent any more.
+    pub(super) fn not_silent(&mut self, now: Time, key: &ElementKey) {
+        self.end_silence(now, key, true);
+    }
+
+    /// An element was removed for better reasons than silence.
+    pub(super) fn forget_silence(&mut self, now: Time, key: &ElementKey) {
+        self.end_silence(now, key, false);
+    }
+
+    fn end_silence(&mut self, now: Time, key: &ElementKey, released: bool) {
+        if self.guards.0.is_empty() {
+            return;
+        }
+        for own in [true, false] {
+            let scope = (key.handle.clone(), own);
+            let Some(watch) = self.guards.0.get_mut(&scope) else { continue };
+            if !watch.remove(key.id) {
+                continue;
+            }
+            if let Some(holding) = &mut watch.holding {
+                holding.released += usize::from(released);
+                holding.removed += usize::from(!released);
+            }
+            if released {
+                self.counters.elements_heard_again += 1;
+                self.update_suspicion(now, key);
+            }
+            self.judge_silence(now, &scope);
+        }
+    }
+
+    /// Whether an element is to be listed last: it is silent, or many clients cannot reach it.
+    pub(super) fn update_suspicion(&mut self, now: Time, key: &ElementKey) {
+        let reported = self.reports.get(key).is_some_and(super::report::Reports::are_many);
+        let silent = self.guards.is_silent(key);
+        let suspect = reported || silent;
+        if self.handlespace.state(&key.handle, key.id).is_some_and(|state| state.suspect != suspect) {
+            self.handlespace.set_suspect(&key.handle, key.id, suspect);
+            self.pool_changed(now, &key.handle, suspect);
+            let (handle, id) = (key.handle.clone(), key.id);
+            self.events.push_back(match suspect {
+                true => Event::ElementSuspected { handle, id, silent },
+                false => Event::ElementCleared { handle, id },
+            });
+        }
+    }
+}

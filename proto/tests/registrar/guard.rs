@@ -1,0 +1,304 @@
+//! Design D9: silence of many is a problem of the network, evidence is not.
+
+use crate::network::{Host, Network, element, ms, pool};
+use params::{PeIdentifier, RegistrationLife};
+use rserpool_proto::Channel;
+use rserpool_proto::registrar::{Event, Guard, RemovalReason};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const HERE: RangeInclusive<Host> = 11..=40;
+/// 40 % of the pool.
+const SITE: RangeInclusive<Host> = 41..=60;
+
+/// `registrars` registrars; the first has 50 elements, 20 of them at a remote site.
+fn two_sites(registrars: Host) -> Network {
+    let mut network = Network::of_registrars(registrars);
+    for host in HERE.chain(SITE) {
+        network.add_element(host, 1);
+    }
+    network.run(ms(1000));
+    network
+}
+
+fn black_out(network: &mut Network, registrar: Host, hosts: impl IntoIterator<Item = Host>) {
+    for host in hosts {
+        network.cut(registrar, host);
+    }
+}
+
+fn removals(network: &Network, registrar: Host) -> Vec<(u32, RemovalReason)> {
+    let removed = network.events(registrar).into_iter().filter_map(|event| match event {
+        Event::ElementRemoved { id, why, .. } => Some((id.0, *why)),
+        _ => None,
+    });
+    removed.collect()
+}
+
+fn guard_events(network: &Network, registrar: Host) -> Vec<Event> {
+    let guard = |event: &&Event| matches!(event, Event::GuardBegan { .. } | Event::GuardEnded { .. });
+    network.events(registrar).into_iter().filter(guard).cloned().collect()
+}
+
+fn silent(network: &mut Network, registrar: Host) -> (usize, usize) {
+    let now = network.now;
+    let status = network.registrar(registrar).status(now);
+    (status.silent_elements, status.guarded_pools)
+}
+
+/// The identifiers that a client is told, in this order.
+fn resolved(network: &mut Network, client: Host, registrar: Host) -> Vec<u32> {
+    network.add_client(client);
+    let assoc = network.dial(client, registrar, Channel::Asap);
+    let request = asap::HandleResolution { subscribe: false, handle: pool(), items: None };
+    let asap::Message::HandleResolutionResponse(answer) = network.ask(client, assoc, request) else {
+        panic!("no answer")
+    };
+    answer.elements.iter().map(|element| element.id.0).collect()
+}
+
+#[test]
+fn a_blackout_of_a_site_removes_no_living_element() {
+    let mut network = two_sites(2);
+    black_out(&mut network, 1, SITE);
+    network.run(ms(2000));
+    assert_eq!(silent(&mut network, 1), (20, 1));
+    let listed = resolved(&mut network, 71, 1);
+    assert_eq!(listed.len(), 50, "all are there");
+    assert!(listed[..30].iter().all(|id| HERE.contains(&(*id as Host))), "the silent ones last: {listed:?}");
+    let now = network.now;
+    let summary = network.registrar(1).pool(now, &pool()).unwrap();
+    assert_eq!((summary.elements, summary.silent, summary.guarded.is_some()), (50, 20, true));
+    network.run(ms(28_000));
+    assert_eq!(removals(&network, 1), []);
+    assert_eq!(network.table(2).len(), 50);
+    network.heal_all();
+    network.run(ms(2000));
+    assert_eq!(silent(&mut network, 1), (0, 0));
+    network.run(ms(60_000));
+    assert_eq!((removals(&network, 1), removals(&network, 2)), (vec![], vec![]));
+    assert_eq!(network.table(1).len(), 50);
+    let events = guard_events(&network, 1);
+    let [
+        Event::GuardBegan { silent: 16..=20, elements: 50, .. },
+        Event::GuardEnded { released: 20, removed: 0, .. },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    let now = network.now;
+    let elements = network.registrar(1).elements(now, &pool(), None, 99).unwrap();
+    assert!(elements.iter().all(|element| !element.suspect && element.silent.is_none()));
+}
+
+#[test]
+fn the_death_of_as_many_removes_them_within_a_second() {
+    let mut network = two_sites(2);
+    for host in SITE {
+        network.crash(host);
+    }
+    let took = network.run_until(ms(1000), |network| network.table(1).len() == 30);
+    assert!(took < ms(1000), "{took:?}");
+    network.run(ms(10));
+    assert_eq!(network.table(2).len(), 30);
+    assert_eq!(guard_events(&network, 1), []);
+}
+
+// Without a guard, or with less silent ones, silence is enough, and hardly later.
+#[test]
+fn the_silence_of_few_removes_them() {
+    for (share, gone) in [(30, 15), (100, 20)] {
+        let mut network = Network::new();
+        let mut config = Network::config(1, &[]);
+        config.guard.share = share;
+        network.start_with(1, config);
+        for host in HERE.chain(SITE) {
+            network.add_element(host, 1);
+        }
+        network.run(ms(1000));
+        black_out(&mut network, 1, SITE.take(gone));
+        let left = 50 - gone;
+        let took = network.run_until(ms(1300), |network| network.table(1).len() == left);
+        assert!(took < ms(1300), "{took:?}");
+        network.run(ms(5000));
+        assert_eq!((network.table(1).len(), silent(&mut network, 1)), (left, (0, 0)));
+    }
+}
+
+// A pool of three: each is removed as soon as it is silent.
+#[test]
+fn a_small_pool_is_not_guarded() {
+    let mut network = Network::of_registrars(1);
+    for host in 11..=13 {
+        network.add_element(host, 1);
+    }
+    network.run(ms(1000));
+    black_out(&mut network, 1, 11..=12);
+    let took = network.run_until(ms(760), |network| network.table(1) == [(13, 1)]);
+    assert!(took <= ms(760), "{took:?}");
+}
+
+#[test]
+fn whoever_stays_silent_is_removed_at_last() {
+    let mut network = two_sites(1);
+    black_out(&mut network, 1, SITE);
+    network.run(ms(59_000));
+    assert_eq!(removals(&network, 1), []);
+    network.run(ms(3000));
+    let removed = removals(&network, 1);
+    assert_eq!(removed.len(), 20);
+    assert_eq!(silent(&mut network, 1), (0, 0));
+    assert!(matches!(
+        &guard_events(&network, 1)[..],
+        [_, Event::GuardEnded { removed: 20, released: 0, .. }]
+    ));
+}
+
+// However many follow each other, none of them is held longer than for its own time.
+#[test]
+fn a_guard_that_never_ends_is_impossible() {
+    let mut network = two_sites(1);
+    let hold = Guard::of(Duration::ZERO).hold;
+    for host in SITE.chain(HERE.take(25)) {
+        black_out(&mut network, 1, [host]);
+        network.run(ms(500));
+        let now = network.now;
+        let elements = network.registrar(1).elements(now, &pool(), None, 99).unwrap();
+        assert!(elements.iter().all(|element| element.silent.is_none_or(|silent| silent <= hold)));
+    }
+    network.run(hold + ms(2000));
+    assert_eq!(network.table(1).len(), 5);
+    assert_eq!(silent(&mut network, 1), (0, 0));
+}
+
+// Evidence counts at any time: a process that died meanwhile is removed when its host is back; one that hangs when
+// the others have answered for a while.
+#[test]
+fn of_a_site_that_returns_the_dead_are_removed() {
+    let mut network = two_sites(1);
+    black_out(&mut network, 1, SITE);
+    network.run(ms(10_000));
+    network.crash(41);
+    network.client(42).hangs = true;
+    network.heal_all();
+    network.run(ms(2000));
+    let gone = |network: &Network| removals(network, 1).iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!(gone(&network), [41]);
+    network.run(ms(4000));
+    assert_eq!(gone(&network), [41, 42]);
+    assert_eq!(network.table(1).len(), 48);
+    assert!(matches!(
+        &guard_events(&network, 1)[..],
+        [_, Event::GuardEnded { released: 18, removed: 2, .. }]
+    ));
+}
+
+// An element that registers is alive, and so is one whose life would have ended meanwhile.
+#[test]
+fn a_held_element_registers_and_does_not_expire() {
+    let mut network = two_sites(1);
+    for host in SITE {
+        let element = params::PoolElement { life: RegistrationLife(3), ..element(host) };
+        let assoc = network.dial(host, 1, Channel::Asap);
+        network.register(host, assoc, element);
+    }
+    black_out(&mut network, 1, SITE);
+    network.run(ms(10_000));
+    assert_eq!(removals(&network, 1), []);
+    network.heal(1, 41);
+    let assoc = network.dial(41, 1, Channel::Asap);
+    network.register(41, assoc, element(41));
+    assert_eq!(silent(&mut network, 1).0, 19);
+}
+
+// whoever wants the identifier of a silent element gets it.
+#[test]
+fn a_held_element_makes_room_for_its_successor() {
+    let mut network = two_sites(1);
+    black_out(&mut network, 1, SITE);
+    network.run(ms(5000));
+    network.add_client(71);
+    let assoc = network.dial(71, 1, Channel::Asap);
+    let successor = params::PoolElement { id: PeIdentifier(41), ..element(71) };
+    let answer = network.register(71, assoc, successor);
+    assert!(matches!(&answer, asap::Message::RegistrationResponse(r) if !r.rejected), "{answer:?}");
+}
+
+// RFC 5353 §3.3.2: the guard is its home's business; what the home says is obeyed.
+#[test]
+fn a_home_that_removes_an_element_is_obeyed() {
+    let mut network = two_sites(2);
+    network.add_element(61, 2);
+    black_out(&mut network, 1, SITE);
+    network.run(ms(5000));
+    assert!(network.command(2, |registrar, now| registrar.remove_element(now, &pool(), PeIdentifier(61))));
+    network.run(ms(10));
+    assert_eq!(removals(&network, 1), [(61, RemovalReason::RemovedByPeer)]);
+}
+
+// A site with its own registrar is cut off: both sides take the other's elements over and hold them, and after that
+// everybody is where it was or where it went, and nobody was removed anywhere.
+#[test]
+fn a_partition_removes_nobody_on_either_side() {
+    let mut network = Network::of_registrars(2);
+    for host in HERE {
+        network.add_element(host, 1);
+    }
+    for host in SITE {
+        network.add_element(host, 2);
+    }
+    network.run(ms(1000));
+    black_out(&mut network, 1, SITE.chain([2]));
+    black_out(&mut network, 2, HERE);
+    network.run(ms(30_000));
+    assert_eq!((network.table(1).len(), network.table(2).len()), (50, 50));
+    assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((20, 1), (30, 1)));
+    network.heal_all();
+    network.run(ms(10_000));
+    assert_eq!((removals(&network, 1), removals(&network, 2)), (vec![], vec![]));
+    assert_eq!(network.table(1), network.table(2));
+    assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((0, 0), (0, 0)));
+}
+
+// clients of another registrar report the whole site. It cannot reach it either, and leaves the matter to
+// its home.
+#[test]
+fn reports_of_a_whole_site_remove_nobody() {
+    let mut network = two_sites(2);
+    for host in SITE {
+        network.cut(1, host);
+        network.cut(2, host);
+    }
+    network.add_client(71);
+    let assoc = network.dial(71, 2, Channel::Asap);
+    for host in SITE {
+        let id = PeIdentifier(host.into());
+        network.tell(71, assoc, asap::EndpointUnreachable { handle: pool(), id });
+    }
+    network.run(ms(30_000));
+    assert_eq!((removals(&network, 1), removals(&network, 2)), (vec![], vec![]));
+    let listed = resolved(&mut network, 72, 2);
+    assert!(listed[..30].iter().all(|id| HERE.contains(&(*id as Host))), "{listed:?}");
+    network.heal_all();
+    network.run(ms(60_000));
+    assert_eq!((network.table(1).len(), network.table(2).len()), (50, 50));
+    assert_eq!(silent(&mut network, 2), (0, 0));
+}
+
+// Between two attempts an answer to the last one is an answer (seed 37 of the simulation).
+#[test]
+fn a_late_answer_counts() {
+    let mut network = Network::of_registrars(1);
+    let mut associations = Vec::new();
+    for host in 11..=20 {
+        associations.push(network.add_element(host, 1));
+    }
+    network.client(13).hangs = true;
+    network.run_until(ms(900), |network| silent(network, 1).0 == 1);
+    network.tell(13, associations[2], asap::EndpointKeepAliveAck { handle: pool(), id: PeIdentifier(13) });
+    network.run(ms(3));
+    assert_eq!(silent(&mut network, 1), (0, 0));
+    network.client(13).hangs = false;
+    network.run(ms(5000));
+    assert_eq!(removals(&network, 1), []);
+}
