@@ -11,8 +11,8 @@ use tokio::process::Command;
 
 async fn doctor(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rserpool"));
-    for variable in ["RSERPOOL_ADMIN", "RSERPOOL_REGISTRAR", "RSERPOOL_ENCAP_PORT", "RSERPOOL_CONFIG"] {
-        command.env_remove(variable);
+    for variable in ["ADMIN", "REGISTRAR", "ENCAP_PORT", "TRANSPORT", "CONFIG"] {
+        command.env_remove(format!("RSERPOOL_{variable}"));
     }
     command.env("XDG_RUNTIME_DIR", "/nonexistent").env("TMPDIR", "/nonexistent");
     command.arg("doctor").args(arguments).output().await.unwrap()

@@ -243,7 +243,7 @@ mod tests {
     /// A host where everything is as it should be, a registrar included.
     fn healthy() -> Facts {
         Facts {
-            transport: "udp",
+            transport: endpoint::TransportKind::Udp,
             udp: Ok(8 << 20),
             ports: vec![Port {
                 name: "udp-asap",

@@ -2,7 +2,7 @@
 
 use crate::{Context, Failure};
 use anyhow::Context as _;
-use endpoint::{AsapEndpoint, ResolveError, ResolveOptions};
+use endpoint::{AsapEndpoint, ResolveError, ResolveOptions, TransportKind};
 use net::kernel::{KernelConfig, KernelListener};
 use net::raw::{self, RawConfig, RawError};
 use net::sctp::SctpConfig;
@@ -18,8 +18,8 @@ use std::path::Path;
 /// Everything that is judged.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
-    /// What is to carry SCTP: `udp`, `kernel` or `raw`.
-    pub(super) transport: &'static str,
+    /// What is to carry SCTP.
+    pub(super) transport: TransportKind,
     /// A UDP socket on any port: the bytes of its receive buffer.
     pub(super) udp: Result<usize, String>,
     /// The registrar's UDP ports.
@@ -103,16 +103,17 @@ impl Facts {
     pub(super) async fn gather(config: &Config, context: &Context) -> Self {
         let registrar = registrar(config, context).await;
         let encap = context.encap.or(config.sctp.encap_port);
-        let ports = [("udp-asap", config.listen.asap), ("udp-enrp", config.listen.enrp)];
+        let ports = [("udp-asap", config.listen.asap.address), ("udp-enrp", config.listen.enrp.address)];
         let admin = match context.admin() {
             Ok(client) => client.status().await,
             Err(failure) => Err(failure),
         };
         Self {
-            transport: "udp",
+            transport: context.transport,
             udp: any_udp_port(Ipv4Addr::LOCALHOST.into()).map_err(|error| error.to_string()),
             ports: ports.map(|(name, address)| Port { name, address, free: bind(address) }).to_vec(),
-            encap: encap.map(|ports| (ports, bind(SocketAddr::new(config.listen.asap.ip(), ports.local)))),
+            encap: encap
+                .map(|ports| (ports, bind(SocketAddr::new(config.listen.asap.address.ip(), ports.local)))),
             kernel: kernel(),
             raw: raw(),
             ipv6: any_udp_port(Ipv6Addr::LOCALHOST.into()).map(drop).map_err(|error| error.to_string()),
@@ -196,8 +197,12 @@ fn multicast_interfaces() -> Vec<String> {
 
 /// Asks it for a pool that nobody has: every registrar answers that.
 async fn registrar(config: &Config, context: &Context) -> Registrar {
-    let address = context.registrar.unwrap_or(config.listen.asap);
-    let asap = endpoint::Config { encap: context.encap, ..endpoint::Config::new([address]) };
+    let address = context.registrar.unwrap_or(config.listen.asap.address);
+    let asap = endpoint::Config {
+        encap: context.encap,
+        transport: context.transport,
+        ..endpoint::Config::new([address])
+    };
     let answers = match AsapEndpoint::start(asap) {
         Ok(endpoint) => {
             let options = ResolveOptions { uncached: true, ..ResolveOptions::default() };

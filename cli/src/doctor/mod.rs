@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
     let config = facts::config(arguments.config.as_deref())?;
     let facts = Facts::gather(&config, context).await;
     let checks = checks::all(&facts);
-    let transport = facts.transport.to_owned();
+    let transport = facts.transport.to_string();
     let report = Report { usable: checks::works(&checks, &transport), transport, checks };
     context.screen.show(&report, table, |report| vec![report.usable.to_string()])?;
     if report.usable {
