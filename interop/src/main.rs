@@ -8,6 +8,7 @@
 mod conductor;
 mod judge;
 mod lab;
+mod ours;
 mod outcome;
 mod rows;
 mod rsplib;
@@ -27,8 +28,8 @@ struct Args {
 enum Command {
     /// What rows there are, and what each shows.
     List,
-    /// The names of the rows that begin with one of these; all without any.
-    Rows { prefixes: Vec<String> },
+    /// The rows with these names, or with these words in their names; all without any.
+    Rows { words: Vec<String> },
     /// How many seconds these rows may take in all.
     Limit { rows: Vec<String> },
     /// In the VM: runs these rows one after the other.
@@ -51,8 +52,8 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::List => rows::list(),
-        Command::Rows { prefixes } => {
-            for row in rows::select(&prefixes)? {
+        Command::Rows { words } => {
+            for row in rows::select(&words)? {
                 println!("{}", row.name);
             }
         }

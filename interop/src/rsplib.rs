@@ -25,7 +25,9 @@ pub(crate) fn registrar(host: &Host) -> Cmd {
 
 /// A pool element with this service ("echo", "discard", "daytime", "pingpong", …) at the registrar with this address.
 pub(crate) fn server(registrar: Ipv4Addr, service: &str) -> Cmd {
-    verbose("rspserver").arg(format!("-{service}")).args(at(registrar))
+    let server = verbose("rspserver").arg(format!("-{service}")).args(at(registrar));
+    // What it discards it says only at the highest level.
+    if service == "discard" { server.arg("-loglevel=9") } else { server }
 }
 
 /// A client ("rspterminal", "pingpongclient", …) at the registrar with this address.
@@ -38,11 +40,11 @@ fn at(registrar: Ipv4Addr) -> [String; 2] {
     [format!("-registrar={registrar}:{ASAP_PORT}"), "-asapannounce=off".to_owned()]
 }
 
-/// The identifier with which a server has registered, as rsplib prints identifiers: "$0a1b2c3d".
+/// The identifier with which a server has registered, eight hexadecimal digits.
 pub(crate) fn registered(server: &Program) -> anyhow::Result<String> {
     let line = server.wait("   Identifier ", SOON)?;
     let id = line.text.split_whitespace().last().unwrap_or_default();
-    Ok(id.to_owned())
+    Ok(id.trim_start_matches('$').to_owned())
 }
 
 /// What a registrar on this host has in its handlespace, as `hsdump` prints it.

@@ -14,7 +14,7 @@ mod program;
 
 pub(crate) use capture::FILE as CAPTURE;
 pub(crate) use cmd::{Cmd, ours, theirs};
-pub(crate) use host::{Host, Sctp};
+pub(crate) use host::{ENCAPSULATION_PORT, Host, Sctp};
 pub(crate) use program::{Line, Mark, Program};
 
 use crate::outcome::Outcome;

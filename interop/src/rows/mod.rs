@@ -1,7 +1,13 @@
 //! The rows, in files by subject.
 
+mod cast;
 mod encap;
+mod keep_alive;
+mod ping_pong;
+mod policies;
+mod refusals;
 mod rsplib;
+mod services;
 
 use crate::lab::Lab;
 use anyhow::bail;
@@ -19,12 +25,51 @@ pub(crate) struct Row {
     pub(crate) run: fn(&mut Lab) -> anyhow::Result<()>,
 }
 
+/// Rows in both ways: each entry is a row for our embedded SCTP in UDP and one for the kernel's. First their limit.
+macro_rules! both_ways {
+    ($limit:literal, $($name:literal, $shows:literal => $run:expr;)*) => {
+        &[$(
+            Row {
+                name: concat!($name, "-udp"),
+                shows: concat!($shows, "; ours embedded, in UDP"),
+                limit: $limit,
+                run: |lab| {
+                    let run: fn(&mut $crate::lab::Lab, $crate::ours::Way) -> anyhow::Result<()> = $run;
+                    run(lab, $crate::ours::Way::Udp)
+                },
+            },
+            Row {
+                name: concat!($name, "-kernel"),
+                shows: concat!($shows, "; ours with the kernel's SCTP"),
+                limit: $limit,
+                run: |lab| {
+                    let run: fn(&mut $crate::lab::Lab, $crate::ours::Way) -> anyhow::Result<()> = $run;
+                    run(lab, $crate::ours::Way::Kernel)
+                },
+            },
+        )*]
+    };
+}
+use both_ways;
+
 /// Seconds for the start of the VM and its end, on a loaded machine.
 const VM: u64 = 120;
 
-/// All rows, in the order in which they run.
+/// Rows whose outcome does not depend on what else the machine does: several run at a time.
+const SIDE_BY_SIDE: [&[Row]; 6] =
+    [rsplib::ROWS, services::ROWS, ping_pong::ROWS, policies::ROWS, keep_alive::ROWS, refusals::ROWS];
+
+/// Rows that run one after the other, with nothing beside them.
+const ALONE: [&[Row]; 1] = [encap::ROWS];
+
+/// All rows.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
-    [rsplib::ROWS, encap::ROWS].into_iter().flatten()
+    SIDE_BY_SIDE.into_iter().chain(ALONE).flatten()
+}
+
+/// Whether a row may run beside others.
+pub(crate) fn runs_beside_others(name: &str) -> bool {
+    SIDE_BY_SIDE.into_iter().flatten().any(|row| row.name == name)
 }
 
 /// The row of this name.
@@ -34,16 +79,18 @@ pub(crate) fn find(name: &str) -> anyhow::Result<&'static Row> {
         .ok_or_else(|| anyhow::anyhow!("there is no row {name}: see interop/run --list"))
 }
 
-/// The rows whose names begin with one of these; all without any.
-pub(crate) fn select(prefixes: &[String]) -> anyhow::Result<Vec<&'static Row>> {
-    for prefix in prefixes {
-        if !all().any(|row| row.name.starts_with(prefix.as_str())) {
-            bail!("no row begins with {prefix}: see interop/run --list");
+/// The rows with these names, or whose names contain these words; all without any.
+pub(crate) fn select(words: &[String]) -> anyhow::Result<Vec<&'static Row>> {
+    let matches = |row: &Row, word: &String| match find(word) {
+        Ok(exact) => row.name == exact.name,
+        Err(_) => row.name.contains(word.as_str()),
+    };
+    for word in words {
+        if !all().any(|row| matches(row, word)) {
+            bail!("no row is named {word} or has that in its name: see interop/run --list");
         }
     }
-    let chosen = |row: &&Row| {
-        prefixes.is_empty() || prefixes.iter().any(|prefix| row.name.starts_with(prefix.as_str()))
-    };
+    let chosen = |row: &&Row| words.is_empty() || words.iter().any(|word| matches(row, word));
     Ok(all().filter(chosen).collect())
 }
 
