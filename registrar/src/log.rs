@@ -2,6 +2,7 @@
 //! somebody should look into.
 
 use crate::{Event, Events};
+use proto::registrar::PeerDownReason;
 use tracing::{debug, info, warn};
 
 /// Logs what happens until the registrar ends.
@@ -21,6 +22,7 @@ fn tell(event: &Event) {
         Event::Started { mentor: Some(mentor) } => info!(%mentor, "joined the scope"),
         Event::Started { mentor: None } => info!("serving; no other registrar was found"),
         Event::PeerUp { id, addresses } => info!(peer = %id, ?addresses, "registrar up"),
+        Event::PeerDown { id, why: PeerDownReason::Left } => info!(peer = %id, "registrar left"),
         Event::PeerDown { id, why } => warn!(peer = %id, ?why, "registrar down"),
         Event::IdConflict { remote } => {
             warn!(%remote, "another registrar uses our identifier: give one of them another id");

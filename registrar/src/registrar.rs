@@ -107,8 +107,8 @@ impl Registrar {
         first.unwrap_or_else(|| Events::new(&self.events))
     }
 
-    /// Stops in order: its associations end, so that its peers take over its elements at once. Takes two seconds
-    /// at most.
+    /// Stops in order: hands its elements to its peers at once, and ends when they have followed their new home. Takes
+    /// two seconds at most.
     pub async fn stop(self) {
         self.machine.stop().await;
     }

@@ -186,3 +186,63 @@ fn listening_to_a_network_is_warned_about() {
     let log = log_of("--asap=127.0.0.1:0");
     assert!(!log.contains("WARN"), "{log}");
 }
+
+// A registrar that is stopped hands its elements to a peer at once, and no peer misses one of them for a moment.
+#[tokio::test]
+async fn sigterm_hands_its_elements_over() {
+    use rserpool_registrar::{Config, Event, Registrar, config::AdminSocket};
+    let mut config = Config::default();
+    config.listen.asap = "127.0.0.1:0".parse().unwrap();
+    config.listen.enrp = "127.0.0.1:0".parse().unwrap();
+    config.admin.socket = AdminSocket::Off;
+    let survivor = Registrar::spawn(config).unwrap();
+    let mut events = survivor.events();
+    let peer = format!("--peer={}", survivor.enrp_address());
+    let leaver = Running::start(&[&peer]);
+    let asap: std::net::SocketAddr = leaver.ready["asap"].as_str().unwrap().parse().unwrap();
+    let mut elements = Vec::new();
+    for _ in 0..8 {
+        let builder = pool_element::PoolElement::builder("pool").registrars([asap]);
+        elements.push(builder.register().await.unwrap());
+    }
+    let mut told = async move |done: &mut dyn FnMut(&Event) -> bool| {
+        let mut all = Vec::new();
+        loop {
+            let event = tokio::time::timeout(std::time::Duration::from_secs(30), events.next());
+            let event = event.await.unwrap_or_else(|_| panic!("nothing more happens: {all:?}")).unwrap();
+            let last = done(&event);
+            all.push(event);
+            if last {
+                return all;
+            }
+        }
+    };
+    let mut known = std::collections::BTreeSet::new();
+    told(&mut |event| {
+        if let Event::ElementRegistered { id, .. } = event {
+            known.insert(*id);
+        }
+        known.len() == 8
+    })
+    .await;
+
+    leaver.signal(nix::sys::signal::Signal::SIGTERM);
+    let mut moved = std::collections::BTreeSet::new();
+    let story = told(&mut |event| {
+        if let Event::ElementReregistered { id, home, .. } = event
+            && *home == survivor.id()
+        {
+            moved.insert(*id);
+        }
+        moved.len() == 8
+    })
+    .await;
+    let (code, log) = tokio::task::spawn_blocking(|| leaver.end()).await.unwrap();
+    assert!(code == Some(0) && log.contains("stopped"), "{log}");
+    assert!(!story.iter().any(|event| matches!(event, Event::ElementRemoved { .. })), "{story:?}");
+    let left =
+        |event: &&Event| matches!(event, Event::PeerDown { why: proto::registrar::PeerDownReason::Left, .. });
+    assert_eq!(story.iter().filter(left).count(), 1, "{story:?}");
+    assert_eq!(survivor.status().await.unwrap().owned_elements, 8);
+    survivor.stop().await;
+}

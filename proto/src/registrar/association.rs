@@ -153,6 +153,19 @@ impl Associations {
         self.map.keys().copied().collect()
     }
 
+    /// All, with their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (AssocId, &Association)> {
+        self.map.iter().map(|(assoc, association)| (*assoc, association))
+    }
+
+    /// Those of a channel.
+    pub(super) fn of(&self, channel: Channel) -> Vec<AssocId> {
+        self.iter()
+            .filter(|(_, association)| association.channel == channel)
+            .map(|(assoc, _)| assoc)
+            .collect()
+    }
+
     /// An association that leads to one of these addresses and is not about to end.
     pub(super) fn find(&self, channel: Channel, remote: &[SocketAddr]) -> Option<AssocId> {
         remote

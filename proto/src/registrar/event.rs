@@ -141,6 +141,8 @@ pub enum Event {
 pub enum PeerDownReason {
     /// No answer within MAX-TIME-NO-RESPONSE (RFC 5353 §3.4.3).
     NotHeard,
+    /// It ended its association in order, and refuses another one: it was stopped.
+    Left,
     /// Its association ended and a new one could not be established.
     Unreachable,
     /// Another registrar took it over (RFC 5353 §3.5.2).

@@ -12,6 +12,7 @@ mod enrp;
 mod event;
 mod guard;
 mod keep_alive;
+mod leave;
 mod owned;
 mod peers;
 mod push;
@@ -47,8 +48,6 @@ use timers::{Timer, Timers};
 
 /// The shortest time between two of anything that repeats itself.
 const SHORTEST_CYCLE: Duration = Duration::from_millis(1);
-/// How many times MAX-TIME-NO-RESPONSE associations may take to end in order.
-const SHUTDOWN_PATIENCE: u32 = 4;
 
 /// A registrar without I/O and without a clock. See [`Node`] for how it is driven.
 #[derive(Debug)]
@@ -69,6 +68,8 @@ pub struct Registrar {
     reports: BTreeMap<ElementKey, report::Reports>,
     guards: guard::Guards,
     subscriptions: push::Subscriptions,
+    /// Associations whose elements are still to find their new home, while it takes leave.
+    waiting_for: usize,
 
     startup: startup::Startup,
     peers: BTreeMap<RegistrarId, peers::Peer>,
@@ -107,6 +108,7 @@ impl Registrar {
             reports: BTreeMap::new(),
             guards: guard::Guards::default(),
             subscriptions: push::Subscriptions::default(),
+            waiting_for: 0,
             startup: startup::Startup::new(now),
             peers: BTreeMap::new(),
             contacts: Vec::new(),
@@ -142,36 +144,6 @@ impl Registrar {
         self.remove_by_right(now, &ElementKey::new(handle, id), RemovalReason::Administrator)
     }
 
-    /// Ends all associations in order, so that the peers take over at once. The elements stay registered.
-    pub fn shutdown(&mut self, now: Time) {
-        if !self.is_serving() {
-            return;
-        }
-        self.state = State::Stopping;
-        self.timers.clear();
-        self.timers.set(Timer::Shutdown, now + self.config.timers.max_time_no_response * SHUTDOWN_PATIENCE);
-        for assoc in self.associations.ids() {
-            self.associations.shutdown(assoc);
-        }
-        self.check_drained();
-    }
-
-    /// Whether a [`Registrar::shutdown`] is complete.
-    pub fn is_drained(&self) -> bool {
-        self.state == State::Stopped
-    }
-
-    fn is_serving(&self) -> bool {
-        matches!(self.state, State::Starting | State::Running)
-    }
-
-    fn check_drained(&mut self) {
-        if self.state == State::Stopping && self.associations.is_empty() {
-            self.state = State::Stopped;
-            self.timers.clear();
-        }
-    }
-
     fn up(
         &mut self,
         now: Time,
@@ -199,7 +171,7 @@ impl Registrar {
         association.last_heard = now;
         association.heard = true;
         if !self.is_serving() {
-            return;
+            return self.message_in_leaving(assoc, bytes);
         }
         match (self.associations.get(assoc).map(|association| association.channel), ppid) {
             (Some(Channel::Asap), PPID_ASAP | PPID_NONE) => self.asap_received(now, assoc, bytes),
@@ -229,7 +201,7 @@ impl Registrar {
     fn down(&mut self, now: Time, assoc: AssocId, why: &DownReason) {
         let Some(association) = self.associations.down(assoc, why) else { return };
         if !self.is_serving() {
-            return self.check_drained();
+            return self.down_in_leaving(now, &association);
         }
         self.unsubscribe_from_all(assoc);
         match association.channel {
@@ -257,12 +229,7 @@ impl Registrar {
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),
-            Timer::Shutdown => {
-                for assoc in self.associations.ids() {
-                    self.associations.drop_now(assoc);
-                }
-                self.check_drained();
-            }
+            Timer::Shutdown => self.shutdown_timeout(now),
         }
     }
 }

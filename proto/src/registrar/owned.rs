@@ -109,6 +109,14 @@ impl OwnedElements {
         }
     }
 
+    /// Looks at none of them any more.
+    pub(super) fn pause(&mut self) {
+        self.by_time.clear();
+        for owned in self.by_key.values_mut() {
+            owned.due = Time::NEVER;
+        }
+    }
+
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)

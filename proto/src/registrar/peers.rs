@@ -20,6 +20,8 @@ pub(super) struct Peer {
     pub(super) addresses: Vec<SocketAddr>,
     /// The association to it: established, or on the way.
     pub(super) association: Option<AssocId>,
+    /// Its association ended in order, and nothing was heard of it since.
+    pub(super) left: bool,
     /// It runs on this host, so its loopback addresses are ours.
     pub(super) same_host: bool,
     /// It has said what only a registrar says. rsplib's `hsdump` poses as one, reads the table and is gone: it is
@@ -168,9 +170,11 @@ impl Registrar {
         }
         // An attempt that brought no sign of life, other than one that we ended ourselves, tells enough.
         if !peer.proven || (!association.heard && *why != DownReason::LocalAbort) {
-            return self.peer_dead(now, id, PeerDownReason::Unreachable);
+            let why = if peer.left { PeerDownReason::Left } else { PeerDownReason::Unreachable };
+            return self.peer_dead(now, id, why);
         }
         peer.state = PeerState::Probed;
+        peer.left = *why == DownReason::Shutdown;
         let addresses = peer.addresses.clone();
         peer.association = Some(self.associations.connect(now, Channel::Enrp, &addresses));
         // The attempt itself ends in time; this is for an endpoint that never says so.
@@ -192,6 +196,7 @@ impl Registrar {
             return self.peer_found(now, assoc, sender, remote);
         };
         peer.last_heard = now;
+        peer.left = false;
         let current = peer.association.filter(|current| self.associations.is_up(*current));
         peer.association = Some(current.unwrap_or(assoc));
         let introduce = current.is_none() && assoc.is_accepted();
@@ -221,6 +226,7 @@ impl Registrar {
         let peer = Peer {
             addresses: remote.clone(),
             association: Some(assoc),
+            left: false,
             same_host: self.associations.get(assoc).is_some_and(Association::is_within_host),
             proven: false,
             state: PeerState::Active,

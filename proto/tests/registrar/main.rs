@@ -9,6 +9,7 @@ mod chaos;
 mod flow;
 mod guard;
 mod keep_alive;
+mod leave;
 mod peers;
 mod push;
 mod registration;

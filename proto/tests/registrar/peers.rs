@@ -468,20 +468,6 @@ fn a_registrar_in_its_own_list_does_no_harm() {
     assert!(!network.events(3).iter().any(|event| matches!(event, Event::IdConflict { .. })));
 }
 
-// A graceful stop: associations end in order, and the peers take over at once.
-#[test]
-fn a_registrar_that_stops_is_taken_over_at_once() {
-    let mut network = Network::of_registrars(3);
-    network.add_element(11, 3);
-    network.run(ms(20));
-    network.command(3, |registrar, now| registrar.shutdown(now));
-    network.run_until(ms(100), |network| network.registrar(3).is_drained());
-    network.kill(3);
-    let took = network.run_until(ms(700), |network| network.table(2) == [(11, 1)]);
-    assert!(took < ms(700), "{took:?}");
-    assert_eq!(network.table(1), [(11, 1)]);
-}
-
 // Nobody listens at any configured address: there is nothing to wait for.
 #[test]
 fn refused_connects_end_the_search_for_a_mentor() {
