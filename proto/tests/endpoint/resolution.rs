@@ -256,7 +256,7 @@ fn resolutions_are_limited() {
     script.resolve(UNCACHED);
 }
 
-// ASAP-2.2.5, A-48: a list that nobody has subscribed to is counted, and neither answers nor changes anything.
+// a list that nobody has subscribed to is counted, and neither answers nor changes anything.
 #[test]
 fn an_unasked_list_does_no_harm() {
     let (mut script, home) = Script::user();

@@ -22,7 +22,7 @@ fn homes(network: &mut Network, registrar: Host) -> Vec<u32> {
     homes
 }
 
-// ENRP-3.5: within a few round trips, not after a timeout, and nobody misses an element for a moment.
+// Within a few round trips, not after a timeout, and nobody misses an element for a moment.
 #[test]
 fn a_registrar_that_stops_hands_its_elements_over_at_once() {
     let mut network = scope();

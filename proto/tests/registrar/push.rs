@@ -43,7 +43,7 @@ fn told(network: &mut Network, client: Host) -> Vec<(Time, bool, Vec<u32>)> {
     lists.collect()
 }
 
-// ASAP-2.2.6: A answers S, and what follows is the complete list.
+// ASAP-2.2.5-03: A answers S, and what follows is the complete list.
 #[test]
 fn a_subscriber_is_told_who_comes_and_goes() {
     let mut network = Network::of_registrars(2);
@@ -71,6 +71,7 @@ fn a_subscriber_is_told_who_comes_and_goes() {
     assert!(at.since(start) <= ms(5), "{:?}", at.since(start));
 }
 
+// ASAP-2.2.5-04
 #[test]
 fn nobody_is_told_who_did_not_ask() {
     let mut network = Network::of_registrars(1);
@@ -131,13 +132,13 @@ fn what_a_client_does_not_go_by_is_not_told() {
     assert_eq!(told(&mut network, CLIENT).len(), 1);
 }
 
-// The end of the pool is the end of the subscription.
+// ASAP-2.2.5-06, -07: the end of the pool is the end of the subscription.
 #[test]
 fn the_end_of_a_pool_is_told_once() {
     let mut network = Network::of_registrars(1);
-    let element = network.add_element(11, 1);
+    let only = network.add_element(11, 1);
     let (client, _) = ask(&mut network, CLIENT, true);
-    network.hang_up(11, element);
+    network.hang_up(11, only);
     network.run(ms(300));
     let [asap::Message::HandleResolutionResponse(last)] =
         &network.client(CLIENT).asap.iter().map(|(_, message)| message.clone()).collect::<Vec<_>>()[..]
@@ -147,7 +148,7 @@ fn the_end_of_a_pool_is_told_once() {
     assert!(!last.accepted && last.elements.is_empty());
     assert_eq!(last.error, Some(CauseCode::UNKNOWN_POOL_HANDLE.into()));
     network.client(CLIENT).asap.clear();
-    network.add_element(12, 1);
+    let assoc = network.add_element(12, 1);
     network.run(ms(300));
     assert_eq!(told(&mut network, CLIENT), []);
     // Nor can it subscribe to a pool that does not exist.
@@ -156,6 +157,10 @@ fn the_end_of_a_pool_is_told_once() {
         panic!()
     };
     assert!(!answer.accepted);
+    network.client(CLIENT).asap.clear();
+    network.ask(12, assoc, asap::Registration { handle: "unknown".into(), element: element(12) });
+    network.run(ms(300));
+    assert_eq!(told(&mut network, CLIENT), []);
     let now = network.now;
     assert_eq!(network.registrar(1).status(now).subscriptions, 0);
 }
@@ -183,7 +188,7 @@ fn a_subscription_ends_by_wish_and_with_its_association() {
     assert_eq!(told(&mut network, 71), []);
 }
 
-// Design D11: a clear A is the answer to too many.
+// ASAP-2.2.6-02, design D11: a clear A is the answer to too many.
 #[test]
 fn subscriptions_are_limited() {
     let mut network = Network::new();
