@@ -10,6 +10,7 @@ mod judge;
 mod lab;
 mod ours;
 mod outcome;
+mod peer;
 mod rows;
 mod rsplib;
 
@@ -36,6 +37,8 @@ enum Command {
     Conduct { rows: Vec<String> },
     /// In the VM: runs one row, in namespaces of its own.
     Row { row: String },
+    /// In the VM: one end of SCTP associations, which a row commands.
+    Peer(peer::Peer),
     /// Shows the outcomes on standard error as they come in, and passes them on.
     Watch,
     /// Judges what came back from the VM, and prints the table.
@@ -60,6 +63,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Limit { rows } => println!("{}", rows::limit(&rows)?.as_secs()),
         Command::Conduct { rows } => conductor::conduct(&rows)?,
         Command::Row { row } => return conductor::row(&row),
+        Command::Peer(peer) => peer::run(&peer)?,
         Command::Watch => judge::watch()?,
         Command::Judge { expected, results, rows } => return judge::judge(&expected, &results, &rows),
     }

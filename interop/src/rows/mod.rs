@@ -8,6 +8,7 @@ mod policies;
 mod refusals;
 mod rsplib;
 mod services;
+mod transport;
 
 use crate::lab::Lab;
 use anyhow::bail;
@@ -60,7 +61,7 @@ const SIDE_BY_SIDE: [&[Row]; 6] =
     [rsplib::ROWS, services::ROWS, ping_pong::ROWS, policies::ROWS, keep_alive::ROWS, refusals::ROWS];
 
 /// Rows that run one after the other, with nothing beside them.
-const ALONE: [&[Row]; 1] = [encap::ROWS];
+const ALONE: [&[Row]; 2] = [encap::ROWS, transport::ROWS];
 
 /// All rows.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
