@@ -43,7 +43,7 @@ const PORT: u16 = 5000;
 /// The tests of `net/tests/kernel.rs`.
 fn tests(lab: &mut Lab) -> anyhow::Result<()> {
     lab.no_capture();
-    let host = lab.host("k1", Sctp::Kernel)?;
+    let host = lab.dual_host("k1", Sctp::Kernel)?;
     let lines = lab.run("tests", &host, &ours("kernel").arg("--test-threads=2"))?;
     let skipped = lines.iter().find(|line| line.text.contains("SKIPPED"));
     ensure!(skipped.is_none(), "{}", skipped.map_or("", |line| &line.text));
@@ -95,11 +95,11 @@ impl End {
     /// Sends messages of all kinds over an association, which arrive as they were.
     fn send_all_kinds(&self, other: &Self, number: u32) -> anyhow::Result<()> {
         for (length, stream, ppid, order) in [
-            (1, 0, 11, "ordered"),
-            (1200, 1, 12, "ordered"),
+            (1, 0, 39, "ordered"),
+            (1200, 1, 4711, "ordered"),
             (65_536, 15, 0, "ordered"),
             (1_048_576, 3, u32::MAX, "ordered"),
-            (64, 2, 4711, "unordered"),
+            (64, 2, 4712, "unordered"),
         ] {
             self.tell(&format!("send {number} {length} {stream} {ppid} {order}"))?;
             // The embedded SCTP cannot tell whether a message was unordered.
@@ -116,8 +116,10 @@ fn messages(lab: &mut Lab) -> anyhow::Result<()> {
     for (family, k_ip, e_ip) in
         [("v4", IpAddr::V4(k.v4()), IpAddr::V4(e.v4())), ("v6", k.v6().into(), e.v6().into())]
     {
-        let kernel = End::start(lab, &format!("kernel-{family}"), &k, Sctp::KernelInUdp, k_ip, &[])?;
-        let embedded = End::start(lab, &format!("embedded-{family}"), &e, Sctp::Embedded, e_ip, &[])?;
+        let kernel =
+            End::start(lab, &format!("kernel-{family}"), &k, Sctp::KernelInUdp, k_ip, &["--patient"])?;
+        let embedded =
+            End::start(lab, &format!("embedded-{family}"), &e, Sctp::Embedded, e_ip, &["--patient"])?;
         let mut number = 0;
         for (one, other, address) in [(&kernel, &embedded, e_ip), (&embedded, &kernel, k_ip)] {
             for end in ["shutdown", "abort"] {
@@ -166,7 +168,7 @@ fn faults(lab: &mut Lab) -> anyhow::Result<()> {
     // A frozen process on the kernel's SCTP: the kernel answers for it.
     kernel.peer.signal(Signal::SIGSTOP)?;
     let mark = embedded.peer.mark();
-    embedded.tell("send 1 1000 0 11 ordered")?;
+    embedded.tell("send 1 1000 0 4711 ordered")?;
     std::thread::sleep(Duration::from_secs(3));
     kernel.peer.signal(Signal::SIGCONT)?;
     kernel.says("message 1: 1000 bytes")?;
@@ -210,9 +212,9 @@ fn bad_networks(lab: &mut Lab) -> anyhow::Result<()> {
     let embedded = End::start(lab, "embedded", &e, Sctp::Embedded, e_ip, &["--patient"])?;
     kernel.connect(&embedded, e_ip, 1)?;
     for (network, faults, count) in [
-        ("clean", "", 2000),
-        ("1 %", "delay 2ms 1ms loss 1% duplicate 1% reorder 1%", 1000),
-        ("10 %", "delay 2ms 1ms loss 10% duplicate 10% reorder 10%", 200),
+        ("clean", "", 200),
+        ("1 %", "delay 2ms 1ms loss 1% duplicate 1% reorder 1%", 200),
+        ("10 %", "delay 2ms 1ms loss 10% duplicate 10% reorder 10%", 60),
     ] {
         if !faults.is_empty() {
             for end in [&kernel, &embedded] {
@@ -224,7 +226,7 @@ fn bad_networks(lab: &mut Lab) -> anyhow::Result<()> {
         {
             let mark = other.peer.mark();
             one.tell(&format!("bulk 1 {count} 2000"))?;
-            let line = other.peer.wait_after(mark, "bulk 1: ", Duration::from_secs(120))?;
+            let line = other.peer.wait_after(mark, "bulk 1: ", 2 * SOON)?;
             ensure!(line.text.contains(&format!("{count} of {count}, 0 wrong")), "{network}: {}", line.text);
             let seconds =
                 line.text.rsplit(' ').nth(1).and_then(|text| text.parse::<f64>().ok()).context("time")?;

@@ -15,6 +15,7 @@ mod config;
 mod endpoint;
 mod events;
 mod reason;
+mod sending;
 mod socket;
 mod sockets;
 
