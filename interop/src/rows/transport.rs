@@ -112,6 +112,8 @@ impl End {
 }
 
 fn messages(lab: &mut Lab) -> anyhow::Result<()> {
+    // Nothing in it is ASAP or ENRP.
+    lab.no_capture();
     let [k, e] = [lab.dual_host("k1", Sctp::KernelInUdp)?, lab.dual_host("e1", Sctp::Embedded)?];
     for (family, k_ip, e_ip) in
         [("v4", IpAddr::V4(k.v4()), IpAddr::V4(e.v4())), ("v6", k.v6().into(), e.v6().into())]
@@ -158,8 +160,10 @@ fn faults(lab: &mut Lab) -> anyhow::Result<()> {
     embedded.tell(&format!("connect {k_ip}:{PORT}"))?;
     kernel.says("up 1: ")?;
     embedded.says("up 1: ")?;
-    kernel.send_all_kinds(&embedded, 1)?;
-    embedded.send_all_kinds(&kernel, 1)?;
+    kernel.tell("send 1 100 0 4711 ordered")?;
+    embedded.says("message 1: 100 bytes")?;
+    embedded.tell("send 1 200 0 4711 ordered")?;
+    kernel.says("message 1: 200 bytes")?;
     for end in [&kernel, &embedded] {
         let second = end.peer.lines().into_iter().find(|line| line.text.starts_with("up 2"));
         ensure!(second.is_none(), "two associations: {}", second.map_or_else(String::new, |line| line.text));
