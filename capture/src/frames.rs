@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// The largest record that we read. No capturing program writes frames longer than 256 KiB.
 const MAX_RECORD: usize = 1 << 20;
+/// The buffer that most files need.
+const BUFFER: usize = 1 << 16;
 /// The most interfaces that a section of a pcapng file may describe.
 const MAX_INTERFACES: usize = 1 << 16;
 /// Length of a pcap header. A pcapng section header is longer.
@@ -44,6 +46,8 @@ fn is_pcap(first: [u8; 4]) -> bool {
 pub(crate) struct Frames<'a> {
     reader: Box<dyn PcapReaderIterator + 'a>,
     context: Context,
+    /// Size of the reader's buffer.
+    capacity: usize,
     ended: bool,
 }
 
@@ -64,14 +68,15 @@ impl<'a> Frames<'a> {
             let length = if order == 0x4d { u32::from_le_bytes(length) } else { u32::from_be_bytes(length) };
             read_up_to(&mut source, (length as usize).min(MAX_RECORD), &mut start)?;
         }
+        let capacity = BUFFER.max(2 * start.len());
         let source = Cursor::new(start).chain(source);
         let reader: Result<Box<dyn PcapReaderIterator + 'a>, _> = if section {
-            PcapNGReader::new(2 * MAX_RECORD, source).map(|reader| Box::new(reader) as _)
+            PcapNGReader::new(capacity, source).map(|reader| Box::new(reader) as _)
         } else {
-            LegacyPcapReader::new(2 * MAX_RECORD, source).map(|reader| Box::new(reader) as _)
+            LegacyPcapReader::new(capacity, source).map(|reader| Box::new(reader) as _)
         };
         match reader {
-            Ok(reader) => Ok(Self { reader, context: Context::default(), ended: false }),
+            Ok(reader) => Ok(Self { reader, context: Context::default(), capacity, ended: false }),
             Err(PcapError::Incomplete(_)) => Err(CaptureError::Truncated(0)),
             Err(_) => Err(CaptureError::Malformed(0)),
         }
@@ -115,8 +120,13 @@ impl<'a> Frames<'a> {
                 }
                 Ok(None)
             }
-            Err(PcapError::UnexpectedEof) => Err(CaptureError::Truncated(after)),
+            Err(PcapError::BufferTooSmall) if self.capacity < MAX_RECORD => {
+                self.capacity = (4 * self.capacity).min(MAX_RECORD);
+                self.reader.grow(self.capacity);
+                Ok(None)
+            }
             Err(PcapError::BufferTooSmall) => Err(CaptureError::TooLong(after)),
+            Err(PcapError::UnexpectedEof) => Err(CaptureError::Truncated(after)),
             Err(_) => Err(CaptureError::Malformed(after)),
         }
     }

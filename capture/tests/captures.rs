@@ -255,6 +255,23 @@ fn other_files_are_refused() {
 }
 
 #[test]
+fn frames_may_be_as_long_as_programs_write_them() {
+    let message = ethernet(&ipv4(SCTP, [10, 0, 0, 2], &sctp(&[chunk(1, 11, b"behind it")])));
+    let frames = |length| [vec![0; 100], vec![0; length], message.clone()];
+    for file in [pcap(ETHERNET, &frames(262_144)), pcapng(1, &frames(262_144))] {
+        let (messages, summary, failure) = read(&file);
+        assert_eq!((octets(&messages), summary.frames), (vec![&b"behind it"[..]], 3));
+        assert!(failure.is_none(), "{failure:?}");
+    }
+    let (_, summary, failure) = read(&pcap(ETHERNET, &frames(2 << 20)));
+    assert_eq!(summary.frames, 1);
+    assert_eq!(
+        failure.unwrap().to_string(),
+        "the record after frame 1 is longer than any frame, so it is malformed"
+    );
+}
+
+#[test]
 fn a_pipe_may_give_one_octet_at_a_time() {
     struct Drip<'a>(&'a [u8]);
     impl std::io::Read for Drip<'_> {
