@@ -20,5 +20,11 @@ pub enum CaptureError {
     TooLong(u64),
     /// The source of the octets failed.
     #[error("cannot read: {0}")]
-    Read(#[from] io::Error),
+    Read(io::Error),
+}
+
+impl From<io::Error> for CaptureError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
 }

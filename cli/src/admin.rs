@@ -9,7 +9,7 @@ use params::PoolHandle;
 use registrar::admin::{api, is_private, socket_directories, socket_name};
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl Client {
     pub(crate) fn find(address: Option<Address>, registrar: Option<SocketAddr>) -> Result<Self, Failure> {
         let address = match (address, registrar) {
             (Some(address), _) => address,
-            (None, Some(registrar)) => Address::Socket(socket_of(registrar.port())?),
+            (None, Some(registrar)) => Address::Socket(socket_of(registrar)?),
             (None, None) => Address::Socket(only_socket()?),
         };
         Ok(Self { address })
@@ -177,22 +177,37 @@ fn paged(path: &str, after: Option<&str>) -> String {
     format!("{path}limit={}{after}", api::MAX_LIMIT)
 }
 
-/// The admin socket of the registrar at this ASAP port.
-fn socket_of(port: u16) -> Result<PathBuf, Failure> {
-    let name = socket_name(port);
+/// The admin socket of the registrar at this ASAP address, which must be one of this host.
+fn socket_of(registrar: SocketAddr) -> Result<PathBuf, Failure> {
+    // What can be bound is ours.
+    if UdpSocket::bind((registrar.ip(), 0)).is_err() {
+        return Err(Failure::Usage(format!(
+            "{registrar} is not on this host: look into that registrar there, or through its admin API with --admin"
+        )));
+    }
+    let name = socket_name(registrar.port());
     living_sockets()
         .into_iter()
         .find(|path| path.file_name() == Some(&name))
-        .ok_or_else(|| none_here(&format!(" at port {port}")))
+        .ok_or_else(|| none_here(&format!(" at port {}", registrar.port())))
 }
 
-/// The admin socket of the registrar that runs here: the one at the default port, or the only one.
+/// The admin socket of the registrar that runs here: the one at the default port, or the only one, and then it is said
+/// that this is not the one that `pool resolve` asks.
 fn only_socket() -> Result<PathBuf, Failure> {
     let name = socket_name(DEFAULT_PORT);
     let living = living_sockets();
     match living.as_slice() {
         [] => Err(none_here("")),
-        [only] => Ok(only.clone()),
+        [only] => {
+            if only.file_name() != Some(&name) {
+                eprintln!(
+                    "rserpool: no registrar of yours runs here at port {DEFAULT_PORT}; this is the one of {}",
+                    only.display()
+                );
+            }
+            Ok(only.clone())
+        }
         several => {
             let default = several.iter().find(|path| path.file_name() == Some(&name));
             default.cloned().ok_or_else(|| {

@@ -1,5 +1,6 @@
 //! `rserpool element [list] | show POOL ID`.
 
+use crate::admin::Client;
 use crate::output::{Columns, or_dash, policy, seconds, transport};
 use crate::{Context, Failure, pool_argument};
 use clap::Subcommand;
@@ -48,7 +49,7 @@ pub(crate) async fn run(verb: Option<Verb>, context: &Context) -> Result<(), Fai
         Verb::List => {
             let mut list = List { elements: Vec::new() };
             for pool in admin.pools().await? {
-                list.elements.extend(elements_of(context, pool).await?);
+                list.elements.extend(elements_of(&admin, pool).await?);
             }
             Ok(context.screen.show(&list, table, names)?)
         }
@@ -60,9 +61,9 @@ pub(crate) async fn run(verb: Option<Verb>, context: &Context) -> Result<(), Fai
 }
 
 /// The elements of a pool; none if it is gone since it was listed.
-async fn elements_of(context: &Context, pool: Pool) -> Result<Vec<Listed>, Failure> {
+async fn elements_of(admin: &Client, pool: Pool) -> Result<Vec<Listed>, Failure> {
     let handle = hex::decode(&pool.handle_hex).map(PoolHandle::new).map_err(anyhow::Error::from)?;
-    let detail = match context.admin()?.pool(&handle).await {
+    let detail = match admin.pool(&handle).await {
         Err(Failure::NotFound(_)) => return Ok(Vec::new()),
         detail => detail?,
     };

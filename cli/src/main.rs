@@ -22,7 +22,7 @@ use endpoint::{EncapPorts, TransportKind};
 use failure::Failure;
 use output::{Output, Screen};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -33,7 +33,7 @@ struct Cli {
     admin: Option<admin::Address>,
 
     /// ASAP address of the registrar to ask [default: 127.0.0.1:3863]
-    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "RSERPOOL_REGISTRAR")]
+    #[arg(long, global = true, value_name = "HOST:PORT", env = "RSERPOOL_REGISTRAR", value_parser = registrar)]
     registrar: Option<SocketAddr>,
 
     /// UDP port behind which the registrar's SCTP port is, if its SCTP is a kernel's (usually 9899)
@@ -138,6 +138,19 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// An address, or the name of a host: its first address of IPv4, else of IPv6.
+fn registrar(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if text.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+        return Err("write an address or a host with its port, as in 127.0.0.1:3863 or [::1]:3863".into());
+    }
+    let mut addresses: Vec<_> = text.to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses.first().copied().ok_or_else(|| "the host has no address".into())
 }
 
 /// One port is that of the others: this process takes any, and leaves the one of this host to a registrar.

@@ -4,9 +4,17 @@ use params::PoolHandle;
 
 /// Reads `echo`, `a\x00b` (escapes as the tables print them) or `hex:6563686f`.
 pub(crate) fn parse(text: &str) -> Result<PoolHandle, String> {
-    if let Some(digits) = text.strip_prefix("hex:") {
-        return hex::decode(digits).map(PoolHandle::new).map_err(|error| format!("{text:?}: {error}"));
-    }
+    let handle = match text.strip_prefix("hex:") {
+        Some(digits) => {
+            hex::decode(digits).map(PoolHandle::new).map_err(|error| format!("{text:?}: {error}"))
+        }
+        None => parse_text(text),
+    }?;
+    // No registrar has such a pool (ambiguity A-05).
+    if handle.as_bytes().is_empty() { Err("a pool handle has at least one byte".into()) } else { Ok(handle) }
+}
+
+fn parse_text(text: &str) -> Result<PoolHandle, String> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some((plain, escape)) = rest.split_once('\\') {
@@ -50,7 +58,7 @@ mod tests {
         assert_eq!(parse("käse"), Ok(PoolHandle::from("käse")));
         assert_eq!(parse("hex:00ff"), Ok(PoolHandle::new([0, 255])));
         assert_eq!(parse(r"\x68ex:00"), Ok(PoolHandle::from("hex:00")), "a handle that looks like hex");
-        for wrong in ["hex:0", "hex:zz", r"a\", r"\x1", r"\q", r"\xé0"] {
+        for wrong in ["", "hex:", "hex:0", "hex:zz", r"a\", r"\x1", r"\q", r"\xé0"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -159,6 +159,10 @@ async fn resolution_speaks_asap() {
     assert_eq!(resolved["elements"].as_array().unwrap().len(), 2);
     let one = scope.asap(&["pool", "resolve", "echo", "-n", "1", "-q"]).await;
     assert_eq!((one.code, one.stdout.lines().count()), (Some(0), 1), "{one:?}");
+    // The registrar may be named by its host.
+    let localhost = format!("localhost:{}", scope.registrar.asap_address().port());
+    let named = rserpool(&["--registrar", &localhost, "pool", "resolve", "echo", "-q"]).await;
+    assert_eq!((named.code, named.stdout.lines().count()), (Some(0), 2), "{named:?}");
     scope.stop().await;
 }
 
@@ -206,6 +210,9 @@ async fn wrong_use_is_explained() {
         (&["element", "show", "echo", "xyz"], "write up to eight hex digits"),
         (&["--admin", "https://127.0.0.1:1", "status"], "speaks http"),
         (&["pool", "resolve", "echo", "-n", "0"], "0 is not in"),
+        (&["pool", "resolve", ""], "a pool handle has at least one byte"),
+        (&["--registrar", "localhost", "status"], "write an address or a host with its port"),
+        (&["--registrar", "192.0.2.1:3863", "pool"], "192.0.2.1:3863 is not on this host"),
         (&["pol"], "unrecognized subcommand"),
     ] {
         let run = rserpool(args).await;
@@ -219,6 +226,16 @@ async fn the_registrar_that_runs_here_is_found() {
     let scope = Scope::start();
     let found = rserpool_in(&scope.directory, &["status", "-o", "json"]).await;
     assert_eq!(found.json()["id"], scope.registrar.id().to_string(), "the only one");
+    let said = format!(
+        "rserpool: no registrar of yours runs here at port 3863; this is the one of {}\n",
+        scope.socket
+    );
+    assert_eq!(found.stderr, said);
+    let elements = rserpool_in(&scope.directory, &["element"]).await;
+    assert_eq!((elements.code, elements.stderr), (Some(0), said), "never another one silently");
+    let given = rserpool_in(&scope.directory, &["--registrar", "127.0.0.1:3863", "element"]).await;
+    assert_eq!(given.code, Some(3), "{given:?}");
+    assert!(given.stderr.contains("no registrar of yours runs here at port 3863"), "{given:?}");
 
     // What a killed registrar leaves behind does not count.
     drop(std::os::unix::net::UnixListener::bind(scope.directory.join("rserpool/registrar-2.sock")).unwrap());
@@ -235,6 +252,7 @@ async fn the_registrar_that_runs_here_is_found() {
     let other = Scope::registrar(&scope.directory, 3863);
     let default = rserpool_in(&scope.directory, &["status", "-o", "json"]).await;
     assert_eq!(default.json()["id"], other.id().to_string(), "the one at the well-known port");
+    assert_eq!(default.stderr, "");
     other.stop().await;
 
     // Where others may write, they could put a socket of their own.

@@ -134,10 +134,11 @@ pub enum SessionError {
     /// The endpoint of this process does not work.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The pool could not be resolved.
+    /// The pool could not be resolved: when the session was to start, or until its patience ended. So it ends when the
+    /// last element of the pool is gone and the registrar knows it.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
-    /// Every element of the pool was tried, again and again, for as long as the session's patience lasts.
+    /// Every element that the registrar lists was tried, again and again, for as long as the session's patience lasts.
     #[error("no element of pool \"{0}\" can be reached, though the registrar lists some: are they running?")]
     NoElement(PoolHandle),
     /// The client of an accepted session is gone. (A client that loses its server continues at another one.)

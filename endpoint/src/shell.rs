@@ -287,6 +287,9 @@ impl Shell {
                 self.set_home(Some(home));
             }
             Event::RegistrarConnected { remote } => tracing::info!(?remote, "connected to a registrar"),
+            Event::NoRegistrarFound { tried } => {
+                tracing::warn!(?tried, "no registrar answers; still looking");
+            }
             Event::RegistrarLost => {
                 tracing::warn!("the registrar is gone; looking for another one");
                 self.set_home(None);

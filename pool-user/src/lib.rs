@@ -29,8 +29,9 @@
 //!
 //! * **The server dies** (or freezes, or is cut off, or ends the session): SCTP notices, the library reports it to
 //!   the registrar, connects to another element, hands it the cookie and says [`Received::Failover`].
-//! * **No server is left**: it goes on looking for a while, then the session ends with
-//!   [`SessionError::NoElement`].
+//! * **No server is left**: it goes on looking for as long as its [patience](Builder::patience) lasts. Then the
+//!   session ends with what it found last: [`SessionError::NoElement`] if the registrar lists servers that cannot be
+//!   reached, [`ResolveError::UnknownPool`] if it lists none any more.
 //! * **The registrar dies**: the next one of the list is asked. Sessions do not notice, not even if all registrars
 //!   are gone, as long as the pool's elements that were last known live.
 //!

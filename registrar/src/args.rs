@@ -29,11 +29,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "[TRANSPORT:]ADDRESS:PORT", env = "RSERPOOL_ENRP")]
     enrp: Option<String>,
 
-    /// ENRP address of another registrar; may be repeated
+    /// ENRP address of another registrar; may be repeated, in the variable with blanks between. Several addresses of one
+    /// registrar have commas between
     #[arg(long = "peer", value_name = "ADDRESS:PORT", env = "RSERPOOL_PEERS", value_delimiter = ' ')]
     peers: Option<Vec<String>>,
 
-    /// Address under which other registrars reach this one; may be repeated
+    /// Address under which other registrars reach this one; may be repeated, in the variable with blanks between
     #[arg(long, value_name = "ADDRESS", env = "RSERPOOL_ADVERTISE", value_delimiter = ' ')]
     advertise: Option<Vec<String>>,
 

@@ -109,6 +109,31 @@ fn a_taken_port_is_named_with_the_option_that_helps() {
 }
 
 #[test]
+fn what_the_system_says_is_said_once() {
+    // An address for documentation, which no host has.
+    let (code, error) = refused(&["--asap=192.0.2.1:3863"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        error.lines().last(),
+        Some(
+            "rserpool-registrar: cannot listen on 192.0.2.1:3863: Cannot assign requested address (os error 99)"
+        )
+    );
+}
+
+#[test]
+fn the_variable_for_peers_has_blanks_between_them() {
+    let help = daemon(&["--help"]).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("in the variable with blanks between"), "{help}");
+    let mut peers = daemon(&["--asap=192.0.2.1:3863"]);
+    // Refused for the address of ASAP, so the peers were understood.
+    let output =
+        peers.env("RSERPOOL_PEERS", "127.0.0.1:9902,127.0.0.1:9903 127.0.0.1:9904").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
 fn a_wrong_file_is_named_with_line_and_key() {
     let path = file("id = \"2a\"\n\n[timers]\nkeepalive-interval = \"1s\"\n");
     let (code, error) = refused(&["--config", path.to_str().unwrap()]);

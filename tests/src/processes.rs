@@ -201,7 +201,9 @@ impl Server {
                 self.identifier = None;
             }
             Event::HomeChanged { home } => self.home = Some(*home),
-            Event::RegistrarConnected { .. } | Event::RegistrarLost => self.home = None,
+            Event::RegistrarConnected { .. } | Event::RegistrarLost | Event::NoRegistrarFound { .. } => {
+                self.home = None;
+            }
             Event::SessionAccepted { session, cookie, .. } => {
                 let cookie = cookie.as_ref().and_then(|cookie| Counter::from_cookie(cookie));
                 self.sessions.insert(*session, cookie.unwrap_or_default());

@@ -84,12 +84,12 @@ pub enum StartError {
     #[error(transparent)]
     Raw(#[from] crate::raw::RawError),
     /// The address cannot be bound: it is not one of this host, or the port needs a privilege.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {error}")]
     Bind {
         /// The address that was asked for.
         address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said. The text has it already, so it is no `source`.
+        error: io::Error,
     },
     /// [`Transport::Kernel`] on a system without it.
     #[error(
@@ -98,7 +98,13 @@ pub enum StartError {
     NoKernelSctp,
     /// The system has no more threads, descriptors or random numbers.
     #[error("cannot start the endpoint thread: {0}")]
-    System(#[from] io::Error),
+    System(io::Error),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
 }
 
 /// Starts endpoint threads.

@@ -154,15 +154,15 @@ impl Bound {
     }
 }
 
-fn bind_error(address: SocketAddr, encap: Option<EncapPorts>, source: io::Error) -> StartError {
-    match (source.kind(), encap) {
-        _ if KernelListener::is_unsupported(&source) => StartError::NoKernelSctp,
+fn bind_error(address: SocketAddr, encap: Option<EncapPorts>, error: io::Error) -> StartError {
+    match (error.kind(), encap) {
+        _ if KernelListener::is_unsupported(&error) => StartError::NoKernelSctp,
         (io::ErrorKind::AddrInUse, Some(encap)) => {
             let address = SocketAddr::new(address.ip(), encap.local);
             StartError::EncapPortInUse { address, owner: encap_port_owner(encap.local) }
         }
         (io::ErrorKind::AddrInUse, None) => StartError::AddressInUse { address },
-        _ => StartError::Bind { address, source },
+        _ => StartError::Bind { address, error },
     }
 }
 

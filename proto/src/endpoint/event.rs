@@ -50,6 +50,11 @@ pub enum Event {
     },
     /// The home registrar is gone; the hunt goes on.
     RegistrarLost,
+    /// The hunt has found no registrar for a second; it goes on. Said once a hunt.
+    NoRegistrarFound {
+        /// Where it looked: the first address of each registrar.
+        tried: Vec<SocketAddr>,
+    },
     /// A resolution ended.
     Resolved {
         /// Which.

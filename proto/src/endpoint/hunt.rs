@@ -17,6 +17,8 @@ use std::time::Duration;
 const MAX_PARALLEL: usize = 3;
 /// How many registrars that took us over are remembered beside the configured ones.
 const MAX_LEARNED: usize = 8;
+/// Hunts that take longer are told the user.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// So many homes that hang up at once are replaced without a pause.
 const QUICK_CHANGES: u32 = 3;
 
@@ -37,6 +39,8 @@ pub(super) struct Hunt {
 
 #[derive(Debug)]
 struct Round {
+    /// When the hunt began, until its length was told.
+    untold_since: Option<Time>,
     t5: Duration,
     untried: usize,
     attempts: BTreeMap<AssocId, usize>,
@@ -108,7 +112,7 @@ impl AsapEndpoint {
         order.shuffle(&mut self.rng);
         order.sort_by_key(|&server| Some(server) == self.hunt.last);
         let t5 = self.config.timers.t5_server_hunt;
-        self.hunt.round = Some(Round { t5, untried: 0, attempts: BTreeMap::new() });
+        self.hunt.round = Some(Round { untold_since: Some(now), t5, untried: 0, attempts: BTreeMap::new() });
         if self.home.is_none() && self.hunt.short_lived > QUICK_CHANGES {
             // All of them hang up as soon as they are connected: the first round is a pause.
             self.timers.set(Timer::T5, now + t5);
@@ -153,6 +157,12 @@ impl AsapEndpoint {
     pub(super) fn t5_expired(&mut self, now: Time) {
         let Some(round) = &mut self.hunt.round else { return };
         round.t5 = (round.t5 * 2).min(self.config.timers.retran_max);
+        if self.home.is_none() && round.untold_since.take_if(|since| now.since(*since) >= PATIENCE).is_some()
+        {
+            let tried =
+                self.hunt.registrars.iter().filter_map(|addresses| addresses.first().copied()).collect();
+            self.events.push_back(Event::NoRegistrarFound { tried });
+        }
         for (assoc, _) in std::mem::take(&mut round.attempts) {
             self.abort_association(assoc, "no answer within T5");
         }

@@ -211,7 +211,7 @@ fn nobody_answers() {
     assert_eq!(script.events(), [Event::RegistrationFailed { element, error }]);
     script.out();
     script.pass(Duration::from_secs(60));
-    assert_eq!(script.events(), []);
+    assert!(matches!(script.events()[..], [Event::NoRegistrarFound { .. }]));
     let out = script.out();
     let Some(Out::Connect(attempt, ..)) = out.iter().rfind(|out| matches!(out, Out::Connect(..))) else {
         panic!("the hunt goes on")
@@ -242,4 +242,21 @@ fn registrars_that_hang_up_at_once_are_not_besieged() {
         script.pass(ms(1));
     }
     assert!((4..=20).contains(&attempts), "{attempts}");
+}
+
+// Nobody answers: the user hears of it after a second, once, and where it was looked.
+#[test]
+fn a_long_hunt_is_told_once() {
+    let mut script = Script::new(config(2));
+    script.machine.register(script.now, registration()).unwrap();
+    let told = |script: &mut Script| {
+        let events = script.events().into_iter();
+        events.filter(|event| matches!(event, Event::NoRegistrarFound { .. })).collect::<Vec<_>>()
+    };
+    script.pass(ms(950));
+    assert_eq!(told(&mut script), []);
+    script.pass(ms(1050));
+    assert_eq!(told(&mut script), [Event::NoRegistrarFound { tried: vec![registrar(1), registrar(2)] }]);
+    script.pass(Duration::from_secs(120));
+    assert_eq!(told(&mut script), []);
 }

@@ -437,6 +437,22 @@ fn a_session_with_nobody() {
     assert_eq!(why, CloseReason::Resolve(ResolveError::UnknownPool));
 }
 
+// The last server dies and the registrar knows it: after the patience of the session that is what its end says.
+#[test]
+fn a_session_that_nobody_serves_any_more() {
+    let mut scope = Scope::new(1);
+    let (server, client) = (scope.process(), scope.process());
+    scope.register(server, Policy::RoundRobin);
+    scope.wait(ms(1000), |_, event| matches!(event, Event::Registered { .. }));
+    let (machine, now) = scope.endpoint(client);
+    machine.connect(now, pool(), SessionOptions { patience: Duration::from_secs(5) }).unwrap();
+    scope.wait(ms(1000), |_, event| matches!(event, Event::Connected { .. }));
+    scope.network.kill(server);
+    let event = scope.wait(Duration::from_secs(20), |_, event| matches!(event, Event::Closed { .. }));
+    let Event::Closed { why, .. } = event else { unreachable!() };
+    assert_eq!(why, CloseReason::Resolve(ResolveError::UnknownPool));
+}
+
 // A pool element that is a pool user of its own pool, over the same association (ASAP-4-08).
 #[test]
 fn an_element_is_a_user_as_well() {

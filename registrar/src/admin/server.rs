@@ -51,7 +51,7 @@ impl Server {
         }
         if let Some(address) = config.tcp {
             let (listener, address) = listen_tcp(address)
-                .map_err(|source| AdminError::Listen { address: address.to_string(), source })?;
+                .map_err(|error| AdminError::Listen { address: address.to_string(), error })?;
             server.tcp = Some(address);
             let accept =
                 async move |listener: &TcpListener| listener.accept().await.map(|(stream, _)| stream);

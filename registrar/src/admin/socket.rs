@@ -22,12 +22,12 @@ pub enum AdminError {
     #[error("the directory {} of the admin socket must belong to you, and to you alone (mode 0700)", .0.display())]
     Directory(PathBuf),
     /// The system refuses.
-    #[error("cannot listen for the admin API on {address}: {source}")]
+    #[error("cannot listen for the admin API on {address}: {error}")]
     Listen {
         /// A path or a TCP address.
         address: String,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said. The text has it already, so it is no `source`.
+        error: io::Error,
     },
 }
 
@@ -65,8 +65,8 @@ pub fn is_private(directory: &Path) -> bool {
 pub(super) fn default_path(asap_port: u16) -> Result<PathBuf, AdminError> {
     let mut directory = runtime_directory().unwrap_or_else(temporary_directory);
     match DirBuilder::new().mode(0o700).create(&directory) {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(AdminError::Listen { address: directory.display().to_string(), source });
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(AdminError::Listen { address: directory.display().to_string(), error });
         }
         Err(_) if !is_private(&directory) => return Err(AdminError::Directory(directory)),
         Ok(()) | Err(_) => {}
@@ -77,7 +77,7 @@ pub(super) fn default_path(asap_port: u16) -> Result<PathBuf, AdminError> {
 
 /// Takes the name, over a socket that a dead process left, and lets only the owner connect.
 pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), AdminError> {
-    let failed = |source| AdminError::Listen { address: path.display().to_string(), source };
+    let failed = |error| AdminError::Listen { address: path.display().to_string(), error };
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(AdminError::NotASocket(path.into())),
         Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {

@@ -53,6 +53,20 @@ impl Config {
                 format!("{share} is no share in per cent: at most 100, which is off"),
             ));
         }
+        let limits = &self.limits;
+        for (key, limit) in [
+            ("limits.pools", limits.pools),
+            ("limits.elements", limits.elements),
+            ("limits.associations", limits.associations),
+            ("limits.queued-bytes", limits.queued_bytes),
+            ("limits.resolution-items", limits.resolution_items),
+            ("limits.weighted-items", limits.weighted_items),
+            ("limits.receive-bytes", limits.receive_bytes),
+        ] {
+            if limit == Some(0) {
+                return Err(value(key, "0 would refuse everybody: leave it out for the default".into()));
+            }
+        }
         if !MTU.contains(&self.sctp.mtu) {
             return Err(value(
                 "sctp.mtu",
@@ -272,6 +286,11 @@ mod tests {
         assert!(message.contains("loopback only"), "{message}");
         let message = refused("[timers]\nkeep-alive-interval = \"0s\"\n");
         assert!(message.starts_with("timers.keep-alive-interval: 0ns must be between 1ms"), "{message}");
+        let message = refused("[timers]\nkeep-alive-interval = 5\n");
+        assert!(message.contains("line 2"), "{message}");
+        assert!(message.contains("5 has no unit: write \"5ms\" or \"5s\""), "{message}");
+        let message = refused("[limits]\npools = 0\n");
+        assert_eq!(message, "limits.pools: 0 would refuse everybody: leave it out for the default");
         let message = refused("[timers]\nmax-time-last-heard = \"100ms\"\n");
         assert!(message.contains("longer than peer-heartbeat-cycle"), "{message}");
     }

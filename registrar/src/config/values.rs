@@ -134,7 +134,6 @@ deserializers! {
     profile = parse_profile => Profile;
     admin_socket = parse_admin_socket => AdminSocket;
     admin_tcp = parse_admin_tcp => Option<SocketAddr>;
-    optional_duration = |text| parse_duration(text).map(Some) => Option<Duration>;
 }
 
 /// The UDP ports of SCTP, a number or a text.
@@ -144,6 +143,21 @@ pub(crate) fn encap_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
         other => other.to_string(),
     };
     parse_encap_port(&text).map_err(D::Error::custom)
+}
+
+/// A duration, which is a text; of a number the error says what is missing.
+pub(crate) fn optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        number @ (toml::Value::Integer(_) | toml::Value::Float(_)) => {
+            let help = format!("{number} has no unit: write \"{number}ms\" or \"{number}s\"");
+            return Err(D::Error::custom(help));
+        }
+        other => other.to_string(),
+    };
+    parse_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// The peers: one entry a registrar.
