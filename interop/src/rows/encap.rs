@@ -29,6 +29,7 @@ pub(super) const ROWS: &[Row] = &[
 /// For whatever comes at once on an idle machine.
 const SOON: Duration = Duration::from_secs(60);
 
+// SCTP-6951-01
 /// Both kinds of peers come to one socket of ours, and tell ASAP from ENRP by the SCTP port alone.
 fn our_registrar(lab: &mut Lab) -> anyhow::Result<()> {
     let r1 = lab.host("r1", Sctp::Embedded)?;

@@ -25,6 +25,7 @@ pub(super) const ROWS: &[Row] = both_ways! {
         |lab, way| services(lab, way, [Ours, Ours, Ours]);
 };
 
+// SCTP-6458-01: rsplib aborts associations with other payload protocols, so ours are in the right order on the wire.
 fn services(lab: &mut Lab, way: Way, [registrar, element, user]: [Side; 3]) -> anyhow::Result<()> {
     let registrar = Registrar::start(lab, way, registrar)?;
     let echo = Element::start(lab, way, element, "echo", &registrar, "echo")?;
