@@ -2,12 +2,14 @@
 
 mod cast;
 mod encap;
+mod figures;
 mod keep_alive;
 mod ping_pong;
 mod policies;
 mod refusals;
 mod rsplib;
 mod services;
+mod times;
 mod transport;
 
 use crate::lab::Lab;
@@ -63,9 +65,17 @@ const SIDE_BY_SIDE: [&[Row]; 6] =
 /// Rows that run one after the other, with nothing beside them.
 const ALONE: [&[Row]; 2] = [encap::ROWS, transport::ROWS];
 
+/// Rows that measure: only when they are named, on a machine that does nothing else.
+const ON_REQUEST: [&[Row]; 2] = [figures::ROWS, times::ROWS];
+
 /// All rows.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
-    SIDE_BY_SIDE.into_iter().chain(ALONE).flatten()
+    SIDE_BY_SIDE.into_iter().chain(ALONE).chain(ON_REQUEST).flatten()
+}
+
+/// Whether a row runs only when it is named.
+fn is_on_request(row: &Row) -> bool {
+    ON_REQUEST.into_iter().flatten().any(|other| other.name == row.name)
 }
 
 /// Whether a row may run beside others.
@@ -80,7 +90,7 @@ pub(crate) fn find(name: &str) -> anyhow::Result<&'static Row> {
         .ok_or_else(|| anyhow::anyhow!("there is no row {name}: see interop/run --list"))
 }
 
-/// The rows with these names, or whose names contain these words; all without any.
+/// The rows with these names, or whose names contain these words; without any, all but those that measure.
 pub(crate) fn select(words: &[String]) -> anyhow::Result<Vec<&'static Row>> {
     let matches = |row: &Row, word: &String| match find(word) {
         Ok(exact) => row.name == exact.name,
@@ -91,7 +101,10 @@ pub(crate) fn select(words: &[String]) -> anyhow::Result<Vec<&'static Row>> {
             bail!("no row is named {word} or has that in its name: see interop/run --list");
         }
     }
-    let chosen = |row: &&Row| words.is_empty() || words.iter().any(|word| matches(row, word));
+    let chosen = |row: &&Row| match words {
+        [] => !is_on_request(row),
+        _ => words.iter().any(|word| matches(row, word)),
+    };
     Ok(all().filter(chosen).collect())
 }
 
