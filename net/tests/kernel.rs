@@ -7,12 +7,15 @@ mod common;
 
 use bytes::Bytes;
 use common::{Machine, Peer, Setup, V4, V6, pattern, within};
-use proto::{AssocId, Channel, DownReason, Input, Transmit};
+use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
 use rserpool_net::driver::BackendCounters;
-use rserpool_net::kernel::{KernelConfig, KernelCounters};
-use rserpool_net::{Driver, StartError, Transport};
+use rserpool_net::kernel::{KernelConfig, KernelCounters, KernelEndpoint, KernelListener};
+use rserpool_net::sctp::SctpConfig;
+use rserpool_net::{Driver, Endpoint, StartError, Transport};
+use std::future::poll_fn;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
 use std::time::Duration;
 
 /// Whether to fail instead of skipping: for runs that are there for these tests.
@@ -313,6 +316,94 @@ tests! {
         assert_eq!(server.down(accepted).await.1, DownReason::Shutdown);
     }
 
+    async fn nothing_is_lost_of_an_association_that_ends_before_anybody_looks() {
+        let mut server = Setup::kernel(V4).start();
+        let mut client = Setup::kernel(V4).start();
+        let assoc = client.connect(server.address).await;
+        let accepted = server.accept().await;
+        let (resume, resumed) = std::sync::mpsc::channel();
+        let handle = server.handle.clone();
+        let busy = tokio::spawn(async move {
+            handle
+                .call(move |machine, _| {
+                    machine.transmit(Transmit::Read { assoc: accepted, on: false });
+                    resumed.recv_timeout(common::LIMIT).unwrap();
+                })
+                .await
+        });
+        for number in 0..100 {
+            client.send(assoc, 0, number.to_string()).await;
+        }
+        client.transmit(Transmit::Shutdown { assoc }).await;
+        assert_eq!(client.down(assoc).await.1, DownReason::Shutdown);
+        resume.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        for number in 0..100 {
+            assert_eq!(server.message(accepted).await, number.to_string());
+        }
+        assert_eq!(server.down(accepted).await.1, DownReason::Shutdown);
+        assert_eq!(counters(&server).await.violations, 0);
+    }
+
+    async fn the_end_is_told_however_much_there_is_that_nobody_reads() {
+        let mut server = Setup::kernel(V4).start();
+        let mut client = Setup::kernel(V4).start();
+        let assoc = client.connect(server.address).await;
+        let accepted = server.accept().await;
+        server.transmit(Transmit::Read { assoc: accepted, on: false }).await;
+        client.send(assoc, 0, "0").await;
+        within("a socket of its own", async {
+            while counters(&server).await.peeled_off == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        // One in each look would take longer than anybody waits.
+        for number in 1..500 {
+            client.send(assoc, 0, number.to_string()).await;
+        }
+        client.transmit(Transmit::Shutdown { assoc }).await;
+        assert_eq!(client.down(assoc).await.1, DownReason::Shutdown);
+        for number in 0..500 {
+            assert_eq!(server.message(accepted).await, number.to_string());
+        }
+        assert_eq!(server.down(accepted).await.1, DownReason::Shutdown);
+    }
+
+    async fn the_end_of_one_that_could_not_send_and_is_not_read_is_noticed() {
+        let mut setup = Setup::kernel(V4);
+        setup.sctp.limits.send_queue = 64 * 1024;
+        let mut server = setup.clone().start();
+        let mut slow = setup.start();
+        let assoc = connect_over(&server, Channel::Asap, slow.address).await;
+        server.accept().await;
+        let unread = slow.accept().await;
+        server.transmit(Transmit::Read { assoc, on: false }).await;
+        slow.transmit(Transmit::Read { assoc: unread, on: false }).await;
+        server.call(move |machine| (0..2000).for_each(|_| machine.send(assoc, 0, pattern(16 << 10)))).await;
+        within("a socket of its own", async {
+            while counters(&server).await.peeled_off == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        slow.transmit(Transmit::Read { assoc: unread, on: true }).await;
+        for _ in 0..2000 {
+            assert_eq!(slow.message(unread).await.len(), 16 << 10);
+        }
+        slow.transmit(Transmit::Shutdown { assoc: unread }).await;
+        assert_eq!(slow.down(unread).await.1, DownReason::Shutdown);
+        assert_eq!(server.down(assoc).await.1, DownReason::Shutdown);
+    }
+
+    async fn an_endpoint_on_all_addresses_is_not_its_own_peer() {
+        let mut peer = Setup { address: "0.0.0.0:0".parse().unwrap(), ..Setup::kernel(V4) }.start();
+        let itself = SocketAddr::new(V4, peer.address.port());
+        let assoc = connect_over(&peer, Channel::Asap, itself).await;
+        let (_, first) = within("an answer", peer.events.recv()).await.unwrap();
+        assert_eq!(first, Input::Down { assoc, why: DownReason::ConnectFailed("own address".into()) });
+    }
+
     async fn one_that_cannot_send_has_a_socket_of_its_own_and_blocks_nobody() {
         let mut setup = Setup::kernel(V4);
         // Less than the unread peer lets through.
@@ -379,6 +470,32 @@ tests! {
             client.transmit(Transmit::Shutdown { assoc }).await;
             assert_eq!(client.down(assoc).await.1, DownReason::Shutdown);
         }
+    }
+
+    async fn an_association_given_up_after_its_end_is_never_heard_of_again() {
+        let mut setup = Setup::kernel(V4);
+        setup.sctp.limits.associations = 0;
+        let server = setup.start();
+        let (sctp, kernel) = (SctpConfig::sessions(), KernelConfig::default());
+        let listener = KernelListener::bind((V4, 0).into(), &sctp, &kernel).unwrap();
+        let mut client = KernelEndpoint::new(listener, Channel::Asap).unwrap();
+        let assoc = AssocId::connected(1);
+        let remote = vec![server.address];
+        client.carry_out(Time::ZERO, Transmit::Connect { assoc, channel: Channel::Asap, remote });
+        within("a refusal", async {
+            while counters(&server).await.refused_full == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        client.carry_out(Time::ZERO, Transmit::Abort { assoc, cause: "never mind".into() });
+        poll_fn(|cx| {
+            while client.poll_io(cx, Time::ZERO).is_ready() {}
+            Poll::Ready(())
+        })
+        .await;
+        let inputs: Vec<_> = std::iter::from_fn(|| client.poll_input()).collect();
+        assert_eq!(inputs, [Input::Down { assoc, why: DownReason::LocalAbort }]);
     }
 
     async fn an_idle_association_closes_by_itself_if_it_shall() {

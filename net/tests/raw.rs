@@ -160,12 +160,24 @@ async fn one_process_of_an_address_speaks_sctp_on_ip() {
             let config = Setup::raw(second).config();
             let error = Driver::spawn(config, |_| Machine::new(false), |_, _, _| {}).unwrap_err();
             assert!(matches!(error, StartError::Raw(RawError::InUse { .. })), "{error}");
-            assert!(error.to_string().starts_with("another process already speaks SCTP on raw IP at"));
+            let expected = format!("another process already speaks SCTP on raw IP at {second}: ");
+            assert!(error.to_string().starts_with(&expected), "{error}");
         }
         let _beside = Setup::raw(there).start();
         first.kill().await;
         let mut again = Setup::raw(here).start();
         assert!(again.events.try_recv().is_err());
         within("counters", again.counters()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_another_host_is_named() {
+    let Some(_alone) = host().await else { return };
+    for foreign in ["192.0.2.1:3863", "[2001:db8::1]:3863"] {
+        let mut config = Setup::raw(V4).config();
+        config.listen[0].address = foreign.parse().unwrap();
+        let error = Driver::spawn(config, |_| Machine::new(false), |_, _, _| {}).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("cannot listen on {foreign}: ")), "{error}");
     }
 }

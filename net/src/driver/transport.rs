@@ -7,7 +7,7 @@ use super::{Listen, StartError};
 use crate::Endpoint;
 use crate::embedded::{EmbeddedEndpoint, EmbeddedListener, SocketCounters};
 use crate::kernel::{KernelConfig, KernelCounters, KernelEndpoint, KernelListener};
-use crate::raw::{self, RawConfig};
+use crate::raw::{self, RawConfig, RawError};
 use crate::sctp::{self, SctpConfig};
 use crate::udp::{self, EncapPorts, UdpConfig};
 use proto::Channel;
@@ -129,7 +129,12 @@ impl Bound {
             Transport::Udp(config) => udp::bind(&ports, config)
                 .map(Self::Embedded)
                 .map_err(|source| bind_error(first.address, config.encap, source)),
-            Transport::Raw(config) => Ok(raw::bind(&ports, config).map(Self::Embedded)?),
+            Transport::Raw(config) => {
+                raw::bind(&ports, config).map(Self::Embedded).map_err(|error| match error {
+                    RawError::System(source) => StartError::Bind { address: first.address, source },
+                    error => error.into(),
+                })
+            }
             Transport::Kernel(config) => KernelListener::bind(first.address, &first.sctp, config)
                 .map(|listener| Self::Kernel(Box::new(listener), first.channel))
                 .map_err(|source| bind_error(first.address, None, source)),

@@ -25,6 +25,8 @@ pub(super) struct Association {
     pub(super) inbound: Inbound,
     /// Whether it is on the endpoint's list of associations with something to send.
     pub(super) is_dirty: bool,
+    /// Whether it has ended and nobody reads it: its end waits behind its last messages.
+    pub(super) is_over: bool,
     /// What is charged to the endpoint's receive budget for it.
     pub(super) charged: usize,
 }
@@ -178,6 +180,7 @@ impl Association {
             outbound: Outbound::new(config.limits.send_queue),
             inbound: Inbound::new(config.max_message_size),
             is_dirty: false,
+            is_over: false,
             charged: 0,
         }
     }

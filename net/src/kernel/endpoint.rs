@@ -72,7 +72,7 @@ pub struct KernelEndpoint {
     pub(super) config: SctpConfig,
     kernel: KernelConfig,
     pub(super) channel: Channel,
-    local: SocketAddr,
+    pub(super) local: SocketAddr,
     /// All addresses it is bound to.
     addresses: Vec<SocketAddr>,
     pub(super) sockets: Sockets,
@@ -124,19 +124,18 @@ impl KernelEndpoint {
         &self.counters
     }
 
-    fn connect(&mut self, now: Time, id: AssocId, channel: Channel, remote: &[SocketAddr]) {
+    fn connect(&mut self, id: AssocId, channel: Channel, remote: &[SocketAddr]) {
         if self.associations.contains_key(&id) {
             warn!(assoc = id.as_u64(), "name of an association used twice");
             return;
         }
-        if let Err(why) = self.try_connect(now, id, channel, remote) {
+        if let Err(why) = self.try_connect(id, channel, remote) {
             self.inputs.push_back(Input::Down { assoc: id, why });
         }
     }
 
     fn try_connect(
         &mut self,
-        now: Time,
         id: AssocId,
         channel: Channel,
         remote: &[SocketAddr],
@@ -159,7 +158,7 @@ impl KernelEndpoint {
         let connected = self.socket(socket).and_then(|socket| socket.connect(&remote));
         let kernel = connected.map_err(|error| {
             self.sockets.close(socket);
-            let existing = socket::is_connected(&error).then(|| self.existing(now, &remote)).flatten();
+            let existing = socket::is_connected(&error).then(|| self.existing(&remote)).flatten();
             existing.map_or_else(|| failed(error.to_string()), DownReason::Duplicate)
         })?;
         let association = Association { socket, remote, ..Association::new(kernel, channel, &self.config) };
@@ -186,9 +185,9 @@ impl KernelEndpoint {
     }
 
     /// The association with one of these addresses, which the kernel has, though we may not have heard of it yet.
-    fn existing(&mut self, now: Time, remote: &[SocketAddr]) -> Option<AssocId> {
+    fn existing(&mut self, remote: &[SocketAddr]) -> Option<AssocId> {
         for _ in 0..MAX_BACKLOG {
-            if self.find(remote).is_some() || !self.receive(now, Token::SHARED) {
+            if self.find(remote).is_some() || !self.receive(Token::SHARED) {
                 break;
             }
         }
@@ -212,10 +211,7 @@ impl KernelEndpoint {
         let Some(association) = self.associations.get_mut(&assoc) else {
             return self.fail(assoc, message, "no such association");
         };
-        let largest = self
-            .config
-            .max_message_size
-            .min(self.sockets.get(association.socket).map_or(0, KernelSocket::send_limit));
+        let largest = self.config.max_message_size.min(self.sockets.send_limit(association.socket));
         if let Some(why) = association.objection(&message, largest) {
             return self.fail(assoc, message, why);
         }
@@ -246,22 +242,38 @@ impl KernelEndpoint {
             let token = association.socket;
             self.recharge(assoc);
             self.sockets.watch_readable(token, true);
-        } else if association.socket != Token::SHARED {
-            self.sockets.watch_readable(association.socket, false);
+        } else {
+            if association.socket != Token::SHARED && !association.is_over {
+                self.sockets.watch_readable(association.socket, false);
+            }
             self.look_after.get_or_insert(now + LOOK_AFTER);
         }
     }
 
     /// Nobody reads an association for which something has come: it gets a socket of its own, which is not read.
-    pub(super) fn stop_reading(&mut self, now: Time, assoc: AssocId) {
+    pub(super) fn stop_reading(&mut self, assoc: AssocId) {
         match self.peel_off(assoc) {
-            Ok(token) => {
-                self.sockets.watch_readable(token, false);
-                self.look_after.get_or_insert(now + LOOK_AFTER);
-            }
+            Ok(token) => self.sockets.watch_readable(token, false),
+            Err(_) if self.has_ended(assoc) => self.read_to_the_end(assoc),
             // Out of descriptors: what cannot be held back must not fill the memory.
             Err(error) => self.violate(assoc, &format!("cannot hold its messages back: {error}")),
         }
+    }
+
+    /// Whether the kernel does not have it any more.
+    fn has_ended(&self, assoc: AssocId) -> bool {
+        let has = |association: &Association| {
+            self.sockets.get(association.socket).is_some_and(|socket| socket.has(association.kernel))
+        };
+        !self.associations.get(&assoc).is_some_and(has)
+    }
+
+    /// Nobody reads an association that has ended: what is left of it, no more than a window, is kept here, for behind
+    /// it is the news of the end.
+    fn read_to_the_end(&mut self, assoc: AssocId) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        association.is_over = true;
+        self.sockets.watch_readable(association.socket, true);
     }
 
     /// Gives an association a socket of its own, if it has none; returns its name.
@@ -272,8 +284,13 @@ impl KernelEndpoint {
         }
         let shared = self.sockets.get(Token::SHARED).ok_or(io::ErrorKind::NotConnected)?;
         let socket = shared.peel_off(association.kernel, &self.config)?;
-        let token = self.sockets.insert(socket, Some(assoc))?;
-        association.socket = token;
+        let token = self.sockets.insert(socket, Some(assoc)).inspect_err(|error| {
+            // The socket is closed again, and its association is aborted by that.
+            self.remove(assoc, DownReason::Violation(format!("cannot watch its socket: {error}")));
+        })?;
+        if let Some(association) = self.associations.get_mut(&assoc) {
+            association.socket = token;
+        }
         self.counters.peeled_off += 1;
         debug!(assoc = assoc.as_u64(), "has a socket of its own now");
         Ok(token)
@@ -313,11 +330,13 @@ impl KernelEndpoint {
         while !cause.is_char_boundary(end) {
             end -= 1;
         }
-        let aborted = self.socket(token).and_then(|socket| socket.abort(kernel, &cause.as_bytes()[..end]));
-        match aborted {
-            Ok(()) if token == Token::SHARED => drop(self.names.insert(kernel.0, None)),
-            // With its own socket everything else ends; without an association there is nothing to end.
-            _ => drop(self.names.remove(&kernel.0)),
+        // If it has ended by itself, that is still to be read.
+        let _ = self.socket(token).and_then(|socket| socket.abort(kernel, &cause.as_bytes()[..end]));
+        if token == Token::SHARED {
+            self.names.insert(kernel.0, None);
+        } else {
+            // With its own socket everything else ends.
+            self.names.remove(&kernel.0);
         }
     }
 
@@ -349,12 +368,12 @@ impl KernelEndpoint {
         }
     }
 
-    fn attend(&mut self, now: Time, ready: Ready) {
+    fn attend(&mut self, ready: Ready) {
         if ready.writable {
             self.writable(ready.token);
         }
         if ready.readable {
-            self.receive(now, ready.token);
+            self.receive(ready.token);
         }
     }
 }
@@ -366,7 +385,7 @@ impl Endpoint for KernelEndpoint {
 
     fn carry_out(&mut self, now: Time, transmit: Transmit) {
         match transmit {
-            Transmit::Connect { assoc, channel, remote } => self.connect(now, assoc, channel, &remote),
+            Transmit::Connect { assoc, channel, remote } => self.connect(assoc, channel, &remote),
             Transmit::Send { assoc, stream, ppid, unordered, bytes } => {
                 self.send(assoc, Outgoing { stream, ppid, unordered, bytes });
             }
@@ -394,21 +413,18 @@ impl Endpoint for KernelEndpoint {
         if self.look_after.take_if(|at| *at <= now).is_none() {
             return;
         }
-        let unread: Vec<_> = self
-            .associations
-            .values()
-            .filter(|association| !association.inbound.reading && association.socket != Token::SHARED)
-            .map(|association| (association.socket, association.kernel))
-            .collect();
-        for (token, kernel) in unread {
-            if self.sockets.get(token).is_some_and(|socket| !socket.has(kernel)) {
-                self.sockets.watch_readable(token, true);
+        let held = |association: &Association| !association.inbound.reading && !association.is_over;
+        let held: Vec<AssocId> =
+            self.associations.iter().filter(|(_, it)| held(it)).map(|(id, _)| *id).collect();
+        self.look_after = (!held.is_empty()).then_some(now + LOOK_AFTER);
+        for assoc in held {
+            if self.has_ended(assoc) {
+                self.read_to_the_end(assoc);
             }
-            self.look_after = Some(now + LOOK_AFTER);
         }
     }
 
-    fn poll_io(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<io::Result<()>> {
+    fn poll_io(&mut self, cx: &mut Context<'_>, _now: Time) -> Poll<io::Result<()>> {
         let ready = match self.sockets.ready() {
             Ok(ready) => ready,
             Err(error) => return Poll::Ready(Err(error)),
@@ -420,7 +436,7 @@ impl Endpoint for KernelEndpoint {
             };
         }
         for ready in ready {
-            self.attend(now, ready);
+            self.attend(ready);
         }
         Poll::Ready(Ok(()))
     }

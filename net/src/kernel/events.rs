@@ -9,7 +9,7 @@ use lksctp::{
     AssocChange, AssocChangeState, AssocId as KernelId, Notification, PeerAddrChange, PeerAddrChangeState,
     RcvInfo, RecvMsg,
 };
-use proto::{AssocId, DownReason, Input, Time};
+use proto::{AssocId, Channel, DownReason, Input};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tracing::{debug, warn};
@@ -19,14 +19,14 @@ const BATCH: usize = 32;
 
 impl KernelEndpoint {
     /// Takes what has arrived at a socket, a batch of it; whether there may be more.
-    pub(super) fn receive(&mut self, now: Time, token: Token) -> bool {
+    pub(super) fn receive(&mut self, token: Token) -> bool {
         for _ in 0..BATCH {
             // It may have been closed, or its only association may not be read any more.
             let Some(socket) = self.sockets.get(token) else { return false };
             match socket.receive(&mut self.buffer) {
                 Ok(RecvMsg::Notification(notification)) => self.notified(token, notification),
                 Ok(RecvMsg::Data { len, info: Some(info), eor }) => {
-                    if !self.take_piece(now, token, len, &info, eor) {
+                    if !self.take_piece(token, len, &info, eor) {
                         return false;
                     }
                 }
@@ -48,7 +48,7 @@ impl KernelEndpoint {
     }
 
     /// A message or a piece of one; whether to go on reading the socket.
-    fn take_piece(&mut self, now: Time, token: Token, length: usize, info: &RcvInfo, last: bool) -> bool {
+    fn take_piece(&mut self, token: Token, length: usize, info: &RcvInfo, last: bool) -> bool {
         let Some(assoc) = self.names.get(&info.assoc_id.0).copied().flatten() else { return true };
         let Some(association) = self.associations.get_mut(&assoc) else { return true };
         let piece = self.buffer.get(..length).unwrap_or_default();
@@ -73,12 +73,20 @@ impl KernelEndpoint {
                 return true;
             }
         }
-        let reading = association.inbound.reading;
+        let held = !association.inbound.reading && !association.is_over;
         self.recharge(assoc);
-        if !reading {
-            self.stop_reading(now, assoc);
+        if held {
+            self.stop_reading(assoc);
         }
-        reading || token == Token::SHARED
+        !held || token == Token::SHARED
+    }
+
+    /// The rest of a message will not come.
+    fn forget_pieces(&mut self, assoc: AssocId) {
+        if let Some(association) = self.associations.get_mut(&assoc) {
+            association.inbound.forget_pieces();
+            self.recharge(assoc);
+        }
     }
 
     /// A socket has come to its end, and with it what it carries.
@@ -115,8 +123,8 @@ impl KernelEndpoint {
             }
             Notification::RemoteError(_) => self.counters.errors += 1,
             Notification::PartialDelivery(event) => {
-                if let Some(association) = self.association(event.assoc_id) {
-                    association.inbound.forget_pieces();
+                if let Some(assoc) = self.name(event.assoc_id) {
+                    self.forget_pieces(assoc);
                 }
             }
             _ => {}
@@ -181,7 +189,15 @@ impl KernelEndpoint {
             if let Ok(remote) = socket.peer_addresses(kernel) {
                 association.remote = remote.into_iter().map(canonical).collect();
             }
-            local = seen_by(&association.remote, socket.local_addresses(kernel).unwrap_or_default());
+            local = socket.local_addresses(kernel).unwrap_or_default();
+            if association.channel != Channel::Session
+                && is_own(&association.remote, &local, self.local.port())
+            {
+                let token = association.socket;
+                self.give_up(token, kernel, "own address");
+                return self.remove(assoc, DownReason::ConnectFailed("own address".into()));
+            }
+            local = seen_by(&association.remote, local);
             let interval = self.config.heartbeat_interval(others);
             if interval > self.config.timing.heartbeat_interval {
                 let _ = socket.set_heartbeat(kernel, interval);
@@ -200,14 +216,13 @@ impl KernelEndpoint {
         let Some(association) = self.associations.get_mut(&assoc) else { return };
         self.counters.restarted += 1;
         association.streams = streams;
-        association.inbound.forget_pieces();
         // A shutdown that our machine asked for begins anew.
         association.state = match association.state {
             State::ShuttingDown | State::ShutDown => State::ShuttingDown,
             _ => State::Up,
         };
         self.inputs.push_back(Input::Restart { assoc });
-        self.recharge(assoc);
+        self.forget_pieces(assoc);
         self.mark_dirty(assoc);
     }
 
@@ -251,6 +266,11 @@ impl KernelEndpoint {
             self.inputs.push_back(Input::Path { assoc, address, up });
         }
     }
+}
+
+/// Whether a peer is this endpoint itself.
+fn is_own(remote: &[SocketAddr], local: &[IpAddr], port: u16) -> bool {
+    remote.iter().any(|address| address.port() == port && local.contains(&address.ip()))
 }
 
 /// Which of our addresses a peer can use: loopback and link-local ones only if it is there itself.

@@ -84,7 +84,9 @@ impl KernelEndpoint {
             Err(error) => {
                 debug!(assoc = assoc.as_u64(), %error, "waits at the shared socket");
                 self.sockets.watch_writable(Token::SHARED, true);
-                self.waiting.push(assoc);
+                if !self.waiting.contains(&assoc) {
+                    self.waiting.push(assoc);
+                }
             }
         }
     }

@@ -45,6 +45,8 @@ struct Watched {
     /// The only association at it; none at the one that they share.
     owner: Option<AssocId>,
     interest: EpollFlags,
+    /// The largest message that it can send.
+    send_limit: usize,
 }
 
 struct Watcher(Epoll);
@@ -70,7 +72,8 @@ impl Sockets {
         let interest = EpollFlags::EPOLLIN;
         self.epoll.get_ref().0.add(&socket, EpollEvent::new(interest, token.0))?;
         self.next += 1;
-        self.sockets.insert(token, Watched { socket, owner, interest });
+        let send_limit = socket.send_limit();
+        self.sockets.insert(token, Watched { socket, owner, interest, send_limit });
         Ok(token)
     }
 
@@ -86,6 +89,11 @@ impl Sockets {
 
     pub(super) fn get(&self, token: Token) -> Option<&KernelSocket> {
         self.sockets.get(&token).map(|watched| &watched.socket)
+    }
+
+    /// The largest message that a socket can send.
+    pub(super) fn send_limit(&self, token: Token) -> usize {
+        self.sockets.get(&token).map_or(0, |watched| watched.send_limit)
     }
 
     /// The association that has this socket for itself.

@@ -11,7 +11,7 @@ use crate::embedded::{EmbeddedListener, ports as sctp_ports};
 use crate::sctp::Carrier;
 use proto::Channel;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 /// SCTP's number among the protocols of IP.
@@ -51,8 +51,8 @@ pub enum RawError {
     /// Two raw sockets would each abort what the other establishes.
     #[error("another process already speaks SCTP on raw IP at {address}: one process of an address can")]
     InUse {
-        /// The address that was asked for, port 0.
-        address: SocketAddr,
+        /// The address that was asked for.
+        address: IpAddr,
     },
     /// Whatever else the system says.
     #[error(transparent)]
@@ -75,7 +75,7 @@ pub fn bind(ports: &[(Channel, SocketAddr)], config: &RawConfig) -> Result<Embed
         _ => error.into(),
     })?;
     if others::is_shared(bound.local.ip(), PROTOCOL) {
-        return Err(RawError::InUse { address: bound.local });
+        return Err(RawError::InUse { address: bound.local.ip() });
     }
     Ok(EmbeddedListener::new(bound, Carrier::Ip, sctp_ports::assign(ports)?, config.icmp))
 }
