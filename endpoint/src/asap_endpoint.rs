@@ -64,6 +64,9 @@ impl Config {
         if self.transport != TransportKind::Kernel && !self.also_listen.is_empty() {
             return Err(EndpointError::Invalid("several addresses need the transport \"kernel\""));
         }
+        if self.encap.is_some_and(|ports| ports.remote == 0) {
+            return Err(EndpointError::Invalid("0 is no UDP port for SCTP: the assigned one is 9899"));
+        }
         let outside = self.registrars.iter().find(|registrar| !registrar.ip().is_loopback());
         match (self.listen, outside) {
             (Some(listen), Some(&registrar)) if listen.ip().is_loopback() => {
@@ -232,5 +235,20 @@ impl Drop for Inner {
             |shell, now| shell.run(now, |shell, now| shell.machine().shutdown(now)),
             Shell::is_drained,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_refused_with_the_reason() {
+        let config = || Config::new([SocketAddr::from(([127, 0, 0, 1], 3863))]);
+        assert_eq!(config().listen().ok(), Some(SocketAddr::from(([127, 0, 0, 1], 0))));
+        let udp_port_0 = Config { encap: Some(EncapPorts::client(0)), ..config() };
+        assert!(matches!(udp_port_0.listen(), Err(EndpointError::Invalid(why)) if why.contains("9899")));
+        let two = Config { also_listen: vec![Ipv4Addr::LOCALHOST.into()], ..config() };
+        assert!(matches!(two.listen(), Err(EndpointError::Invalid(why)) if why.contains("kernel")));
     }
 }

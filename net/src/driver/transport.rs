@@ -131,7 +131,7 @@ impl Bound {
                 .map_err(|source| bind_error(first.address, config.encap, source)),
             Transport::Raw(config) => {
                 raw::bind(&ports, config).map(Self::Embedded).map_err(|error| match error {
-                    RawError::System(source) => StartError::Bind { address: first.address, source },
+                    RawError::System(error) => StartError::Bind { address: first.address, error },
                     error => error.into(),
                 })
             }

@@ -75,17 +75,24 @@ impl Config {
         }
         let Listen { asap, enrp } = &self.listen;
         let [asap_ip, enrp_ip] = [asap.address.ip(), enrp.address.ip()];
-        if self.sctp.encap_port.is_some()
-            && (asap.transport, enrp.transport) == (TransportKind::Udp, TransportKind::Udp)
+        // Where one socket of an address serves all SCTP ports.
+        let shared = match (asap.transport, enrp.transport) {
+            (TransportKind::Udp, TransportKind::Udp) if self.sctp.encap_port.is_some() => {
+                Some("sctp.encap-port")
+            }
+            (TransportKind::Raw, TransportKind::Raw) if asap_ip.is_ipv4() == enrp_ip.is_ipv4() => {
+                Some("listen")
+            }
+            _ => None,
+        };
+        if let Some(key) = shared
             && asap_ip != enrp_ip
             && (asap_ip.is_unspecified() || enrp_ip.is_unspecified())
         {
-            return Err(value(
-                "sctp.encap-port",
-                format!(
-                    "asap and enrp share its UDP port: listen with both on {asap_ip}, or with both on {enrp_ip}"
-                ),
-            ));
+            let text = format!(
+                "asap and enrp share a socket: listen with both on {asap_ip}, or with both on {enrp_ip}"
+            );
+            return Err(value(key, text));
         }
         if asap == enrp && asap.address.port() != 0 {
             return Err(value("listen", format!("asap and enrp are both {asap}: choose two ports")));
@@ -282,6 +289,8 @@ mod tests {
     fn a_wrong_value_says_what_would_be_right() {
         let message = refused("[listen]\nasap = \"tcp:127.0.0.1:3863\"\n");
         assert!(message.contains("line 2") && message.contains("no transport"), "{message}");
+        let message = refused("[listen]\nasap = \"raw:0.0.0.0:3863\"\nenrp = \"raw:192.0.2.1:9901\"\n");
+        assert!(message.contains("listen: asap and enrp share a socket: listen with both on"), "{message}");
         let message = refused("[admin]\ntcp = \"0.0.0.0:80\"\n");
         assert!(message.contains("loopback only"), "{message}");
         let message = refused("[timers]\nkeep-alive-interval = \"0s\"\n");
