@@ -9,6 +9,7 @@ pub(crate) struct Cmd {
     program: String,
     args: Vec<String>,
     ours: bool,
+    without_proc: bool,
 }
 
 /// One of our programs: a binary of the workspace, or an example.
@@ -18,12 +19,12 @@ pub(crate) struct Cmd {
 pub(crate) fn ours(program: &str) -> Cmd {
     let args =
         ["--library-path", "/in/lib"].map(str::to_owned).into_iter().chain([format!("/in/bin/{program}")]);
-    Cmd { program: format!("/in/start/{program}"), args: args.collect(), ours: true }
+    Cmd { program: format!("/in/start/{program}"), args: args.collect(), ours: true, without_proc: false }
 }
 
 /// A program of the image: rsplib's, or a tool.
 pub(crate) fn theirs(program: &str) -> Cmd {
-    Cmd { program: program.to_owned(), args: Vec::new(), ours: false }
+    Cmd { program: program.to_owned(), args: Vec::new(), ours: false, without_proc: false }
 }
 
 impl Cmd {
@@ -39,6 +40,12 @@ impl Cmd {
         self
     }
 
+    /// Starts it where /proc is empty: it cannot see what the kernel has.
+    pub(crate) fn without_proc(mut self) -> Cmd {
+        self.without_proc = true;
+        self
+    }
+
     /// Whether it speaks for us on the wire.
     pub(crate) fn is_ours(&self) -> bool {
         self.ours
@@ -46,7 +53,15 @@ impl Cmd {
 
     /// The command to start. A C program writes its lines at once, as if to a terminal.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = if self.without_proc {
+            let mut unshare = Command::new("unshare");
+            unshare
+                .args(["-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$0\" \"$@\""])
+                .arg(&self.program);
+            unshare
+        } else {
+            Command::new(&self.program)
+        };
         command.args(self.args.iter().map(OsStr::new));
         if !self.ours {
             command.env("LD_PRELOAD", "/usr/libexec/coreutils/libstdbuf.so").env("_STDBUF_O", "L");

@@ -6,6 +6,7 @@ mod figures;
 mod keep_alive;
 mod ping_pong;
 mod policies;
+mod raw;
 mod refusals;
 mod rsplib;
 mod services;
@@ -63,7 +64,7 @@ const SIDE_BY_SIDE: [&[Row]; 6] =
     [rsplib::ROWS, services::ROWS, ping_pong::ROWS, policies::ROWS, keep_alive::ROWS, refusals::ROWS];
 
 /// Rows that run one after the other, with nothing beside them.
-const ALONE: [&[Row]; 2] = [encap::ROWS, transport::ROWS];
+const ALONE: [&[Row]; 3] = [encap::ROWS, transport::ROWS, raw::ROWS];
 
 /// Rows that measure: only when they are named, on a machine that does nothing else.
 const ON_REQUEST: [&[Row]; 2] = [figures::ROWS, times::ROWS];
