@@ -99,8 +99,8 @@ impl Association {
             max_message_size: config.max_message_size,
             mtu: config.mtu,
             max_retransmissions: config.timing.max_retransmissions,
-            in_streams: config.streams,
-            out_streams: config.streams,
+            in_streams: config.offered_streams(),
+            out_streams: config.offered_streams(),
             heartbeat: [0; 4],
             held_shutdown: None,
         }
@@ -165,6 +165,8 @@ impl Association {
             return Ok(());
         }
 
+        let marked = packet.mark_unordered();
+        let packet = marked.as_deref().and_then(Packet::own).unwrap_or(*packet);
         let hold_shutdown = shutdown.is_some() && has_unacknowledged(&*self.socket);
         if (closed && has_data) || hold_shutdown {
             let keep = |chunk: &packet::Chunk<'_>| {
@@ -182,7 +184,7 @@ impl Association {
         }
         if let Some(cumulative_tsn) = shutdown {
             if hold_shutdown {
-                self.hold_shutdown(packet, cumulative_tsn);
+                self.hold_shutdown(&packet, cumulative_tsn);
             }
             self.peer_shuts_down(inputs);
         }
@@ -216,16 +218,16 @@ impl Association {
             && let Some(message) = self.socket.get_next_message()
         {
             let length = message.payload.len();
-            if length > self.max_message_size || message.stream_id.0 >= self.in_streams {
+            let stream = message.stream_id.0 & !packet::UNORDERED;
+            if length > self.max_message_size || stream >= self.in_streams {
                 progress.end = Some(DownReason::Violation(format!("message of {length} bytes")));
                 return;
             }
             let message = Input::Message {
                 assoc: self.id,
-                stream: message.stream_id.0,
+                stream,
                 ppid: message.ppid.0,
-                // dcsctp does not tell.
-                unordered: false,
+                unordered: message.stream_id.0 & packet::UNORDERED != 0,
                 bytes: Bytes::from(message.payload),
             };
             self.inbound.message(length, message, inputs);

@@ -15,7 +15,7 @@ pub struct SctpConfig {
     /// The largest user message, both ways, in bytes. The receive window is 1.25 times as large, at least
     /// 128 KiB. A larger message to send comes back; a larger one that arrives ends its association.
     pub max_message_size: usize,
-    /// Streams to offer in both directions.
+    /// Streams to offer in both directions, at most 32,768.
     pub streams: u16,
     /// Largest SCTP packet in bytes, without what carries it.
     pub mtu: usize,
@@ -52,6 +52,11 @@ impl SctpConfig {
         LEAST.max(self.max_message_size + self.max_message_size / 4)
     }
 
+    /// Half of the numbers stand for unordered messages: see [`super::packet::UNORDERED`].
+    pub(super) fn offered_streams(&self) -> u16 {
+        self.streams.min(super::packet::UNORDERED)
+    }
+
     /// HB.interval for an association that starts beside `others`: dcsctp cannot change it later.
     ///
     /// Without this, thousands of associations would keep both ends so busy with heartbeats that answers come
@@ -71,8 +76,8 @@ impl SctpConfig {
         Options {
             local_port: key.local_port,
             remote_port: key.peer_port,
-            announced_maximum_incoming_streams: self.streams,
-            announced_maximum_outgoing_streams: self.streams,
+            announced_maximum_incoming_streams: self.offered_streams(),
+            announced_maximum_outgoing_streams: self.offered_streams(),
             mtu: self.mtu,
             max_message_size: self.max_message_size,
             max_receiver_window_buffer_size: self.receive_buffer(),

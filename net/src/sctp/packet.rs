@@ -29,6 +29,8 @@ pub(super) mod chunk {
     pub(crate) const FLAG_T: u8 = 1;
     /// E bit of DATA: the last fragment of a message.
     pub(crate) const FLAG_E: u8 = 1;
+    /// U bit of DATA: unordered.
+    pub(crate) const FLAG_U: u8 = 4;
 }
 
 /// Error causes (RFC 9260 §3.3.10).
@@ -145,6 +147,30 @@ impl<'a> Packet<'a> {
             seal_checksum(&mut bytes);
             bytes
         })
+    }
+}
+
+/// What [`Packet::mark_unordered`] adds to a stream number.
+pub(super) const UNORDERED: u16 = 1 << 15;
+
+impl Packet<'_> {
+    /// The packet with [`UNORDERED`] added to the stream number of unordered DATA, if there is any: dcsctp does not tell
+    /// whether a message was unordered, but on which stream it came.
+    pub(super) fn mark_unordered(&self) -> Option<Vec<u8>> {
+        let mut marked = None;
+        let mut at = HEADER;
+        for chunk in self.chunks() {
+            if chunk.kind == chunk::DATA && chunk.flags & chunk::FLAG_U != 0 {
+                let bytes = marked.get_or_insert_with(|| self.bytes.to_vec());
+                // Behind the chunk header and the TSN.
+                if let Some(high) = bytes.get_mut(at + CHUNK_HEADER + 4) {
+                    *high |= UNORDERED.to_be_bytes()[0];
+                }
+            }
+            at += chunk.bytes.len();
+        }
+        marked.as_deref_mut().map(seal_checksum);
+        marked
     }
 }
 

@@ -34,6 +34,26 @@ fn connected(options: &Options) -> (Box<dyn DcSctpSocket>, Box<dyn DcSctpSocket>
     (one, two)
 }
 
+// The stream number of a message tells whether it was unordered: dcsctp hands out any number, whatever was negotiated,
+// and a mark on some messages of a stream does not disturb the order of the others.
+#[test]
+fn a_message_keeps_whatever_stream_number_it_came_with() {
+    let options = Options { announced_maximum_incoming_streams: 16, ..Options::default() };
+    let (mut one, mut two) = connected(&options);
+    let unordered = SendOptions { unordered: true, ..SendOptions::default() };
+    for options in [&SendOptions::default(), &unordered, &SendOptions::default(), &unordered] {
+        one.send(message(10), options).expect("room");
+        for packet in packets(&mut *one) {
+            let marked = Packet::parse(&packet).expect("a packet").mark_unordered();
+            assert_eq!(marked.is_some(), options.unordered);
+            two.handle_input(&marked.unwrap_or(packet));
+        }
+    }
+    let streams: Vec<u16> =
+        std::iter::from_fn(|| two.get_next_message()).map(|message| message.stream_id.0).collect();
+    assert_eq!(streams, [0, packet::UNORDERED, 0, packet::UNORDERED]);
+}
+
 fn message(length: usize) -> Message {
     Message::new(StreamId(0), PpId(11), vec![1; length])
 }

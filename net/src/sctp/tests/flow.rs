@@ -5,7 +5,7 @@ use crate::memory::{Link, NodeId};
 use crate::sctp::packet::{self, chunk};
 use crate::sctp::{SctpConfig, SctpLimits};
 use bytes::Bytes;
-use proto::{AssocId, Channel, DownReason, Input, Transmit};
+use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Transmit};
 use std::time::Duration;
 
 fn pattern(length: usize, n: usize) -> Bytes {
@@ -62,6 +62,32 @@ fn the_largest_control_messages_arrive_in_order() {
             break;
         }
     }
+    assert_eq!(received, sent);
+}
+
+// RFC 6458 §5.3.2: whoever receives a message learns whether it was unordered; large ones come in pieces.
+#[test]
+fn an_unordered_message_is_delivered_as_one() {
+    let mut world = World::new();
+    let (client, server, ours, theirs) = pair(&mut world, &SctpConfig::control());
+    let sent = [(0, false, 10), (0, true, 20), (7, false, 30), (15, true, 40), (7, true, 20_000)];
+    let transmit = |&(stream, unordered, length): &(u16, bool, usize)| Transmit::Send {
+        assoc: ours,
+        stream,
+        ppid: PPID_ASAP,
+        unordered,
+        bytes: pattern(length, 1),
+    };
+    world.network.carry_out(client, sent.iter().map(transmit));
+    world.run(500);
+    let received = |input: Input| match input {
+        Input::Message { assoc, stream, unordered, bytes, .. } if assoc == theirs => {
+            Some((stream, unordered, bytes.len()))
+        }
+        _ => None,
+    };
+    let mut received: Vec<_> = world.inputs(server).into_iter().filter_map(received).collect();
+    received.sort_by_key(|(_, _, length)| *length);
     assert_eq!(received, sent);
 }
 
