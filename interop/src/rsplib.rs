@@ -51,3 +51,14 @@ pub(crate) fn registered(server: &Program) -> anyhow::Result<String> {
 pub(crate) fn dump(lab: &mut Lab, name: &str, host: &Host) -> anyhow::Result<Vec<Line>> {
     lab.run(name, host, &theirs("hsdump").arg(format!("{}:{ENRP_PORT}", host.v4())))
 }
+
+/// Waits until a registrar on this host has an element with this identifier: it may still be learning of it.
+pub(crate) fn wait_for_element(lab: &mut Lab, host: &Host, id: &str) -> anyhow::Result<()> {
+    for attempt in 1..=20 {
+        let dump = dump(lab, &format!("hsdump-{attempt}"), host)?;
+        if dump.iter().any(|line| line.text.contains(id)) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("rsplib's registrar on {} does not learn of the element {id}", host.name())
+}

@@ -134,7 +134,7 @@ fn raw(raw: &Raw) -> Check {
         Raw::KernelSctp => Check::no(
             NAME,
             "the kernel's SCTP is loaded and would abort our associations",
-            "use the transport \"kernel\", or unload it (rmmod sctp)",
+            "use the transport \"kernel\", or boot without the module sctp: once loaded it stays",
         ),
         Raw::NotPermitted(error) => Check::no(NAME, "the capability CAP_NET_RAW is missing", error.clone()),
         Raw::InUse => Check::no(

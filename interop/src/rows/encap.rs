@@ -58,9 +58,7 @@ fn our_registrar(lab: &mut Lab) -> anyhow::Result<()> {
     let peer = rsplib::registrar(&r2).arg(format!("-peer={v4}:9901"));
     let peer = lab.start("peer", &r2, &peer)?;
     peer.wait("Initialization phase ended", SOON)?;
-    let dump = rsplib::dump(lab, "hsdump", &r2)?;
-    anyhow::ensure!(dump.iter().any(|line| line.text.contains(&id)), "their registrar does not know {id}");
-    Ok(())
+    rsplib::wait_for_element(lab, &r2, &id)
 }
 
 fn their_registrar(lab: &mut Lab) -> anyhow::Result<()> {

@@ -1,13 +1,12 @@
-//! Our embedded SCTP on raw IP. These rows come last: one of them takes SCTP from the kernel, for the whole VM.
+//! Our embedded SCTP on raw IP. Linux does not unload its SCTP again, so the hosts of ours are made to look as if the
+//! kernel had none: it says nothing there, and our programs do not see it.
 
 use super::Row;
 use crate::lab::{Cmd, Host, Lab, Sctp, ours};
 use crate::rsplib;
 use anyhow::ensure;
 use std::net::IpAddr;
-use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -30,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "raw-raw",
-        shows: "ours among themselves on raw IP, IPv4 and IPv6, on a kernel without SCTP",
+        shows: "ours among themselves on raw IP, IPv4 and IPv6",
         limit: 180,
         run: among_ourselves,
     },
@@ -39,10 +38,10 @@ pub(super) const ROWS: &[Row] = &[
 /// For whatever comes at once on an idle machine.
 const SOON: Duration = Duration::from_secs(60);
 
-/// A host where raw IP is possible although the kernel of all hosts here has SCTP: its own packets from this host, the
+/// A host where raw IP works although the kernel of all hosts here has SCTP: the kernel's own packets from this host, the
 /// ABORTs, are dropped. What a program sends has an owner, what the kernel sends has none.
 fn raw_host(lab: &mut Lab, name: &str) -> anyhow::Result<Host> {
-    let host = lab.host(name, Sctp::Embedded)?;
+    let host = lab.dual_host(name, Sctp::Embedded)?;
     let rules = "add table inet mute; \
                  add chain inet mute output { type filter hook output priority 0; }; \
                  add rule inet mute output meta l4proto sctp meta skuid 0 accept; \
@@ -86,9 +85,7 @@ fn our_registrar(lab: &mut Lab) -> anyhow::Result<()> {
 
     let peer = rsplib::registrar(&r2).arg(format!("-peer={v4}:{}", rsplib::ENRP_PORT));
     lab.start("peer", &r2, &peer)?.wait("Initialization phase ended", SOON)?;
-    let dump = rsplib::dump(lab, "hsdump", &r2)?;
-    ensure!(dump.iter().any(|line| line.text.contains(&id)), "their registrar does not know {id}");
-    Ok(())
+    rsplib::wait_for_element(lab, &r2, &id)
 }
 
 fn their_registrar(lab: &mut Lab) -> anyhow::Result<()> {
@@ -117,54 +114,31 @@ fn refused(lab: &mut Lab) -> anyhow::Result<()> {
 }
 
 fn among_ourselves(lab: &mut Lab) -> anyhow::Result<()> {
-    let mut host = |name| lab.dual_host(name, Sctp::Embedded);
+    let mut host = |name| raw_host(lab, name);
     let [r1, r2, p1, u1] = [host("r1")?, host("r2")?, host("p1")?, host("u1")?];
-    let _without = WithoutSctp::new(&r1)?;
     let families: [fn(&Host) -> IpAddr; 2] = [|host| host.v4().into(), |host| host.v6().into()];
     for address in families {
         let name = if address(&r1).is_ipv4() { "v4" } else { "v6" };
         let asap = std::net::SocketAddr::new(address(&r1), rsplib::ASAP_PORT).to_string();
         let enrp = std::net::SocketAddr::new(address(&r1), rsplib::ENRP_PORT).to_string();
-        let first = ours("rserpool-registrar").args(registrar(address(&r1)));
+        let first = unaware("rserpool-registrar").args(registrar(address(&r1)));
         let first = lab.start(&format!("registrar-{name}"), &r1, &first)?;
         first.wait("listening", SOON)?;
-        let second = ours("rserpool-registrar").args(registrar(address(&r2))).arg(format!("--peer={enrp}"));
+        let second =
+            unaware("rserpool-registrar").args(registrar(address(&r2))).arg(format!("--peer={enrp}"));
         let second = lab.start(&format!("peer-{name}"), &r2, &second)?;
         first.wait("peer", SOON)?;
 
         let any = std::net::SocketAddr::new(address(&p1), 0);
         let server =
-            ours("ping_pong_server").args(["--rsplib", "--transport=raw"]).arg(format!("--listen={any}"));
+            unaware("ping_pong_server").args(["--rsplib", "--transport=raw"]).arg(format!("--listen={any}"));
         let element = lab.start(&format!("element-{name}"), &p1, &server.arg(&asap))?;
         element.wait("serving as", SOON)?;
-        let client = ours("ping_pong_client").args(["--rsplib", "--transport=raw"]);
+        let client = unaware("ping_pong_client").args(["--rsplib", "--transport=raw"]);
         lab.run(&format!("client-{name}"), &u1, &client.args(["--interval=20", "--count=50"]).arg(&asap))?;
         for program in [first, second, element] {
             program.stop(nix::sys::signal::Signal::SIGKILL, SOON)?;
         }
     }
     Ok(())
-}
-
-/// While it lives the kernel has no SCTP.
-struct WithoutSctp;
-
-impl WithoutSctp {
-    /// Unloads the modules, as soon as sockets of earlier rows are gone.
-    fn new(host: &Host) -> anyhow::Result<Self> {
-        let until = Instant::now() + SOON;
-        loop {
-            match host.tool("rmmod", &["sctp_diag", "sctp"]) {
-                Ok(_) => return Ok(Self),
-                Err(error) if Instant::now() > until => return Err(error),
-                Err(_) => thread::sleep(Duration::from_millis(500)),
-            }
-        }
-    }
-}
-
-impl Drop for WithoutSctp {
-    fn drop(&mut self) {
-        let _ = Command::new("modprobe").args(["-a", "sctp", "sctp_diag"]).status();
-    }
 }

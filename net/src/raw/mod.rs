@@ -39,7 +39,7 @@ pub enum RawError {
     /// The kernel's SCTP would abort what we establish.
     #[error(
         "raw IP is for hosts without SCTP, and this kernel has it: it would abort our associations. Use transport \
-         \"kernel\", or unload it (rmmod sctp)"
+         \"kernel\", or boot without the module sctp (once loaded it stays)"
     )]
     KernelSctp,
     /// No `CAP_NET_RAW`.
