@@ -35,7 +35,7 @@ impl Way {
     }
 
     /// What tells one of our programs.
-    fn option(self) -> String {
+    pub(crate) fn option(self) -> String {
         match self {
             Way::Udp => format!("--encap-port={ENCAPSULATION_PORT}"),
             Way::Kernel => "--transport=kernel".to_owned(),

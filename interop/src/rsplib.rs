@@ -49,7 +49,12 @@ pub(crate) fn registered(server: &Program) -> anyhow::Result<String> {
 
 /// What a registrar on this host has in its handlespace, as `hsdump` prints it.
 pub(crate) fn dump(lab: &mut Lab, name: &str, host: &Host) -> anyhow::Result<Vec<Line>> {
-    lab.run(name, host, &theirs("hsdump").arg(format!("{}:{ENRP_PORT}", host.v4())))
+    lab.run(name, host, &hsdump(host))
+}
+
+/// The tool that reads the handlespace of the registrar on this host.
+pub(crate) fn hsdump(registrar: &Host) -> Cmd {
+    theirs("hsdump").arg(format!("{}:{ENRP_PORT}", registrar.v4()))
 }
 
 /// Waits until a registrar on this host has an element with this identifier: it may still be learning of it.

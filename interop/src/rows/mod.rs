@@ -2,6 +2,7 @@
 
 mod cast;
 mod encap;
+mod enrp;
 mod figures;
 mod keep_alive;
 mod ping_pong;
@@ -60,8 +61,15 @@ use both_ways;
 const VM: u64 = 120;
 
 /// Rows whose outcome does not depend on what else the machine does: several run at a time.
-const SIDE_BY_SIDE: [&[Row]; 6] =
-    [rsplib::ROWS, services::ROWS, ping_pong::ROWS, policies::ROWS, keep_alive::ROWS, refusals::ROWS];
+const SIDE_BY_SIDE: [&[Row]; 7] = [
+    enrp::ROWS,
+    rsplib::ROWS,
+    services::ROWS,
+    ping_pong::ROWS,
+    policies::ROWS,
+    keep_alive::ROWS,
+    refusals::ROWS,
+];
 
 /// Rows that run one after the other, with nothing beside them.
 const ALONE: [&[Row]; 3] = [encap::ROWS, transport::ROWS, raw::ROWS];

@@ -236,7 +236,7 @@ fn every_presence_says_where_it_comes_from() {
     assert!(presences > 10);
 }
 
-// ENRP-3.2.3, §12 row 28: rsplib refuses the table to whom it does not know; a peer that was started anew with its old
+// rsplib refuses the table to whom it does not know; a peer that was started anew with its old
 // identifier, and connects to us, knows nobody.
 #[test]
 fn a_known_peer_on_a_new_association_gets_our_presence_first() {
@@ -253,7 +253,7 @@ fn a_known_peer_on_a_new_association_gets_our_presence_first() {
     assert!(bodies.iter().any(|body| matches!(body, Body::HandleTableRequest(_))), "{bodies:?}");
 }
 
-// §12 row 39: rsplib's registrars let an element expire that they hear nothing of.
+// rsplib's registrars let an element expire that they hear nothing of.
 #[test]
 fn an_unchanged_registration_is_announced_again() {
     let mut network = with_registrar(1);
@@ -314,7 +314,7 @@ fn tables_have_pages_that_rsplib_can_take() {
     assert_eq!(listed, 200);
 }
 
-// §12 row 26, §0 item 23: rsplib asks its mentor once, and takes the next answer for that of an earlier request.
+// rsplib asks its mentor once, and takes the next answer for that of an earlier request.
 #[test]
 fn a_starting_registrar_answers_everything() {
     let mut network = Network::new();
@@ -337,7 +337,7 @@ fn a_starting_registrar_answers_everything() {
     assert!(response.error.is_some());
 }
 
-// §0 item 22: rsplib's clients abort when they get what they did not ask for. An element that is removed hears nothing,
+// rsplib's clients abort when they get what they did not ask for. An element that is removed hears nothing,
 // and a registration with a part that was dropped has no warning in its answer.
 #[test]
 fn clients_get_answers_and_keep_alives_only() {
@@ -349,7 +349,7 @@ fn clients_get_answers_and_keep_alives_only() {
     network.run(ms(3000));
     assert_eq!(network.table(1), [], "it was removed");
     network.run(ms(120_000));
-    assert!(network.is_connected(11, assoc), "§12 row 37: idle associations stay");
+    assert!(network.is_connected(11, assoc), "idle associations stay");
     let received: Vec<Message> = network.client(11).asap.iter().map(|(_, message)| message.clone()).collect();
     let (answers, others): (Vec<_>, Vec<_>) =
         received.into_iter().partition(|message| matches!(message, Message::RegistrationResponse(_)));
@@ -358,7 +358,7 @@ fn clients_get_answers_and_keep_alives_only() {
     assert!(others.iter().all(|message| matches!(message, Message::EndpointKeepAlive(_))), "{others:?}");
 }
 
-// §0 item 24: rsplib's element that was started anew with its identifier has no more than 3 s of patience, whatever the
+// rsplib's element that was started anew with its identifier has no more than 3 s of patience, whatever the
 // timers are.
 #[test]
 fn who_replaces_a_dead_element_is_answered_in_time() {
@@ -465,7 +465,7 @@ fn homes(network: &mut Network) -> Vec<(u32, u32)> {
     elements.iter().map(|element| (element.id.0, element.home.0)).collect()
 }
 
-// ENRP-3.6.2: our checksum of rsplib's elements is the one that it announced, so nothing has to be loaded.
+// Our checksum of rsplib's elements is the one that it announced, so nothing has to be loaded.
 #[test]
 fn checksums_agree_with_rsplibs() {
     let (mut network, ..) = rsplibs_scope();
@@ -477,7 +477,7 @@ fn checksums_agree_with_rsplibs() {
     assert_eq!((one.announced_checksum, one.expected_checksum), (Some(0xcaf7), 0xcaf7));
 }
 
-// §12 rows 2, 3, 5: rsplib's registrar 2 takes over 1. We acknowledge at once and byte for byte as its third
+// rsplib's registrar 2 takes over 1. We acknowledge at once and byte for byte as its third
 // did; that it has finished shows in its checksum alone, and we do not compete meanwhile.
 #[test]
 fn a_takeover_by_rsplib_is_followed() {
