@@ -306,11 +306,23 @@ impl AsapEndpoint {
         }
     }
 
+    /// The end follows, and what is on its way comes before.
+    fn peer_shutdown(&mut self, assoc: AssocId) {
+        if let Some(Role::Session(id)) = self.associations.get(&assoc)
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            session.ending = Some(assoc);
+        }
+    }
+
     fn send_failed(&mut self, now: Time, assoc: AssocId, bytes: bytes::Bytes, why: &'static str) {
         match self.associations.get(&assoc) {
-            Some(Role::Session(session)) if self.sessions.contains_key(session) => {
-                self.events.push_back(Event::SendFailed { session: *session, bytes, why });
-            }
+            Some(Role::Session(id)) => match self.sessions.get(id) {
+                // As lost as what is on its way: the end of the session, or its failover, tells.
+                Some(session) if session.ending == Some(assoc) => {}
+                Some(_) => self.events.push_back(Event::SendFailed { session: *id, bytes, why }),
+                None => {}
+            },
             // SEND.FAILURE: look elsewhere; the timers of the requests go on (RFC 5352 §3.7.1).
             Some(Role::Registrar(_)) if self.is_home(assoc) => {
                 self.requests_failed();
@@ -370,8 +382,8 @@ impl Node for AsapEndpoint {
             Input::SendFailed { assoc, bytes, why } => self.send_failed(now, assoc, bytes, why),
             Input::Restart { assoc } => self.restarted(now, assoc),
             Input::Down { assoc, why } => self.down(now, assoc, why),
-            // The end follows, and what is on its way comes before.
-            Input::PeerShutdown { .. } | Input::Path { .. } | Input::Announce { .. } => {}
+            Input::PeerShutdown { assoc } => self.peer_shutdown(assoc),
+            Input::Path { .. } | Input::Announce { .. } => {}
         }
         self.leave_when_idle(now);
     }

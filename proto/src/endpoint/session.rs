@@ -17,6 +17,8 @@ pub(super) struct Session {
     /// Bytes taken from the application and not yet handed to SCTP.
     pub(super) queued: usize,
     pub(super) reading: bool,
+    /// The association that the peer is ending: what it does not take any more is no fault of the message.
+    pub(super) ending: Option<AssocId>,
     closing: bool,
 }
 
@@ -30,7 +32,7 @@ pub(super) enum Side {
 
 impl Session {
     pub(super) fn new(side: Side, assoc: Option<AssocId>) -> Self {
-        Self { side, assoc, queued: 0, reading: true, closing: false }
+        Self { side, assoc, queued: 0, reading: true, ending: None, closing: false }
     }
 
     pub(super) fn user(&mut self) -> Option<&mut User> {

@@ -289,6 +289,17 @@ fn deregistering_leaves_sessions_alone() {
     assert_eq!(script.events(), [Event::Received { session, message: text_message("more") }]);
 }
 
+// The peer is ending the association: what it does not take any more is lost, and no fault of the application's.
+#[test]
+fn a_message_during_the_peers_shutdown_is_lost_with_the_session() {
+    let (mut script, session) = Script::serving();
+    script.input(Input::PeerShutdown { assoc: USER });
+    script.input(Input::SendFailed { assoc: USER, bytes: Bytes::from_static(b"x"), why: "shutting down" });
+    assert_eq!(script.events(), []);
+    script.data(USER, "last words");
+    assert_eq!(script.events(), [Event::Received { session, message: text_message("last words") }]);
+}
+
 // SCTP refuses a message: it comes back.
 #[test]
 fn a_message_comes_back() {
