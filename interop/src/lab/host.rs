@@ -69,8 +69,9 @@ impl Host {
         }
         let config: Vec<&str> = config.iter().map(String::as_str).collect();
         host.enter(move || ip(&config))?;
-        // Real checksums in each packet: they are compared, by us and in the captures.
-        let offloads = ["tx", "off", "gso", "off", "gro", "off"];
+        // Real checksums in each packet: they are compared, by us and in the captures. And real packets: what the
+        // kernel's SCTP leaves to a device to cut has no checksum at all when it comes to a UDP socket.
+        let offloads = ["tx", "off", "gso", "off", "gro", "off", "tx-sctp-segmentation", "off"];
         run("ethtool", &[&["-K", &format!("v{number}")], &offloads[..]].concat())?;
         host.enter(|| run("ethtool", &[&["-K", "eth0"], &offloads[..]].concat()))?;
         if sctp == Sctp::KernelInUdp {

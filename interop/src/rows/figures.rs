@@ -39,7 +39,7 @@ const CONTESTANTS: [Contestant; 2] = [
 
 fn theirs(host: &Host) -> Cmd {
     rsplib::registrar(host).args([
-        "-loglevel=1",
+        "-loglevel=3",
         "-asapannounce=off",
         "-enrpannounce=off",
         "-endpointkeepalivetransmissioninterval=300000",
@@ -49,15 +49,9 @@ fn theirs(host: &Host) -> Cmd {
 fn ours_on(host: &Host) -> Cmd {
     let v4 = host.v4();
     ours("rserpool-registrar")
-        .args([
-            "--announce-ready",
-            "--transport=kernel",
-            "--profile=rsplib",
-            "--log=warn",
-            "--admin-socket=off",
-        ])
-        .args(["--set=timers.keep-alive-interval=300s".to_owned(), format!("--asap={v4}:{ASAP_PORT}")])
-        .arg(format!("--enrp={v4}:{ENRP_PORT}"))
+        .args(["--announce-ready", "--profile=rsplib", "--log=warn", "--admin-socket=off"])
+        .args(["--set=timers.keep-alive-interval=300s".to_owned(), format!("--asap=kernel:{v4}:{ASAP_PORT}")])
+        .arg(format!("--enrp=kernel:{v4}:{ENRP_PORT}"))
 }
 
 fn registrar(lab: &mut Lab) -> anyhow::Result<()> {

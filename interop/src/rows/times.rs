@@ -78,10 +78,10 @@ const OURS: Kind = Kind {
 
 fn our_registrar(host: &Host, profile: &str) -> Cmd {
     let v4 = host.v4();
-    ours("rserpool-registrar").args(["--transport=kernel", "--log=debug", "--admin-socket=off"]).args([
+    ours("rserpool-registrar").args(["--log=debug", "--admin-socket=off"]).args([
         format!("--profile={profile}"),
-        format!("--asap={v4}:{ASAP_PORT}"),
-        format!("--enrp={v4}:{ENRP_PORT}"),
+        format!("--asap=kernel:{v4}:{ASAP_PORT}"),
+        format!("--enrp=kernel:{v4}:{ENRP_PORT}"),
     ])
 }
 
