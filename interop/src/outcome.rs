@@ -14,8 +14,6 @@ pub(crate) struct Outcome {
     pub(crate) notes: Vec<String>,
     /// Addresses of the hosts whose messages are ours.
     pub(crate) ours: Vec<IpAddr>,
-    /// Rules of tshark for UDP ports that carry SCTP: `udp.port==3863,sctp`.
-    pub(crate) decode_as: Vec<String>,
     /// Seconds it took.
     pub(crate) seconds: f64,
 }

@@ -51,12 +51,11 @@ const FIELDS: [&str; 10] = [
 ];
 
 /// Reads a capture; `ours` are the addresses of the hosts whose packets are ours.
-pub(super) fn read(file: &Path, decode_as: &[String], ours: &[IpAddr]) -> anyhow::Result<Capture> {
+pub(super) fn read(file: &Path, ours: &[IpAddr]) -> anyhow::Result<Capture> {
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-o", "sctp.checksum:CRC32C", "-Y", "sctp || asap || enrp"]);
     tshark.args(["-T", "fields", "-E", "separator=/t", "-E", "aggregator=|"]);
     tshark.args(FIELDS.iter().flat_map(|field| ["-e", field]));
-    tshark.args(decode_as.iter().flat_map(|rule| ["-d", rule]));
     let output = tshark.arg("-r").arg(file).output().context("tshark")?;
     ensure!(
         output.status.success(),

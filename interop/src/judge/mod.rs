@@ -90,7 +90,7 @@ fn judge_captures(results: &Path, outcomes: &mut BTreeMap<String, Outcome>) -> a
     for (row, outcome) in outcomes.iter() {
         let file = results.join(row).join(crate::lab::CAPTURE);
         if file.exists() {
-            let capture = capture::read(&file, &outcome.decode_as, &outcome.ours)?;
+            let capture = capture::read(&file, &outcome.ours)?;
             theirs_too.extend(capture.faults_of_theirs.iter().cloned());
             captures.insert(row.clone(), capture);
         }

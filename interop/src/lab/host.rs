@@ -109,11 +109,6 @@ impl Host {
         self.enter(|| fs::write(&path, value)).with_context(|| format!("{path} = {value}"))
     }
 
-    /// Takes the link down, without a word to anybody, or up again.
-    pub(crate) fn link(&self, up: bool) -> anyhow::Result<()> {
-        ip(&[&format!("link set v{} {}", self.number, if up { "up" } else { "down" })])
-    }
-
     /// Faults for everything that this host sends, in the words of `tc netem`: "loss 1% delay 10ms 3ms". "" ends them.
     pub(crate) fn netem(&self, faults: &str) -> anyhow::Result<()> {
         let line = match faults {

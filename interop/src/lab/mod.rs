@@ -4,9 +4,6 @@
 //! [`Program::wait`], does harm with [`Program::signal`] and [`Host::netem`], and returns an error that says what went
 //! wrong. Everything is removed with the row's process.
 
-#![allow(dead_code, reason = "rows take what they need")]
-#![allow(unused_imports, reason = "rows take what they need")]
-
 mod capture;
 mod cmd;
 mod host;
@@ -39,7 +36,6 @@ pub(crate) struct Lab {
     captures: bool,
     programs: Vec<Arc<Program>>,
     ours: Vec<IpAddr>,
-    decode_as: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -57,7 +53,6 @@ impl Lab {
             captures: true,
             programs: Vec::new(),
             ours: Vec::new(),
-            decode_as: Vec::new(),
             notes: Vec::new(),
         })
     }
@@ -116,11 +111,6 @@ impl Lab {
         self.notes.push(note.into());
     }
 
-    /// Has tshark take this UDP port for SCTP, where it is not 9899.
-    pub(crate) fn sctp_in_udp(&mut self, port: u16) {
-        self.decode_as.push(format!("udp.port=={port},sctp"));
-    }
-
     /// Time since the row's start, as in the logs.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
@@ -143,7 +133,6 @@ impl Lab {
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
             notes: self.notes,
             ours: self.ours,
-            decode_as: self.decode_as,
             seconds: 0.0,
         }
     }

@@ -172,11 +172,6 @@ impl Program {
         self.wait_end(limit)
     }
 
-    /// Whether it is still there.
-    pub(crate) fn is_running(&self) -> bool {
-        self.state().exit.is_none()
-    }
-
     /// Its process, for /proc.
     pub(crate) fn pid(&self) -> i32 {
         self.pid.as_raw()
