@@ -7,10 +7,11 @@
 
 use super::ElementKey;
 use super::asap::Parked;
+use super::reached::Reached;
 use crate::{AssocId, Channel, DownReason, Time, Transmit};
 use bytes::Bytes;
 use params::{PoolHandle, RegistrarId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// How an association ends that breaks a rule; the peer sees it in the ABORT.
@@ -32,11 +33,12 @@ pub(super) struct Association {
     /// ENRP: who is at the other end, as soon as it has said so.
     pub(super) peer: Option<RegistrarId>,
     /// ASAP: the elements that are reached over it.
-    pub(super) elements: BTreeSet<ElementKey>,
+    pub(super) elements: Reached,
     /// ASAP: what must wait for the answer to an earlier request (ambiguity A-48); `None` = none is outstanding.
     pub(super) parked: Option<VecDeque<Parked>>,
     blocked: bool,
-    held: Held,
+    /// What waits until it can be sent; `None` = nothing.
+    held: Option<Box<Held>>,
 }
 
 /// The life of an association.
@@ -76,6 +78,11 @@ impl Association {
     pub(super) fn reaches(&self, addresses: &[SocketAddr]) -> bool {
         self.remote.iter().any(|remote| addresses.contains(remote))
     }
+
+    /// What waits, in its order.
+    fn take_held(&mut self) -> impl DoubleEndedIterator<Item = (Bytes, Option<Replaces>)> + use<> {
+        self.held.take().map(|held| held.messages).unwrap_or_default().into_values()
+    }
 }
 
 /// Messages that wait, in their order.
@@ -109,7 +116,8 @@ enum Outgoing {
 /// All associations and the outgoing queue.
 #[derive(Debug)]
 pub(super) struct Associations {
-    map: BTreeMap<AssocId, Association>,
+    /// Boxed: the nodes of a tree that only grows at its end are half empty.
+    map: BTreeMap<AssocId, Box<Association>>,
     by_remote: BTreeMap<(Channel, SocketAddr), AssocId>,
     outgoing: VecDeque<Outgoing>,
     connected: u64,
@@ -137,11 +145,11 @@ impl Associations {
     }
 
     pub(super) fn get(&self, assoc: AssocId) -> Option<&Association> {
-        self.map.get(&assoc)
+        self.map.get(&assoc).map(Box::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, assoc: AssocId) -> Option<&mut Association> {
-        self.map.get_mut(&assoc)
+        self.map.get_mut(&assoc).map(Box::as_mut)
     }
 
     /// Whether it is established.
@@ -155,7 +163,7 @@ impl Associations {
 
     /// All, with their names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (AssocId, &Association)> {
-        self.map.iter().map(|(assoc, association)| (*assoc, association))
+        self.map.iter().map(|(assoc, association)| (*assoc, association.as_ref()))
     }
 
     /// Those of a channel.
@@ -241,17 +249,17 @@ impl Associations {
             last_heard: now,
             heard: false,
             peer: None,
-            elements: BTreeSet::new(),
+            elements: Reached::default(),
             parked: None,
             blocked: phase == Phase::Connecting,
-            held: Held::default(),
+            held: None,
         };
-        self.map.insert(assoc, association);
+        self.map.insert(assoc, Box::new(association));
     }
 
     /// The association is gone. What waited for it moves to the one it duplicates, if that is why it ended.
     pub(super) fn down(&mut self, assoc: AssocId, why: &DownReason) -> Option<Association> {
-        let association = self.map.remove(&assoc)?;
+        let mut association = *self.map.remove(&assoc)?;
         for remote in &association.remote {
             let key = (association.channel, *remote);
             if self.by_remote.get(&key) == Some(&assoc) {
@@ -259,7 +267,7 @@ impl Associations {
             }
         }
         if let DownReason::Duplicate(other) = why {
-            for (bytes, replaces) in association.held.messages.values().cloned() {
+            for (bytes, replaces) in association.take_held() {
                 self.send(*other, bytes, replaces);
             }
         }
@@ -283,7 +291,7 @@ impl Associations {
             return;
         }
         association.phase = Phase::Closing;
-        association.held = Held::default();
+        association.held = None;
         self.outgoing.push_back(Outgoing::Other(Transmit::Abort { assoc, cause: cause.into() }));
     }
 
@@ -291,7 +299,7 @@ impl Associations {
     pub(super) fn closing(&mut self, assoc: AssocId) {
         if let Some(association) = self.map.get_mut(&assoc) {
             association.phase = Phase::Closing;
-            association.held = Held::default();
+            association.held = None;
         }
     }
 
@@ -312,8 +320,7 @@ impl Associations {
     pub(super) fn writable(&mut self, assoc: AssocId) {
         let Some(association) = self.map.get_mut(&assoc) else { return };
         association.blocked = false;
-        let held = std::mem::take(&mut association.held);
-        for (bytes, replaces) in held.messages.into_values().rev() {
+        for (bytes, replaces) in association.take_held().rev() {
             self.outgoing.push_front(Outgoing::Message { assoc, bytes, replaces });
         }
     }
@@ -329,7 +336,7 @@ impl Associations {
                         continue;
                     }
                     association.phase = Phase::Closing;
-                    association.held = Held::default();
+                    association.held = None;
                     return Some(Transmit::Shutdown { assoc });
                 }
                 Outgoing::Other(transmit) => return Some(transmit),
@@ -346,8 +353,9 @@ impl Associations {
                         // Everything to one peer in one order (ambiguity A-55).
                         return Some(Transmit::Send { assoc, stream: 0, ppid, unordered: false, bytes });
                     }
-                    association.held.push(bytes, replaces);
-                    if association.held.bytes > self.queued_bytes {
+                    let held = association.held.get_or_insert_default();
+                    held.push(bytes, replaces);
+                    if held.bytes > self.queued_bytes {
                         self.abort(assoc, QUEUE_OVERFLOW);
                     }
                 }

@@ -16,6 +16,7 @@ mod leave;
 mod owned;
 mod peers;
 mod push;
+mod reached;
 mod registration;
 mod report;
 mod resolution;
