@@ -41,6 +41,22 @@ impl Rank {
     }
 }
 
+/// A virtual time in two halves: the alignment of a whole one would widen every entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VirtualTime([u64; 2]);
+
+impl From<u128> for VirtualTime {
+    fn from(time: u128) -> Self {
+        Self([(time >> 64) as u64, time as u64])
+    }
+}
+
+impl From<VirtualTime> for u128 {
+    fn from(VirtualTime([high, low]): VirtualTime) -> Self {
+        Self::from(high) << 64 | Self::from(low)
+    }
+}
+
 /// Where an element stands in its schedule: the part of the schedule's key that cannot be computed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Place {
@@ -51,7 +67,7 @@ pub(crate) enum Place {
         turn: u64,
     },
     Occurrence {
-        start: u128,
+        start: VirtualTime,
         weight: u32,
         turn: u64,
     },

@@ -1,19 +1,14 @@
 //! How an element gets into memory to stay, with few allocations and few looks at what is there already.
 
-use params::{Policy, PoolElement, SctpTransport, Transport};
+use params::{PoolElement, SctpTransport, Transport};
 
-/// Gives back what decoding left over, and lets go of the packet that opaque values are slices of.
+/// Gives back what decoding left over.
 pub(crate) fn compact(mut element: PoolElement) -> PoolElement {
-    match &mut element.user_transport {
-        Transport::Sctp(sctp) => sctp.addresses.shrink_to_fit(),
-        Transport::Opaque(bytes) => *bytes = bytes.to_vec().into(),
-        _ => {}
+    if let Transport::Sctp(sctp) = &mut element.user_transport {
+        sctp.addresses.shrink_to_fit();
     }
     if let Some(asap) = &mut element.asap_transport {
         asap.addresses.shrink_to_fit();
-    }
-    if let Policy::Opaque { value, .. } = &mut element.policy {
-        *value = value.to_vec().into();
     }
     element
 }

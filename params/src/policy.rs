@@ -2,7 +2,6 @@
 
 use crate::wire::{Encoder, HEADER, Parameter, padded};
 use crate::{DecodeError, EncodeError, ParameterType};
-use bytes::Bytes;
 use std::fmt;
 
 /// The number of a policy (RFC 5356 §7.1). Unknown numbers survive.
@@ -131,7 +130,7 @@ pub enum Policy {
         /** Its number. */
         policy_type: PolicyType,
         /** What follows the number. */
-        value: Bytes,
+        value: Box<[u8]>,
     },
 }
 
@@ -201,7 +200,7 @@ macro_rules! policies {
                         Self::$variant $({ $($field: Field::from_wire($field)),* })?
                     })*
                     policy_type => {
-                        return Ok(Self::Opaque { policy_type, value: Bytes::copy_from_slice(value.bytes()) });
+                        return Ok(Self::Opaque { policy_type, value: value.bytes().into() });
                     }
                 };
                 if value.bytes().is_empty() { Ok(policy) } else { Err(parameter.invalid("too long")) }

@@ -2,7 +2,6 @@
 
 use crate::wire::{Encoder, HEADER, Input, Parameter, Unrecognized, padded, walk};
 use crate::{DecodeError, EncodeError, ParameterType};
-use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -132,7 +131,7 @@ pub enum Transport {
     /// UDP-Lite.
     UdpLite(UdpLiteTransport),
     /// Opaque Transport (RFC 5354 §3.16): bytes that only the application understands.
-    Opaque(Bytes),
+    Opaque(Box<[u8]>),
 }
 
 /// Octets of an address parameter.
@@ -385,9 +384,7 @@ impl Transport {
             ParameterType::UDP_LITE_TRANSPORT => {
                 Self::UdpLite(UdpLiteTransport::decode(parameter, unrecognized)?)
             }
-            ParameterType::OPAQUE_TRANSPORT => {
-                Self::Opaque(Bytes::copy_from_slice(parameter.value().bytes()))
-            }
+            ParameterType::OPAQUE_TRANSPORT => Self::Opaque(parameter.value().bytes().into()),
             _ => return Ok(None),
         }))
     }

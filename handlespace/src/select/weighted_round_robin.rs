@@ -124,7 +124,7 @@ impl WeightedRoundRobin {
     fn queue(&mut self, entries: &mut Entries, slot: Slot, start: u128, weight: u32) {
         let window = Window { start, weight, turn: self.next_turn };
         self.next_turn += 1;
-        entries[slot].place = Place::Occurrence { start, weight, turn: window.turn };
+        entries[slot].place = Place::Occurrence { start: start.into(), weight, turn: window.turn };
         if start <= self.now {
             self.open.insert(window.open(slot));
         } else {
@@ -135,7 +135,7 @@ impl WeightedRoundRobin {
     /// Takes the element out, its weight too.
     fn unqueue(&mut self, entries: &Entries, slot: Slot) -> Option<Window> {
         let Place::Occurrence { start, weight, turn } = entries[slot].place else { return None };
-        let window = Window { start, weight, turn };
+        let window = Window { start: start.into(), weight, turn };
         if !self.waiting.remove(&window.waiting(slot)) {
             self.open.remove(&window.open(slot));
         }

@@ -69,7 +69,7 @@ pub(crate) fn transport() -> impl Strategy<Value = Transport> {
         (place(), any::<u32>()).prop_map(|((port, address), service_code)| {
             Transport::Dccp(DccpTransport { port, service_code, address })
         }),
-        octets(20).prop_map(Transport::Opaque),
+        octets(20).prop_map(|octets| Transport::Opaque(octets[..].into())),
     ]
 }
 
@@ -100,7 +100,8 @@ pub(crate) fn known_policy() -> impl Strategy<Value = Policy> {
 
 pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     let unknown = any::<u32>().prop_map(PolicyType).prop_filter("unknown", |kind| !kind.is_known());
-    let opaque = (unknown, octets(20)).prop_map(|(policy_type, value)| Policy::Opaque { policy_type, value });
+    let opaque = (unknown, octets(20))
+        .prop_map(|(policy_type, value)| Policy::Opaque { policy_type, value: value[..].into() });
     prop_oneof![8 => known_policy(), 1 => opaque]
 }
 
