@@ -7,7 +7,7 @@ use params::{PeIdentifier, PoolElement, PoolHandle, RegistrarId};
 use std::fmt;
 
 /// Names an element: identifiers are unique within their pool only.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ElementKey {
     pub(super) handle: PoolHandle,
     pub(super) id: PeIdentifier,

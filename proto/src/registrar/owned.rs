@@ -1,11 +1,14 @@
 //! What the home of an element keeps of it, and when it has to look at it next.
 //!
-//! A registrar may own very many elements, so this is one map and one schedule, with nothing in it twice.
+//! A registrar may own very many elements, so this is one table and one schedule, with nothing in it twice.
 
 use super::ElementKey;
 use crate::{AssocId, Time};
+use hashbrown::HashTable;
 use params::PoolHandle;
+use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 
 /// What the home of an element keeps of it.
 #[derive(Debug)]
@@ -33,19 +36,26 @@ impl Owned {
 }
 
 /// The elements whose home this registrar is.
+///
+/// Each has a number, by which the schedule and the hash table know it: so a key is kept once, and to find one of many
+/// takes few cache misses.
 #[derive(Debug, Default)]
 pub(super) struct OwnedElements {
-    by_key: BTreeMap<ElementKey, Owned>,
+    records: Slab<(ElementKey, Owned)>,
+    /// The numbers by key; never iterated.
+    by_key: HashTable<u32>,
+    /// Keyed, since peers choose the identifiers.
+    hasher: RandomState,
     /// How many there are of each pool.
     by_pool: BTreeMap<PoolHandle, usize>,
-    /// Equal times are due in the order of the keys, so a run can be repeated.
-    by_time: BTreeSet<(Time, ElementKey)>,
+    /// Equal times are due in the order of the numbers, so a run can be repeated.
+    by_time: BTreeSet<(Time, u32)>,
 }
 
 impl OwnedElements {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.by_key.len()
+        self.records.len()
     }
 
     /// How many there are of this pool.
@@ -55,54 +65,67 @@ impl OwnedElements {
 
     /// Whether the element is ours.
     pub(super) fn contains(&self, key: &ElementKey) -> bool {
-        self.by_key.contains_key(key)
+        self.number(key).is_some()
     }
 
     /// What we keep of it, if it is ours.
     pub(super) fn get(&self, key: &ElementKey) -> Option<&Owned> {
-        self.by_key.get(key)
+        Some(&self.records[self.number(key)? as usize].1)
     }
 
     /// As [`get`](Self::get), to change it.
     pub(super) fn get_mut(&mut self, key: &ElementKey) -> Option<&mut Owned> {
-        self.by_key.get_mut(key)
+        let number = self.number(key)?;
+        Some(&mut self.records[number as usize].1)
+    }
+
+    fn number(&self, key: &ElementKey) -> Option<u32> {
+        let is_it = |number: &u32| self.records[*number as usize].0 == *key;
+        self.by_key.find(self.hasher.hash_one(key), is_it).copied()
     }
 
     /// Makes an element ours that was not.
     pub(super) fn insert(&mut self, key: ElementKey, owned: Owned) {
         debug_assert!(!self.contains(&key), "its place in the schedule would be lost");
         *self.by_pool.entry(key.handle.clone()).or_default() += 1;
-        self.by_key.insert(key, owned);
+        let hash = self.hasher.hash_one(&key);
+        let number = self.records.insert((key, owned)) as u32;
+        let Self { records, by_key, hasher, .. } = self;
+        by_key.insert_unique(hash, number, |number| hasher.hash_one(&records[*number as usize].0));
     }
 
     /// Forgets it.
     pub(super) fn remove(&mut self, key: &ElementKey) -> Option<Owned> {
-        let owned = self.by_key.remove(key)?;
-        if let Some(count) = self.by_pool.get_mut(&key.handle) {
+        let Self { records, by_key, hasher, by_pool, by_time } = self;
+        let is_it = |number: &u32| records[*number as usize].0 == *key;
+        let entry = by_key.find_entry(hasher.hash_one(key), is_it).ok()?;
+        let (number, _) = entry.remove();
+        let (_, owned) = records.try_remove(number as usize)?;
+        if let Some(count) = by_pool.get_mut(&key.handle) {
             *count -= 1;
             if *count == 0 {
-                self.by_pool.remove(&key.handle);
+                by_pool.remove(&key.handle);
             }
         }
         if owned.is_scheduled() {
-            self.by_time.remove(&(owned.due, key.clone()));
+            by_time.remove(&(owned.due, number));
         }
         Some(owned)
     }
 
     /// When it is looked at next; nothing if it is not ours.
     pub(super) fn schedule(&mut self, key: &ElementKey, at: Time) {
-        let Some(owned) = self.by_key.get_mut(key) else { return };
-        let before = std::mem::replace(&mut owned.due, at);
+        let Some(number) = self.number(key) else { return };
+        let before = std::mem::replace(&mut self.records[number as usize].1.due, at);
         if before != Time::NEVER {
-            self.by_time.remove(&(before, key.clone()));
+            self.by_time.remove(&(before, number));
         }
-        self.by_time.insert((at, key.clone()));
+        self.by_time.insert((at, number));
     }
 
     /// A life that ends sooner than the next look brings that forward.
     pub(super) fn set_expires(&mut self, key: &ElementKey, expires: Time) {
-        let Some(owned) = self.by_key.get_mut(key) else { return };
+        let Some(owned) = self.get_mut(key) else { return };
         owned.expires = expires;
         if expires < owned.due {
             self.schedule(key, expires);
@@ -112,7 +135,7 @@ impl OwnedElements {
     /// Looks at none of them any more.
     pub(super) fn pause(&mut self) {
         self.by_time.clear();
-        for owned in self.by_key.values_mut() {
+        for (_, (_, owned)) in &mut self.records {
             owned.due = Time::NEVER;
         }
     }
@@ -127,11 +150,10 @@ impl OwnedElements {
         if self.next()? > now {
             return None;
         }
-        let (_, key) = self.by_time.pop_first()?;
-        if let Some(owned) = self.by_key.get_mut(&key) {
-            owned.due = Time::NEVER;
-        }
-        Some(key)
+        let (_, number) = self.by_time.pop_first()?;
+        let (key, owned) = self.records.get_mut(number as usize)?;
+        owned.due = Time::NEVER;
+        Some(key.clone())
     }
 }
 
