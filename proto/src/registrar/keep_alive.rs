@@ -184,8 +184,13 @@ impl Registrar {
         self.not_silent(now, &key);
         self.timers.cancel(&Timer::Probe(key.clone()));
         let mut announce = probe.as_ref().is_some_and(|probe| probe.announce);
+        let life = self.element(&key).and_then(|element| self.life(element.life));
         if let Some(owned) = self.owned.get_mut(&key) {
-            announce |= std::mem::take(&mut owned.claimed);
+            if std::mem::take(&mut owned.claimed) {
+                announce = true;
+                // It could not register while it had no home, and its turn may have come late.
+                owned.expires = life.map_or(Time::NEVER, |life| now + life);
+            }
             if owned.association.is_none() {
                 owned.association = Some(assoc);
                 if let Some(association) = self.associations.get_mut(assoc) {

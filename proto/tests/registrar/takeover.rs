@@ -2,7 +2,7 @@
 
 use crate::network::{Network, element, ms, pool};
 use enrp::Body;
-use params::{PeIdentifier, RegistrarId};
+use params::{PeIdentifier, PoolElement, RegistrarId, RegistrationLife};
 use rserpool_proto::registrar::{Arbitration, Event, PeerState, RemovalReason};
 use rserpool_proto::{Channel, Transmit};
 
@@ -40,6 +40,31 @@ fn the_survivor_of_two_takes_over_within_a_second() {
     }
     network.run(ms(5000));
     assert_eq!(network.table(2), [(11, 2), (12, 2)], "they answer, they stay");
+}
+
+// ENRP-3.5.2-04: to claim many elements takes longer than a short life, which begins anew with the answer.
+#[test]
+fn an_element_that_is_claimed_late_has_a_life_before_it() {
+    let mut network = Network::new();
+    network.start(1, &[2]);
+    let mut config = Network::config(2, &[1]);
+    config.limits.probes_per_second = 100;
+    network.start_with(2, config);
+    network.run(ms(3000));
+    for host in 11..=250 {
+        network.add_client(host);
+        let assoc = network.dial(host, 1, Channel::Asap);
+        network.register(host, assoc, PoolElement { life: RegistrationLife(2), ..element(host) });
+    }
+    network.kill(1);
+    let taken_over = |network: &mut Network| network.events(2).contains(&&completed(1, 2, 240));
+    network.run_until(ms(2000), taken_over);
+    let told = |network: &mut Network| network.client(250).home == Some(RegistrarId(2));
+    assert!(network.run_until(ms(5000), told) > ms(2000), "elements are claimed one after the other");
+    network.run(ms(500));
+    assert!(network.table(2).contains(&(250, 2)), "it has just answered");
+    network.run(ms(2000));
+    assert!(network.table(2).is_empty(), "none has registered again");
 }
 
 // ENRP-3.5.1-06, ENRP-3.5.1-08 under the rule of design D3: of all survivors the lowest identifier wins, alone.
