@@ -352,7 +352,10 @@ impl Registrar {
             return;
         }
         peer.state = PeerState::NotActive;
-        peer.association = None;
+        // Who is only silent is still to hear of its takeover.
+        if why != PeerDownReason::NotHeard {
+            peer.association = None;
+        }
         self.timers.cancel(&Timer::Peer(id));
         self.events.push_back(Event::PeerDown { id, why });
         self.resynchronization_aborted(id);
