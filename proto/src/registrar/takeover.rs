@@ -67,7 +67,7 @@ impl Registrar {
                 connected.iter().map(|(id, _)| *id).filter(|id| *id != target && votes(id)).collect();
             // The target has a copy: it may live after all (RFC 5353 §3.5.1).
             if let Some((_, assoc)) = connected.iter().find(|(id, _)| *id == target) {
-                self.send_enrp(*assoc, target, Body::InitTakeover(InitTakeover { target }));
+                self.send_enrp(*assoc, RegistrarId::NONE, Body::InitTakeover(InitTakeover { target }));
             }
         }
         let Some(takeover) = self.takeovers.get_mut(&target) else { return };
@@ -79,7 +79,7 @@ impl Registrar {
         self.timers.set(Timer::Takeover(target), now + self.config.timers.max_time_no_response);
         for (id, assoc) in connected {
             if outstanding.contains(&id) {
-                self.send_enrp(assoc, id, Body::InitTakeover(InitTakeover { target }));
+                self.send_enrp(assoc, RegistrarId::NONE, Body::InitTakeover(InitTakeover { target }));
             }
         }
     }
@@ -147,8 +147,8 @@ impl Registrar {
         self.timers.cancel(&Timer::Takeover(target));
         self.counters.takeovers_won += 1;
         self.forget_peer(now, target);
-        for (id, assoc) in self.connected_peers() {
-            self.send_enrp(assoc, id, Body::TakeoverServer(TakeoverServer { target }));
+        for (_, assoc) in self.connected_peers() {
+            self.send_enrp(assoc, RegistrarId::NONE, Body::TakeoverServer(TakeoverServer { target }));
         }
         let elements = self.keys_of(target);
         for key in &elements {
