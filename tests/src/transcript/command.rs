@@ -9,7 +9,7 @@ use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
 use proto::Channel;
 use proto::endpoint::{self, AsapEndpoint, ElementTransport, Registration, ResolveOptions};
 use proto::profile::Profile;
-use proto::registrar::{self, Arbitration, Guard, Registrar};
+use proto::registrar::{self, Arbitration, Registrar};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
@@ -155,11 +155,6 @@ fn registrar(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) -> Resu
     if let Some(octets) = arguments.number("page")? {
         config.limits.table_response_bytes = octets as usize;
     }
-    match arguments.option("guard") {
-        None => {}
-        Some("off") => config.guard = Guard::off(),
-        Some(_) => return Err("guard may be off".into()),
-    }
     let rng = ChaCha12Rng::seed_from_u64(id.into());
     let registrar = Registrar::new(config, rng, stage.now());
     stage.start(host, Process::Registrar(Box::new(registrar)));
@@ -215,7 +210,7 @@ fn of_endpoint(
     let element = elements.iter().find(|(_, handle)| **handle == pool).map(|(element, _)| *element);
     let result = match command {
         "resolve" => {
-            let options = ResolveOptions { items: arguments.number("items")?, uncached: true };
+            let options = ResolveOptions { items: None, uncached: true };
             endpoint.resolve(now, pool, options).map(|_| ())
         }
         "report" => endpoint.report_unreachable(now, &pool, PeIdentifier(arguments.needed("pe")?)),
@@ -255,7 +250,6 @@ fn hide(stage: &mut Stage, hidden: bool, kinds: &[&str]) -> Result<(), String> {
             "tables" => &["ENRP_HANDLE_TABLE_REQUEST", "ENRP_HANDLE_TABLE_RESPONSE"],
             "updates" => &["ENRP_HANDLE_UPDATE"],
             "registrations" => &["ASAP_REGISTRATION", "ASAP_REGISTRATION_RESPONSE"],
-            "resolutions" => &["ASAP_HANDLE_RESOLUTION", "ASAP_HANDLE_RESOLUTION_RESPONSE"],
             "associations" => &["associations"],
             "events" => &["events"],
             "everything" => &["everything"],

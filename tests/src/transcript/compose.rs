@@ -30,8 +30,7 @@ fn asap(host: HostId, name: &str, arguments: &Arguments<'_>) -> Result<Message, 
         "ASAP_REGISTRATION" => Registration { handle, element: element(host, arguments)? }.into(),
         "ASAP_DEREGISTRATION" => Deregistration { handle, id: id()? }.into(),
         "ASAP_HANDLE_RESOLUTION" => {
-            let items = arguments.number("items")?;
-            HandleResolution { subscribe: arguments.bit("S")?, handle, items }.into()
+            HandleResolution { subscribe: arguments.bit("S")?, handle, items: None }.into()
         }
         "ASAP_ENDPOINT_KEEP_ALIVE_ACK" => EndpointKeepAliveAck { handle, id: id()? }.into(),
         "ASAP_ENDPOINT_UNREACHABLE" => EndpointUnreachable { handle, id: id()? }.into(),
