@@ -7,7 +7,8 @@
 //! nevertheless is in [`invariants`] and [`convergence`]. [`run`](run::run) makes a run of a [`Spec`]: the same
 //! one gives the same run, to the last byte.
 //!
-//! Beside it, [`conformance`] says which requirement which test shows.
+//! Beside it, [`transcript`] plays the stories of `tests/scenarios`, and [`conformance`] says which requirement which
+//! test shows.
 
 pub mod channels;
 pub mod conformance;
@@ -21,6 +22,7 @@ pub mod processes;
 pub mod run;
 pub mod spec;
 pub mod trace;
+pub mod transcript;
 pub mod world;
 
 pub use network::{HostId, Network, Role};

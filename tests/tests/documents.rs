@@ -14,8 +14,14 @@ fn read(path: &str) -> String {
 
 #[test]
 fn links_lead_to_files() {
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "fuzz/README.md", "interop/README.md"]
-    {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "fuzz/README.md",
+        "interop/README.md",
+        "tests/scenarios/README.md",
+    ] {
         let text = read(document);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {

@@ -313,10 +313,10 @@ impl Registrar {
         }
     }
 
-    /// PRESENCE to every peer that is connected.
+    /// PRESENCE to every peer that is connected, and to none in particular (ambiguity A-19).
     pub(super) fn presence_to_all(&mut self) {
-        for (id, assoc) in self.connected_peers() {
-            self.send_presence(assoc, id, false);
+        for (_, assoc) in self.connected_peers() {
+            self.send_presence(assoc, RegistrarId::NONE, false);
         }
     }
 
@@ -352,7 +352,10 @@ impl Registrar {
             return;
         }
         peer.state = PeerState::NotActive;
-        peer.association = None;
+        // Who is only silent is still to hear of its takeover.
+        if why != PeerDownReason::NotHeard {
+            peer.association = None;
+        }
         self.timers.cancel(&Timer::Peer(id));
         self.events.push_back(Event::PeerDown { id, why });
         self.resynchronization_aborted(id);

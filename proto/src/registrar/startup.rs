@@ -192,6 +192,8 @@ impl Registrar {
         self.startup.phase = Phase::Done;
         self.timers.cancel(&Timer::Startup);
         self.state = State::Running;
+        // What registered before a peer was known was not announced to it, and its audit was rejected until now.
+        self.presence_to_all();
         self.events.push_back(Event::Started { mentor });
     }
 }

@@ -57,13 +57,20 @@ impl Registrar {
     pub(super) fn takeover_timeout(&mut self, now: Time, target: RegistrarId) {
         let connected = self.connected_peers();
         let Some(takeover) = self.takeovers.get_mut(&target) else { return };
-        let first = takeover.rounds == 0;
-        if first {
+        if takeover.rounds == 0 {
             self.events.push_back(Event::TakeoverStarted { target });
-            let votes =
-                |id: &RegistrarId| *id != target && self.peers.get(id).is_some_and(|peer| peer.proven);
-            takeover.outstanding = connected.iter().map(|(id, _)| *id).filter(votes).collect();
+            // Whoever is being taken over as well would not answer.
+            let votes = |id: &RegistrarId| {
+                self.peers.get(id).is_some_and(|peer| peer.proven && peer.state != PeerState::NotActive)
+            };
+            takeover.outstanding =
+                connected.iter().map(|(id, _)| *id).filter(|id| *id != target && votes(id)).collect();
+            // The target has a copy: it may live after all (RFC 5353 §3.5.1).
+            if let Some((_, assoc)) = connected.iter().find(|(id, _)| *id == target) {
+                self.send_enrp(*assoc, RegistrarId::NONE, Body::InitTakeover(InitTakeover { target }));
+            }
         }
+        let Some(takeover) = self.takeovers.get_mut(&target) else { return };
         if takeover.rounds == ROUNDS || takeover.outstanding.is_empty() {
             return self.takeover_won(now, target);
         }
@@ -71,9 +78,8 @@ impl Registrar {
         let outstanding = takeover.outstanding.clone();
         self.timers.set(Timer::Takeover(target), now + self.config.timers.max_time_no_response);
         for (id, assoc) in connected {
-            // The first round has a copy for the target: it may live after all (RFC 5353 §2.7).
-            if outstanding.contains(&id) || (first && id == target) {
-                self.send_enrp(assoc, id, Body::InitTakeover(InitTakeover { target }));
+            if outstanding.contains(&id) {
+                self.send_enrp(assoc, RegistrarId::NONE, Body::InitTakeover(InitTakeover { target }));
             }
         }
     }
@@ -141,8 +147,8 @@ impl Registrar {
         self.timers.cancel(&Timer::Takeover(target));
         self.counters.takeovers_won += 1;
         self.forget_peer(now, target);
-        for (id, assoc) in self.connected_peers() {
-            self.send_enrp(assoc, id, Body::TakeoverServer(TakeoverServer { target }));
+        for (_, assoc) in self.connected_peers() {
+            self.send_enrp(assoc, RegistrarId::NONE, Body::TakeoverServer(TakeoverServer { target }));
         }
         let elements = self.keys_of(target);
         for key in &elements {

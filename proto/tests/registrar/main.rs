@@ -3,6 +3,7 @@
 // Helpers of tests are not seen as tests.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod announcements;
 mod network;
 
 mod chaos;

@@ -6,7 +6,8 @@ use params::{
     CauseCode, PeIdentifier, Policy, PoolElement, RegistrarId, RegistrationLife, SctpTransport, TcpTransport,
     Transport, TransportUse,
 };
-use rserpool_proto::registrar::{Event, ForeignAddresses, RemovalReason};
+use rserpool_proto::profile::Profile;
+use rserpool_proto::registrar::{Config, Event, ForeignAddresses, RemovalReason};
 use rserpool_proto::{AssocId, Channel, PPID_ASAP, PPID_ENRP, PPID_NONE};
 
 fn causes(message: &Message) -> Vec<CauseCode> {
@@ -420,4 +421,20 @@ fn a_starting_registrar_denies_no_pool() {
     assert_eq!(network.client(11).asap, []);
     assert!(!rejected(&network.register(11, assoc, element(11))));
     assert_eq!(resolve(&mut network, 11, assoc, None).elements.len(), 1, "what it knows it tells");
+}
+
+// ENRP-3.3.1-01, ENRP-3.6-06: an element registers while its registrar knows no peer yet. The peers hear of it when the
+// registrar has started, not a PEER-HEARTBEAT-CYCLE (30 s) later: until then nobody could take it over.
+#[test]
+fn an_element_that_registers_during_the_start_is_known_everywhere() {
+    let mut network = Network::new();
+    for (host, peers) in [(1, vec![]), (2, vec![1])] {
+        let timers = Profile::Rfc.registrar();
+        network.start_with(host, Config { timers, ..Network::config(host, &peers) });
+    }
+    network.add_client(11);
+    let assoc = network.dial(11, 2, Channel::Asap);
+    network.register(11, assoc, element(11));
+    network.run(ms(50));
+    assert_eq!(network.table(1), [(11, 2)]);
 }

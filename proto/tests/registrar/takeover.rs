@@ -229,6 +229,28 @@ fn a_living_target_stops_the_arbitration() {
     assert_eq!(network.table(1), [(11, 3)]);
 }
 
+// ENRP-3.5.1-01: a silent target whose association stands has a copy of INIT_TAKEOVER, with other peers and without:
+// it may live after all.
+#[test]
+fn the_target_has_a_copy() {
+    for registrars in [1, 2] {
+        let mut network = Network::of_registrars(registrars);
+        network.add_client(9);
+        let assoc = network.dial(9, 1, Channel::Enrp);
+        network.tell_peer(9, assoc, presence());
+        let element = params::PoolElement { home: RegistrarId(9), ..element(11) };
+        let action = enrp::UpdateAction::ADD_PE;
+        network.tell_peer(9, assoc, enrp::HandleUpdate { action, handle: pool(), element });
+        network.run(ms(2000));
+        let copy = |message: &enrp::Message| {
+            message.sender == RegistrarId(1)
+                && matches!(&message.body, Body::InitTakeover(init) if init.target.0 == 9)
+        };
+        let copies = network.client(9).enrp.iter().filter(|(_, message)| copy(message)).count();
+        assert_eq!(copies, 1, "of {registrars}");
+    }
+}
+
 // ENRP-3.5.2-07: claimed elements that do not answer are removed everywhere.
 #[test]
 fn elements_that_died_with_their_registrar_are_removed() {

@@ -1,9 +1,9 @@
-//! Finds the IDs of requirements in the comments of Rust files.
+//! Finds the IDs of requirements in the comments of Rust files, and in the scenarios.
 //!
 //! IDs are written out (`ASAP-3.4-02`), shortened after the first of a section (`ASAP-3.4-02, -05`), or as ranges
 //! (`ASAP-3.4-02 to -05`, also with `…` or `–`). In a test file, and behind `#[cfg(test)]`, a comment belongs to the
 //! function below it, or to the one that it stands in. Elsewhere, and in documentation comments, an ID explains the code
-//! and shows nothing.
+//! and shows nothing. The prose of a scenario cites what its transcript shows.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -30,12 +30,16 @@ pub fn of_repository(root: &Path) -> io::Result<Vec<Citation>> {
     for file in files {
         let path: Vec<_> =
             file.strip_prefix(root).unwrap_or(&file).iter().map(|part| part.to_string_lossy()).collect();
-        citations.extend(of_file(&path.join("/"), &fs::read_to_string(&file)?));
+        let (place, source) = (path.join("/"), fs::read_to_string(&file)?);
+        match place.ends_with(".rs") {
+            true => citations.extend(of_file(&place, &source)),
+            false => citations.extend(of_scenario(&place, &source)),
+        }
     }
     Ok(citations)
 }
 
-/// All `.rs` files in order; build products and hidden folders are left out.
+/// All `.rs` files and scenarios in order; build products and hidden folders are left out.
 fn find_sources(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     let mut entries: Vec<PathBuf> =
         fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
@@ -44,11 +48,23 @@ fn find_sources(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         if path.is_dir() && !path.is_symlink() && name != "target" && !name.starts_with('.') {
             find_sources(&path, files)?;
-        } else if name.ends_with(".rs") && path.is_file() {
+        } else if (name.ends_with(".rs") || is_scenario(&path)) && path.is_file() {
             files.push(path);
         }
     }
     Ok(())
+}
+
+fn is_scenario(path: &Path) -> bool {
+    let extension = path.extension().is_some_and(|extension| extension == "txt");
+    extension && path.parent().is_some_and(|folder| folder.ends_with("tests/scenarios"))
+}
+
+/// The citations in the prose of a scenario.
+fn of_scenario(place: &str, text: &str) -> Vec<Citation> {
+    let prose = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let ids = prose.flat_map(ids);
+    ids.map(|id| Citation { id, place: place.into(), test: Some("the transcript".into()) }).collect()
 }
 
 fn of_file(place: &str, source: &str) -> Vec<Citation> {
@@ -144,6 +160,16 @@ mod tests {
         assert_eq!(ids("POL-4-01 to -03, -05:"), ["POL-4-01", "POL-4-02", "POL-4-03", "POL-4-05"]);
         assert_eq!(ids("ENRP-3.6-02 – -03"), ["ENRP-3.6-02", "ENRP-3.6-03"]);
         assert!(ids("A-26 and -07 and UTF-8-01 and ASAP-3.4 to ASAP-x").is_empty());
+    }
+
+    #[test]
+    fn the_prose_of_a_scenario_cites_what_its_transcript_shows() {
+        let text = "# A story.\n#\n# ASAP-3.4-02, -05\n\nrun 1s\n----\nASAP-3.4-07\n";
+        let found = of_scenario("tests/scenarios/a.txt", text);
+        let found: Vec<_> =
+            found.iter().map(|citation| (&citation.id[..], citation.test.as_deref())).collect();
+        let shown = Some("the transcript");
+        assert_eq!(found, [("ASAP-3.4-02", shown), ("ASAP-3.4-05", shown)]);
     }
 
     #[test]

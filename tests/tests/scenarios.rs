@@ -1,0 +1,55 @@
+//! The golden transcripts of `tests/scenarios`: what the machines say to each other is what stands there.
+//!
+//! `REGENERATE=1 cargo test -p rserpool-tests --test scenarios` writes down what they say now.
+
+use rserpool_tests::transcript;
+use similar::TextDiff;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn scenarios() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut scenarios: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
+    scenarios.sort();
+    scenarios
+}
+
+#[test]
+fn the_transcripts_are_what_the_machines_say() {
+    let regenerate = std::env::var_os("REGENERATE").is_some();
+    let mut wrong = String::new();
+    for path in scenarios() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let written = fs::read_to_string(&path).expect("the scenario is readable");
+        let played = match transcript::play(&written) {
+            Ok(played) => played,
+            Err(error) => {
+                wrong += &format!("{name}, {error}\n");
+                continue;
+            }
+        };
+        if regenerate {
+            fs::write(&path, played).expect("the scenario is writable");
+        } else if written != played {
+            let diff = TextDiff::from_lines(&written, &played);
+            wrong += &diff.unified_diff().context_radius(5).header(&name, "played now").to_string();
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{wrong}If it is meant to be so: REGENERATE=1 cargo test -p rserpool-tests --test scenarios"
+    );
+}
+
+#[test]
+fn the_index_names_every_scenario() {
+    let index = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/README.md");
+    let index = fs::read_to_string(index).expect("the index is there");
+    for path in scenarios() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        assert!(index.contains(&format!("({name})")), "README.md does not name {name}");
+    }
+}
