@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod network;
+mod played;
 
+mod audit;
 mod chaos;
 mod flow;
 mod guard;
@@ -14,4 +16,7 @@ mod peers;
 mod push;
 mod registration;
 mod rsplib;
+mod startup;
+mod tables;
 mod takeover;
+mod updates;
