@@ -114,6 +114,8 @@ pub(super) struct Associations {
     outgoing: VecDeque<Outgoing>,
     connected: u64,
     queued_bytes: usize,
+    /// How many were aborted because too much waited for them.
+    overflows: u64,
 }
 
 impl Associations {
@@ -125,11 +127,17 @@ impl Associations {
             outgoing: VecDeque::new(),
             connected: 0,
             queued_bytes,
+            overflows: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.map.len()
+    }
+
+    /// How many were aborted because too much waited for them.
+    pub(super) fn overflows(&self) -> u64 {
+        self.overflows
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -348,6 +356,7 @@ impl Associations {
                     }
                     association.held.push(bytes, replaces);
                     if association.held.bytes > self.queued_bytes {
+                        self.overflows += 1;
                         self.abort(assoc, QUEUE_OVERFLOW);
                     }
                 }

@@ -155,7 +155,7 @@ impl Registrar {
         let full = assoc.is_accepted() && self.associations.len() >= self.config.limits.associations;
         self.associations.up(now, assoc, channel, remote, local);
         if full {
-            self.counters.limits_reached += 1;
+            self.counters.associations_refused += 1;
             return self.abort(assoc, "too many associations");
         }
         if !self.is_serving() {
@@ -223,7 +223,7 @@ impl Registrar {
             Timer::Peer(id) => self.peer_timeout(now, id),
             Timer::Takeover(target) => self.takeover_timeout(now, target),
             Timer::Claims => self.claim_next(now),
-            Timer::Resynchronization(id) => self.resynchronization_aborted(id),
+            Timer::Resynchronization(id) => self.resynchronization_interrupted(now, id),
             Timer::TableSession => self.table_session_timeout(now),
             Timer::Probe(key) => self.probe_timeout(now, key),
             Timer::Reports(key) => self.reports_timeout(now, key),

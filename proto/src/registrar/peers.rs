@@ -33,6 +33,8 @@ pub(super) struct Peer {
     pub(super) announced_checksum: Option<u16>,
     /// When an element last changed its home from or to this peer by the word of another registrar.
     pub(super) moved: Option<Time>,
+    /// How soon its table may be loaded anew.
+    pub(super) pace: super::audit::Pace,
 }
 
 /// Addresses at which there is, was or should be a registrar.
@@ -68,7 +70,7 @@ impl Registrar {
             return;
         }
         if !configured && self.contacts.len() >= self.config.limits.peers {
-            self.counters.limits_reached += 1;
+            self.counters.contacts_refused += 1;
             // Whoever was tried in vain most often makes room.
             let useless = self.contacts.iter().enumerate().filter(|(_, contact)| {
                 !contact.configured && contact.association.is_none() && contact.failures > 0
@@ -220,7 +222,7 @@ impl Registrar {
         remote: Vec<SocketAddr>,
     ) -> bool {
         if self.peers.len() >= self.config.limits.peers {
-            self.counters.limits_reached += 1;
+            self.counters.peers_refused += 1;
             return false;
         }
         let peer = Peer {
@@ -234,6 +236,7 @@ impl Registrar {
             last_presence: None,
             announced_checksum: None,
             moved: None,
+            pace: super::audit::Pace::default(),
         };
         self.peers.insert(sender, peer);
         self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);

@@ -59,7 +59,7 @@ impl Registrar {
         self.suit_scope(&key.handle, &mut element)?;
         self.check_pool(key, &element)?;
         if !self.has_room_for(key) || !self.fits_in_messages(key, &element) {
-            self.counters.limits_reached += 1;
+            self.counters.elements_refused += 1;
             return Err(CauseCode::LACK_OF_RESOURCES.into());
         }
         // Nor does what it says of its home.

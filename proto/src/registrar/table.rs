@@ -80,6 +80,9 @@ impl Registrar {
             self.resynchronize(now, assoc, sender, rejected, more, entries);
         } else {
             self.counters.table_responses_ignored += 1;
+            if let Some(peer) = self.peers.get_mut(&sender) {
+                peer.pace.interrupted(now, self.config.timers.max_time_no_response);
+            }
         }
     }
 

@@ -58,6 +58,9 @@ fn an_interrupted_resynchronization_removes_nothing() {
     network.tell_peer(9, assoc, page(true, false, &[]));
     network.run(ms(10));
     assert_eq!(network.table(1), [(11, 9), (12, 9)]);
+    network.tell_peer(9, assoc, presence());
+    network.run(ms(500));
+    assert_eq!(requests(&mut network), 1, "whoever rejects is given time");
 
     network.tell_peer(9, assoc, presence());
     network.run(ms(10));
@@ -71,4 +74,79 @@ fn an_interrupted_resynchronization_removes_nothing() {
     network.tell_peer(9, assoc, last);
     network.run(ms(10));
     assert_eq!(network.table(1), [(12, 9), (13, 9)]);
+}
+
+fn requests(network: &mut Network) -> usize {
+    received(network, 9, |body| matches!(body, Body::HandleTableRequest(r) if r.own_children_only)).len()
+}
+
+fn page(more: bool, hosts: impl IntoIterator<Item = Host>) -> enrp::HandleTableResponse {
+    let elements = hosts.into_iter().map(|host| owned(host, 9)).collect();
+    let entries = vec![enrp::PoolEntry { handle: pool(), elements }];
+    enrp::HandleTableResponse { rejected: false, more, entries }
+}
+
+fn presence(checksum: u16) -> enrp::Presence {
+    enrp::Presence { reply_required: false, checksum: Some(checksum), information: None }
+}
+
+// ENRP-3.6.3-01, design D11: a registrar that has no room for a peer's elements does not load them at every presence.
+#[test]
+fn a_table_that_does_not_fit_is_loaded_ever_more_rarely() {
+    let mut network = Network::new();
+    let mut config = Network::config(1, &[]);
+    config.limits.elements = 3;
+    network.start_with(1, config);
+    network.add_client(9);
+    let assoc = network.dial(9, 1, Channel::Enrp);
+    let mut answered = 0;
+    for _ in 0..4 * 120 {
+        network.tell_peer(9, assoc, presence(0x1234));
+        network.run(ms(50));
+        if requests(&mut network) > answered {
+            answered += 1;
+            network.tell_peer(9, assoc, page(false, 11..=15));
+        }
+        network.run(ms(200));
+    }
+    assert_eq!(network.table(1).len(), 3);
+    assert!((7..=15).contains(&answered), "{answered} in two minutes");
+    let now = network.now;
+    assert!(network.registrar(1).status(now).counters.elements_refused >= 2 * answered as u64);
+    // The peer's elements fit again: they agree, and the next difference is repaired at once.
+    for host in 11..=15 {
+        network.tell_peer(9, assoc, del(owned(host, 9)));
+    }
+    network.tell_peer(9, assoc, presence(0xffff));
+    network.run(ms(10));
+    network.tell_peer(9, assoc, presence(0x1234));
+    network.run(ms(10));
+    assert_eq!(requests(&mut network), answered + 1);
+}
+
+// ENRP-3.6.3-11, A-58: what is served after an interruption begins with the first page, so nothing begins before the
+// session at the other end is over; else a page from the middle would be taken for the first, and what it does not
+// list for gone.
+#[test]
+fn an_interrupted_resynchronization_begins_anew_only_when_the_old_one_is_over() {
+    let (mut network, assoc) = with_played_peer();
+    network.tell_peer(9, assoc, add(owned(11, 9)));
+    network.tell_peer(9, assoc, presence(0x1234));
+    network.run(ms(10));
+    assert_eq!(requests(&mut network), 1);
+    // The answer takes longer than MAX-TIME-NO-RESPONSE.
+    for _ in 0..3 {
+        network.run(ms(90));
+        network.tell_peer(9, assoc, presence(0x1234));
+    }
+    network.tell_peer(9, assoc, page(true, [11]));
+    for _ in 0..3 {
+        network.tell_peer(9, assoc, presence(0x1234));
+        network.run(ms(90));
+    }
+    assert_eq!(requests(&mut network), 1, "the session of the peer lives 250 ms from its page on");
+    network.run(ms(240));
+    network.tell_peer(9, assoc, presence(0x1234));
+    network.run(ms(10));
+    assert_eq!(requests(&mut network), 2);
 }
