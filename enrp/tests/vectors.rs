@@ -104,6 +104,7 @@ fn forbidden_messages_are_not_written() {
             transport_use: TransportUse::DATA_ONLY,
             addresses: vec![[192, 0, 2, 1].into()],
         },
+        table_response_size: None,
     }];
     let forbidden = [
         message(table(true, vec![element()])),
@@ -151,6 +152,21 @@ fn the_transport_use_of_a_registrar_has_no_meaning() {
     assert_eq!(presence("0000"), presence("0001"));
 }
 
+// PARAM-3-06: a parameter of ours behind the transport, which others skip.
+#[test]
+fn a_registrar_says_how_large_a_table_response_may_be() {
+    let hex = "0100002ca1a2a3a400000000000b0020a1a2a3a40004001026ad000000010008c00002018e52000800008000";
+    let message = decoded(hex).unwrap();
+    let Body::Presence(presence) = &message.body else { panic!() };
+    assert_eq!(presence.information.as_ref().unwrap().table_response_size, Some(32768));
+    assert_eq!(hex::encode(message.encode().unwrap()), hex);
+    let invalid = hex.replace("0100002c", "01000028").replace("000b0020", "000b001c");
+    assert!(decoded(&invalid.replace("8e52000800008000", "8e520004")).is_err());
+    let next_of_ours = decoded(&hex.replace("8e52", "8e53")).unwrap();
+    let Body::Presence(presence) = next_of_ours.body else { panic!() };
+    assert_eq!(presence.information.unwrap().table_response_size, None);
+}
+
 // PARAM-3.12.3-02, ambiguity A-13: a report is cut to the largest message.
 #[test]
 fn the_report_of_the_largest_message_is_cut() {
@@ -185,7 +201,7 @@ fn what_does_not_fit_is_split_or_cut() {
         transport_use: TransportUse::DATA_ONLY,
         addresses: vec![[192, 0, 2, 1].into()],
     };
-    let servers = vec![ServerInformation { id: OWN, transport }; 3000];
+    let servers = vec![ServerInformation { id: OWN, transport, table_response_size: None }; 3000];
     let mut list = ListResponse { rejected: false, servers };
     assert_eq!(message(list.clone()).encode(), Err(EncodeError::MessageTooLong(12 + 24 * 3000)));
     assert_eq!(list.cut_to(usize::MAX), 3000 - (65535 - 12) / 24);

@@ -45,7 +45,7 @@ impl Config {
             foreign_addresses: ForeignAddresses::Trim,
             compat,
             guard: Guard::of(profile.registrar().keep_alive_interval),
-            limits: Limits::of(compat),
+            limits: Limits::default(),
         }
     }
 }
@@ -108,7 +108,8 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Subscriptions of one client.
     pub subscriptions_per_association: usize,
-    /// Bytes of one ENRP_HANDLE_TABLE_RESPONSE.
+    /// Bytes of one ENRP_HANDLE_TABLE_RESPONSE, sent and asked for. Registrars that do not say how many they take, as ours
+    /// do, get at most 1400.
     pub table_response_bytes: usize,
     /// Table downloads served at a time.
     pub table_sessions: usize,
@@ -137,16 +138,6 @@ impl Default for Limits {
             resolution_bytes: 32 << 10,
             resolution_items: 128,
             weighted_items: 3,
-        }
-    }
-}
-
-impl Limits {
-    /// The defaults of a dialect. With rsplib: pages of its size.
-    pub fn of(compat: Compat) -> Self {
-        match compat {
-            Compat::Rfc => Self::default(),
-            Compat::Rsplib => Self { table_response_bytes: 1400, ..Self::default() },
         }
     }
 }

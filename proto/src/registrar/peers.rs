@@ -33,6 +33,8 @@ pub(super) struct Peer {
     pub(super) announced_checksum: Option<u16>,
     /// When an element last changed its home from or to this peer by the word of another registrar.
     pub(super) moved: Option<Time>,
+    /// How large a table response may be, if it is one of ours, which say so.
+    pub(super) table_response_size: Option<u32>,
     /// How soon its table may be loaded anew.
     pub(super) pace: super::audit::Pace,
 }
@@ -236,6 +238,7 @@ impl Registrar {
             last_presence: None,
             announced_checksum: None,
             moved: None,
+            table_response_size: None,
             pace: super::audit::Pace::default(),
         };
         self.peers.insert(sender, peer);
@@ -276,6 +279,7 @@ impl Registrar {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
         let first = peer.last_presence.replace(now).is_none();
         if let Some(information) = presence.information.filter(|information| information.id == sender) {
+            peer.table_response_size = information.table_response_size;
             let addresses = socket_addresses(&information.transport, loopback);
             if !addresses.is_empty() {
                 peer.addresses = addresses;
@@ -403,7 +407,8 @@ impl Registrar {
                 transport_use: TransportUse::DATA_ONLY,
                 addresses,
             };
-            ServerInformation { id: self.id, transport }
+            let size = u32::try_from(self.config.limits.table_response_bytes).unwrap_or(u32::MAX);
+            ServerInformation { id: self.id, transport, table_response_size: Some(size) }
         });
         let checksum = Some(self.own_checksum());
         let presence = Presence { reply_required, checksum, information };

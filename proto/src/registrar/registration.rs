@@ -2,6 +2,7 @@
 
 use super::association::Association;
 use super::config::ForeignAddresses;
+use super::table::COMMON_TABLE_RESPONSE;
 use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Time};
 use asap::{Deregistration, DeregistrationResponse, Message, Registration, RegistrationResponse};
@@ -65,6 +66,8 @@ impl Registrar {
         // Nor does what it says of its home.
         let before = self.home(key).unwrap_or(RegistrarId::NONE);
         element.home = if before == RegistrarId::NONE { self.id } else { before };
+        let unchanged = self.owned.get(key).is_some_and(|owned| !owned.claimed)
+            && self.element(key).is_some_and(|known| *known == element);
         let pushed = self.as_pushed(key);
         let previous = self
             .handlespace
@@ -79,7 +82,10 @@ impl Registrar {
         self.forget_reports(now, key);
         self.element_stored(key, self.id, previous);
         self.element_changed(now, key, pushed);
-        self.announce_added(key);
+        match unchanged {
+            true => self.announce_renewed(key),
+            false => self.announce_added(key),
+        }
         Ok(warning)
     }
 
@@ -110,7 +116,10 @@ impl Registrar {
     /// Whether every message that has to carry the element can: what nobody could be told of must not be stored.
     pub(super) fn fits_in_messages(&self, key: &ElementKey, element: &PoolElement) -> bool {
         let limits = &self.config.limits;
-        let limit = limits.resolution_bytes.min(limits.table_response_bytes).min(usize::from(u16::MAX));
+        let mut limit = limits.resolution_bytes.min(limits.table_response_bytes).min(usize::from(u16::MAX));
+        if self.config.compat.is_rsplib() {
+            limit = limit.min(COMMON_TABLE_RESPONSE);
+        }
         key.handle.as_bytes().len() + element.encoded_length() + BESIDE_ELEMENT <= limit
     }
 

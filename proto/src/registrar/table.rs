@@ -6,6 +6,9 @@ use crate::{AssocId, Time};
 use enrp::{Body, HandleTableRequest, HandleTableResponse, PoolEntry};
 use params::{PoolElement, PoolHandle, RegistrarId};
 
+/// Bytes of a table response that every registrar takes, also rsplib's.
+pub(super) const COMMON_TABLE_RESPONSE: usize = 1400;
+
 /// A table that is being served: where the next page begins.
 #[derive(Debug)]
 pub(super) struct TableSession {
@@ -32,7 +35,7 @@ impl Registrar {
             return self.send_enrp(assoc, sender, Body::HandleTableResponse(rejection));
         }
         let last = session.as_ref().map(|session| (&session.last.handle, session.last.id));
-        let room = self.config.limits.table_response_bytes;
+        let room = self.room_for_table(sender);
         let (entries, next) = if request.own_children_only {
             page(self.handlespace.owned_after(self.id, last), room)
         } else {
@@ -46,6 +49,13 @@ impl Registrar {
         }
         let response = HandleTableResponse { rejected: false, more, entries };
         self.send_enrp(assoc, sender, Body::HandleTableResponse(response));
+    }
+
+    /// How large a page for this peer may be: as large as it says, or what everybody takes.
+    fn room_for_table(&self, peer: RegistrarId) -> usize {
+        let said = self.peers.get(&peer).and_then(|peer| peer.table_response_size);
+        let taken = said.map_or(COMMON_TABLE_RESPONSE, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        self.config.limits.table_response_bytes.min(taken)
     }
 
     /// Whoever asks next over this association asks for the first page.

@@ -1,8 +1,9 @@
 //! RFC 5353 §3.2.3, §3.6.3: tables, page by page.
 
 use crate::network::{Network, ms, pool};
-use crate::played::{add, owned, received};
+use crate::played::{add, bodies, owned, received};
 use enrp::Body;
+use params::{RegistrarId, SctpTransport, ServerInformation, TransportUse};
 use rserpool_proto::Channel;
 
 // ENRP-2.2-02, ENRP-3.2.3-05, -06, -19: pages without gaps and repetitions; of all elements, or of its own.
@@ -38,5 +39,53 @@ fn a_table_is_served_in_pages() {
             }
         }
         assert_eq!(listed, expected);
+    }
+}
+
+// ENRP-2.3-05, design D13: pages of at most 1400 bytes for those that do not say what they take, larger ones for ours.
+#[test]
+fn pages_are_as_large_as_the_peer_takes() {
+    let mut network = Network::of_registrars(2);
+    network.add_client(9);
+    let assoc = network.dial(9, 1, Channel::Enrp);
+    for host in 11..=110 {
+        network.add_element(host, 1);
+    }
+    network.start(3, &[1]);
+    network.run(ms(500));
+    assert_eq!(network.table(3).len(), 100);
+    let pages = bodies(&network, 1).iter().filter(|m| matches!(m.body, Body::HandleTableResponse(_))).count();
+    assert_eq!(pages, 1, "to a registrar of ours");
+    let mut information = None;
+    for said in [None, Some(3000)] {
+        if let Some(size) = said {
+            let transport = SctpTransport {
+                port: 9901,
+                transport_use: TransportUse::DATA_ONLY,
+                addresses: vec![crate::network::ip(9)],
+            };
+            let id = RegistrarId(9);
+            information = Some(ServerInformation { id, transport, table_response_size: Some(size) });
+        }
+        let presence =
+            enrp::Presence { reply_required: false, checksum: None, information: information.clone() };
+        network.tell_peer(9, assoc, presence);
+        let mut listed = 0;
+        let mut largest = 0;
+        loop {
+            network.client(9).enrp.clear();
+            network.tell_peer(9, assoc, enrp::HandleTableRequest { own_children_only: true });
+            network.run(ms(10));
+            let pages = received(&mut network, 9, |body| matches!(body, Body::HandleTableResponse(_)));
+            let Body::HandleTableResponse(page) = &pages[0].body else { panic!() };
+            largest = largest.max(pages[0].encode().unwrap().len());
+            listed += page.entries[0].elements.len();
+            if !page.more {
+                break;
+            }
+        }
+        let limit = said.map_or(1400, |size| size as usize);
+        assert_eq!(listed, 100);
+        assert!((limit - 100..=limit).contains(&largest), "{largest} of {limit}");
     }
 }

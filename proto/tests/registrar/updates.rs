@@ -1,6 +1,6 @@
 //! RFC 5353 §3.3: changes, told and heard.
 
-use crate::network::{ms, pool};
+use crate::network::{Network, element, ms, pool};
 use crate::played::{add, del, owned, received, with_played_peer};
 use enrp::Body;
 use params::{PeIdentifier, PoolElement, RegistrarId};
@@ -79,4 +79,30 @@ fn a_late_removal_by_a_former_owner_is_void() {
     network.tell_peer(8, eight, del(owned(12, 8)));
     network.run(ms(10));
     assert_eq!(network.table(1), [(11, 1)]);
+}
+
+// ENRP-2.4-05: a registration that changes nothing is told to those that may count on it, as rsplib's registrars do, and
+// not to ours.
+#[test]
+fn an_unchanged_registration_is_told_to_strangers_only() {
+    let mut network = Network::of_registrars(2);
+    network.add_client(9);
+    let peer = network.dial(9, 1, Channel::Enrp);
+    network.tell_peer(9, peer, enrp::ListRequest);
+    network.run(ms(10));
+    let assoc = network.add_element(11, 1);
+    let told = |network: &mut Network| {
+        let now = network.now;
+        let ours = network.registrar(2).status(now).counters.updates_received;
+        (ours, received(network, 9, |body| matches!(body, Body::HandleUpdate(_))).len())
+    };
+    network.run(ms(10));
+    assert_eq!(told(&mut network), (1, 1));
+    network.register(11, assoc, element(11));
+    network.run(ms(10));
+    assert_eq!(told(&mut network), (1, 2));
+    let changed = PoolElement { life: params::RegistrationLife(60), ..element(11) };
+    network.register(11, assoc, changed);
+    network.run(ms(10));
+    assert_eq!(told(&mut network), (2, 3));
 }

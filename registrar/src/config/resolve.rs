@@ -318,7 +318,6 @@ mod tests {
         let config = Config::from_toml("compat = \"rsplib\"").unwrap().machine(1);
         assert_eq!(config.compat, machine::Compat::Rsplib);
         assert_eq!(config.timers, Profile::Lan.registrar());
-        assert_eq!(config.limits.table_response_bytes, 1400);
     }
 
     #[test]
