@@ -27,6 +27,10 @@ pub struct Config {
     pub compat: Compat,
     /// When it doubts that silent elements are dead (design D9).
     pub guard: Guard,
+    /// What the RFCs say where we do better: reports alone remove an element (RFC 5352 §3.5, ambiguity A-41), the word
+    /// of any registrar does (RFC 5353 §3.3.2, ambiguity A-63), and there is no [`Guard`]. The arbitration of takeovers
+    /// is a setting of its own.
+    pub strict_rfc: bool,
     /// What it takes at most.
     pub limits: Limits,
 }
@@ -45,6 +49,7 @@ impl Config {
             foreign_addresses: ForeignAddresses::Trim,
             compat,
             guard: Guard::of(profile.registrar().keep_alive_interval),
+            strict_rfc: false,
             limits: Limits::default(),
         }
     }

@@ -163,6 +163,8 @@ pub enum RemovalReason {
     AssociationEnded,
     /// It did not answer keep-alives (RFC 5352 §3.5).
     KeepAliveFailed,
+    /// Too many clients reported it (RFC 5352 §3.5), with [`Config::strict_rfc`](super::Config::strict_rfc) only.
+    Reported,
     /// Its home, or a registrar that could not reach it, said so (RFC 5353 §3.3.2).
     RemovedByPeer,
     /// Its home does not list it any more (RFC 5353 §3.6.3).

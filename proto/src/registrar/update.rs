@@ -110,6 +110,9 @@ impl Registrar {
     /// reach an element that it knows to be another's is verified by the owner (ambiguity A-63).
     fn removed_by_peer(&mut self, now: Time, sender: RegistrarId, key: ElementKey, home: RegistrarId) {
         let Some(owner) = self.home(&key) else { return };
+        if self.config.strict_rfc {
+            return self.remove(now, &key, RemovalReason::RemovedByPeer);
+        }
         if owner == self.id {
             return self.verify(now, key);
         }

@@ -3,7 +3,7 @@
 use crate::network::{Host, Network, element, ms, pool};
 use params::{PeIdentifier, RegistrarId};
 use rserpool_proto::Channel;
-use rserpool_proto::registrar::{Event, RemovalReason};
+use rserpool_proto::registrar::{Config, Event, RemovalReason};
 
 fn removal(network: &Network, registrar: Host, element: Host) -> Option<RemovalReason> {
     network.events(registrar).iter().find_map(|event| match event {
@@ -211,6 +211,23 @@ fn many_reporters_make_an_element_suspect() {
     network.run(ms(10_000));
     assert!(!suspect(&mut network), "forgotten");
     assert_eq!(network.table(1), [(11, 1), (12, 1)]);
+}
+
+// ASAP-3.5-10, -11, A-41: by the letter of the RFC more than MAX-BAD-PE-REPORT reports are enough.
+#[test]
+fn with_strict_rfc_many_reporters_remove_an_element() {
+    let mut network = Network::new();
+    network.start_with(2, Network::config(2, &[]));
+    network.start_with(1, Config { strict_rfc: true, ..Network::config(1, &[2]) });
+    network.run(ms(1000));
+    network.add_element(11, 1);
+    report(&mut network, 21, 3, 11);
+    assert_eq!(network.table(1), [(11, 1)], "MAX-BAD-PE-REPORT is not exceeded");
+    let now = network.now;
+    assert_eq!(network.registrar(1).elements(now, &pool(), None, 1).unwrap()[0].reports, 3);
+    report(&mut network, 24, 1, 11);
+    assert_eq!(removal(&network, 1, 11), Some(RemovalReason::Reported));
+    assert_eq!((network.table(1), network.table(2)), (vec![], vec![]), "ASAP-3.5-15: announced");
 }
 
 // a report at a registrar that is not the home; its probe fails because its own network is broken. The home

@@ -5,6 +5,7 @@ use crate::played::{add, del, owned, received, with_played_peer};
 use enrp::Body;
 use params::{PeIdentifier, PoolElement, RegistrarId};
 use rserpool_proto::Channel;
+use rserpool_proto::registrar::Config;
 
 // ENRP-3.3.1-02, -03, -04, ENRP-3.3.2-02, -03: what is told, with everything that a takeover needs.
 #[test]
@@ -105,4 +106,20 @@ fn an_unchanged_registration_is_told_to_strangers_only() {
     network.register(11, assoc, changed);
     network.run(ms(10));
     assert_eq!(told(&mut network), (2, 3));
+}
+
+// ENRP-3.3.2-04, A-63: by the letter of the RFC whoever says that an element is gone is believed.
+#[test]
+fn with_strict_rfc_any_registrar_removes_an_element() {
+    let mut network = Network::new();
+    network.start_with(1, Config { strict_rfc: true, ..Network::config(1, &[]) });
+    network.add_client(9);
+    let peer = network.dial(9, 1, Channel::Enrp);
+    network.tell_peer(9, peer, enrp::ListRequest);
+    network.add_element(11, 1);
+    let start = network.now;
+    network.tell_peer(9, peer, del(owned(11, 9)));
+    network.run(ms(10));
+    assert_eq!(network.table(1), []);
+    assert_eq!(network.client(11).keep_alives(start), []);
 }

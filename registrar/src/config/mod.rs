@@ -54,6 +54,9 @@ pub struct Config {
     pub takeover: Takeover,
     /// When it doubts that silent elements are dead.
     pub guard: Guard,
+    /// The letter of the RFCs where we do better: reports alone, and the word of any registrar, remove an element, and
+    /// there is no guard.
+    pub strict_rfc: bool,
     /// SCTP.
     pub sctp: Sctp,
     /// What it takes at most.
@@ -77,6 +80,7 @@ impl Default for Config {
             timers: Timers::default(),
             takeover: Takeover::default(),
             guard: Guard::default(),
+            strict_rfc: false,
             sctp: Sctp::default(),
             limits: Limits::default(),
             admin: Admin::default(),

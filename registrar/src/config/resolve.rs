@@ -145,6 +145,7 @@ impl Config {
             guard: self.guard(base.guard),
             limits: self.machine_limits(base.limits),
             compat: base.compat,
+            strict_rfc: self.strict_rfc,
         }
     }
 
@@ -265,7 +266,7 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&table),
-            "admin advertise compat foreign-addresses guard id limits listen log peers profile sctp takeover timers"
+            "admin advertise compat foreign-addresses guard id limits listen log peers profile sctp strict-rfc takeover timers"
         );
         for (section, expected) in [
             ("admin", "socket tcp"),
