@@ -383,7 +383,7 @@ impl Node for AsapEndpoint {
             Input::Restart { assoc } => self.restarted(now, assoc),
             Input::Down { assoc, why } => self.down(now, assoc, why),
             Input::PeerShutdown { assoc } => self.peer_shutdown(assoc),
-            Input::Path { .. } | Input::Announce { .. } => {}
+            Input::Path { .. } | Input::Announce { .. } | Input::Backlog { .. } => {}
         }
         self.leave_when_idle(now);
     }

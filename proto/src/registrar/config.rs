@@ -105,6 +105,9 @@ pub struct Limits {
     pub associations: usize,
     /// Bytes that wait for an association that is not writable; beyond that it is aborted.
     pub queued_bytes: usize,
+    /// Packets read without the sockets having been empty from which on resolutions are shed; reports, registrations and
+    /// table requests from twice, four and eight times as many.
+    pub backlog: usize,
     /// Keep-alives a second of this registrar; intervals stretch to stay below it (design D7).
     pub probes_per_second: u32,
     /// Elements for which reports of unreachability are remembered.
@@ -134,6 +137,7 @@ impl Default for Limits {
             peers: 64,
             associations: 100_000,
             queued_bytes: 4 << 20,
+            backlog: 8_192,
             probes_per_second: 2_000,
             reported_elements: 10_000,
             subscriptions: 100_000,

@@ -96,6 +96,18 @@ pub enum Event {
         /// How long that took.
         lasted: std::time::Duration,
     },
+    /// More arrives than can be handled: resolutions are shed, and more if that is not enough (design D11).
+    OverloadBegan {
+        /// How many packets were read without the sockets having been empty.
+        packets: usize,
+    },
+    /// There was no overload for a second.
+    OverloadEnded {
+        /// How many messages were shed.
+        shed: u64,
+        /// How long that took, the second included.
+        lasted: std::time::Duration,
+    },
     /// An element is gone.
     ElementRemoved {
         /// Its pool.

@@ -13,6 +13,7 @@ mod event;
 mod guard;
 mod keep_alive;
 mod leave;
+mod overload;
 mod owned;
 mod peers;
 mod push;
@@ -77,6 +78,7 @@ pub struct Registrar {
     /// Homes of elements that are no peers of ours, and since when.
     orphaned: BTreeMap<RegistrarId, Time>,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
+    overload: overload::Overload,
     /// Elements that were taken over and have to be told.
     claims: VecDeque<ElementKey>,
     /// Tables that we serve, by association and W bit.
@@ -114,6 +116,7 @@ impl Registrar {
             contacts: Vec::new(),
             orphaned: BTreeMap::new(),
             takeovers: BTreeMap::new(),
+            overload: overload::Overload::default(),
             claims: VecDeque::new(),
             table_sessions: BTreeMap::new(),
             resynchronizations: BTreeMap::new(),
@@ -229,6 +232,7 @@ impl Registrar {
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),
+            Timer::Overload => self.overload_ended(now),
             Timer::Shutdown => self.shutdown_timeout(now),
         }
     }
@@ -251,6 +255,7 @@ impl Node for Registrar {
             Input::PeerShutdown { assoc } => self.associations.closing(assoc),
             Input::SendFailed { .. } => self.counters.send_failures += 1,
             Input::Down { assoc, why } => self.down(now, assoc, &why),
+            Input::Backlog { packets } => self.backlog_changed(now, packets),
             // Multicast is off; a path that fails leaves the others, and the last one ends the association.
             Input::Announce { .. } | Input::Path { .. } => {}
         }

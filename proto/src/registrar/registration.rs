@@ -36,6 +36,14 @@ impl Registrar {
         }
     }
 
+    /// There is no time for a registration. A renewal is repeated by T2 (see [`overload`](super::overload)).
+    pub(super) fn registration_shed(&mut self, assoc: AssocId, registration: &Registration) {
+        let key = ElementKey::new(&registration.handle, registration.element.id);
+        if self.element(&key).is_none() {
+            self.registration_rejected(assoc, &key, CauseCode::LACK_OF_RESOURCES.into());
+        }
+    }
+
     /// Refuses a registration (RFC 5352 §3.1, rule 5).
     pub(super) fn registration_rejected(&mut self, assoc: AssocId, key: &ElementKey, error: OperationError) {
         self.counters.registrations_rejected += 1;

@@ -183,6 +183,11 @@ counters! {
     wrong_protocol
     wrong_receiver
     own_identifier
+    overloads
+    resolutions_shed
+    reports_shed
+    registrations_shed
+    table_requests_shed
     associations_refused
     queue_overflows
     elements_refused

@@ -1,5 +1,6 @@
 //! Serving and reading tables, page by page (RFC 5353 §3.2.3, ambiguities ).
 
+use super::overload::Work;
 use super::timers::Timer;
 use super::{ElementKey, Registrar};
 use crate::{AssocId, Time};
@@ -29,7 +30,7 @@ impl Registrar {
         let key = (assoc, request.own_children_only);
         let session = self.table_sessions.remove(&key).filter(|session| session.expires > now);
         let full = self.table_sessions.len() >= self.config.limits.table_sessions;
-        if !self.serves_tables() || full {
+        if !self.serves_tables() || full || self.sheds(now, Work::Table) {
             self.counters.table_requests_rejected += 1;
             let rejection = HandleTableResponse { rejected: true, more: false, entries: Vec::new() };
             return self.send_enrp(assoc, sender, Body::HandleTableResponse(rejection));

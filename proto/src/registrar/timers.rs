@@ -28,6 +28,8 @@ pub(super) enum Timer {
     Guard(super::guard::Scope),
     /// The next subscribers of a pool are to be served.
     Push(PoolHandle),
+    /// There was no overload for a while.
+    Overload,
     /// Associations did not end in order.
     Shutdown,
 }
@@ -47,6 +49,7 @@ impl Timer {
             Self::Reports(_) => "reports",
             Self::Guard(_) => "guard",
             Self::Push(_) => "push",
+            Self::Overload => "overload",
             Self::Shutdown => "shutdown",
         }
     }

@@ -12,6 +12,7 @@ mod flow;
 mod guard;
 mod keep_alive;
 mod leave;
+mod overload;
 mod peers;
 mod push;
 mod registration;

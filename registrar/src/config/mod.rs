@@ -231,6 +231,8 @@ pub struct Limits {
     pub associations: Option<usize>,
     /// Bytes waiting for an association that does not take any; beyond that it is aborted.
     pub queued_bytes: Option<usize>,
+    /// Packets that are behind from which on resolutions are shed, then reports, registrations and tables.
+    pub backlog: Option<usize>,
     /// Keep-alives a second; intervals stretch to stay below it.
     pub probes_per_second: Option<u32>,
     /// Elements for which reports of unreachability are remembered.

@@ -59,6 +59,7 @@ impl Config {
             ("limits.elements", limits.elements),
             ("limits.associations", limits.associations),
             ("limits.queued-bytes", limits.queued_bytes),
+            ("limits.backlog", limits.backlog),
             ("limits.resolution-items", limits.resolution_items),
             ("limits.weighted-items", limits.weighted_items),
             ("limits.receive-bytes", limits.receive_bytes),
@@ -168,6 +169,7 @@ impl Config {
             // The endpoints bound them; this is for both together.
             associations: 2 * self.sctp_endpoint().limits.associations,
             queued_bytes: set.queued_bytes.unwrap_or(base.queued_bytes),
+            backlog: set.backlog.unwrap_or(base.backlog),
             probes_per_second: set.probes_per_second.unwrap_or(base.probes_per_second),
             reported_elements: set.reported_elements.unwrap_or(base.reported_elements),
             subscriptions: set.subscriptions.unwrap_or(base.subscriptions),
