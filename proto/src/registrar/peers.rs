@@ -359,7 +359,9 @@ impl Registrar {
             return;
         }
         peer.state = PeerState::NotActive;
-        peer.association = None;
+        if why != PeerDownReason::NotHeard {
+            peer.association = None;
+        }
         self.timers.cancel(&Timer::Peer(id));
         self.events.push_back(Event::PeerDown { id, why });
         self.resynchronization_aborted(id);
