@@ -13,6 +13,7 @@ fn connects(out: &[Out]) -> Vec<(AssocId, SocketAddr)> {
 }
 
 // ASAP-3.6-12, ASAP-3.6-13, ASAP-3.6-17: three at once, never more; one that fails makes room for the next.
+// ASAP-1.1-05
 #[test]
 fn at_most_three_registrars_are_tried_at_once() {
     let mut script = Script::new(config(5));

@@ -8,6 +8,7 @@ use rserpool_proto::Channel;
 use rserpool_proto::registrar::Event;
 
 // ENRP-3.6-06, ENRP-3.6.3-02 – -07: a lost update is found by the checksum; what the owner does not list goes silently.
+// ENRP-3.6-04, ENRP-3.6.3-01
 #[test]
 fn a_difference_is_repaired_at_the_next_presence() {
     let mut network = Network::of_registrars(2);

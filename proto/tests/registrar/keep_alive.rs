@@ -24,6 +24,7 @@ fn report(network: &mut Network, from: Host, count: Host, of: Host) {
 }
 
 // ASAP-3.5-12, ASAP-3.5-14: probed within the interval, without H, never in step.
+// OVW-2.2-01
 #[test]
 fn silent_elements_are_probed_at_irregular_intervals() {
     let mut network = Network::of_registrars(1);
@@ -95,6 +96,7 @@ fn an_element_that_registers_while_it_is_probed_is_looked_after_as_before() {
 }
 
 // ASAP-3.4-01, A-38: the association is up, but the process hangs: one repetition, then it is removed.
+// ASAP-3.5-13, ASAP-3.5-15
 #[test]
 fn a_hanging_element_is_removed_after_one_repetition() {
     let mut network = Network::of_registrars(2);
@@ -178,6 +180,7 @@ fn a_reported_element_that_does_not_answer_is_removed() {
 }
 
 // more than MAX-BAD-PE-REPORT distinct reporters make it suspect: last in the list, never removed, for a while.
+// ASAP-3.5-10
 #[test]
 fn many_reporters_make_an_element_suspect() {
     let mut network = Network::of_registrars(1);
@@ -211,6 +214,27 @@ fn many_reporters_make_an_element_suspect() {
     network.run(ms(10_000));
     assert!(!suspect(&mut network), "forgotten");
     assert_eq!(network.table(1), [(11, 1), (12, 1)]);
+}
+
+// SEC-T2.13-01, SEC-T2.14-01, SEC-A9.1-09: one client, however often it reports an element, counts once, and the element
+// is not asked more often for it than once in an interval.
+#[test]
+fn a_flood_of_reports_does_no_harm() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.add_client(21);
+    let assoc = network.dial(21, 1, Channel::Asap);
+    let start = network.now;
+    for _ in 0..1000 {
+        let id = PeIdentifier(11);
+        network.tell(21, assoc, asap::EndpointUnreachable { handle: pool(), id });
+        network.run(ms(1));
+    }
+    let now = network.now;
+    let element = network.registrar(1).elements(now, &pool(), None, 1).unwrap().remove(0);
+    assert_eq!((element.reports, element.suspect), (1, false));
+    let asked = network.client(11).keep_alives(start).len();
+    assert!(asked <= 9, "{asked} in a second: four for the reports, the others as always");
 }
 
 // ASAP-3.5-10, -11, A-41: by the letter of the RFC more than MAX-BAD-PE-REPORT reports are enough.

@@ -1,10 +1,11 @@
 //! RFC 5353 §3.4: the list of peers.
 
-use crate::network::{Network, ms, pool};
+use crate::network::{Host, Network, element, ms, pool};
 use crate::played::{add, owned, received, with_played_peer};
 use enrp::Body;
-use params::RegistrarId;
-use rserpool_proto::registrar::{Event, PeerDownReason};
+use params::{PeIdentifier, PoolElement, RegistrarId, SctpTransport, ServerInformation, TransportUse};
+use rserpool_proto::Channel;
+use rserpool_proto::registrar::{Event, PeerDownReason, PeerState};
 
 // ENRP-3.4.1-01, -02: whoever speaks is a peer, and is asked to introduce itself.
 #[test]
@@ -25,6 +26,7 @@ fn an_unknown_sender_becomes_a_peer() {
 }
 
 // ENRP-3.4.2-01, -02: every cycle, without asking for an answer, with the current checksum.
+// ENRP-2.1-03, ENRP-3.6-01, ENRP-3.6-03, ENRP-3.6.2-06, PARAM-3.15-02
 #[test]
 fn presence_is_announced_every_cycle() {
     let (mut network, assoc) = with_played_peer();
@@ -85,6 +87,7 @@ fn another_identifier_at_the_same_address_replaces_the_old() {
 }
 
 // ENRP-3-05, A-20
+// ENRP-3.2.1-04
 #[test]
 fn messages_from_ourselves_or_for_others_are_dropped() {
     let (mut network, assoc) = with_played_peer();
@@ -149,4 +152,74 @@ fn orphans_of_an_unknown_registrar_are_adopted() {
     assert_eq!(network.table(3), [(12, 8)]);
     network.run(ms(6000));
     assert_eq!(network.table(3), [], "claimed; it does not answer");
+}
+
+// ENRP-2.1-03, ENRP-2.1-05, ENRP-3.4.1-03: a question to nobody in particular is answered with checksum and Server
+// Information, and what the other says of itself completes what is known of it (ENRP-3.4-01); ENRP-2.1-08: unless it
+// speaks of somebody else.
+#[test]
+fn peers_introduce_each_other() {
+    let (mut network, assoc) = with_played_peer();
+    let information = |id, hosts: &[Host]| {
+        let transport = SctpTransport {
+            port: 9901,
+            transport_use: TransportUse::DATA_ONLY,
+            addresses: hosts.iter().map(|host| crate::network::ip(*host)).collect(),
+        };
+        Some(ServerInformation { id: RegistrarId(id), transport, table_response_size: None })
+    };
+    let known = |network: &mut Network| {
+        let now = network.now;
+        network.registrar(1).peers(now).remove(0)
+    };
+    for said in [information(9, &[9, 19]), information(8, &[77])] {
+        network.client(9).enrp.clear();
+        let presence = enrp::Presence { reply_required: true, checksum: Some(0xffff), information: said };
+        network.tell_peer(9, assoc, presence);
+        network.run(ms(10));
+        let answers = received(&mut network, 9, |body| matches!(body, Body::Presence(_)));
+        let Body::Presence(answer) = &answers[0].body else { panic!() };
+        assert!(!answer.reply_required && answer.checksum == Some(0xffff) && answer.information.is_some());
+        let addresses = [9, 19].map(|host| (crate::network::ip(host), 9901).into());
+        assert_eq!(known(&mut network).addresses, addresses);
+    }
+    assert_eq!((known(&mut network).id.0, known(&mut network).state), (9, PeerState::Active));
+}
+
+// ENRP-3.4.2-03, ENRP-3.4.3-01, ENRP-4-01: any message is a sign of life. ENRP-3.6-02, ENRP-4-02: a checksum for each
+// peer beside the own one.
+#[test]
+fn any_message_is_a_sign_of_life() {
+    let (mut network, assoc) = with_played_peer();
+    let messages: [Body; 5] = [
+        enrp::Presence { reply_required: false, checksum: None, information: None }.into(),
+        add(owned(11, 9)).into(),
+        enrp::ListRequest.into(),
+        enrp::HandleTableRequest { own_children_only: false }.into(),
+        enrp::InitTakeoverAck { target: RegistrarId(77) }.into(),
+    ];
+    for body in messages {
+        network.run(ms(500));
+        network.tell_peer(9, assoc, body);
+        network.run(ms(10));
+        let now = network.now;
+        let peer = network.registrar(1).peers(now).remove(0);
+        assert!(peer.last_heard <= ms(10) && peer.state == PeerState::Active, "{peer:?}");
+    }
+    network.add_element(12, 1);
+    let now = network.now;
+    let (own, theirs) =
+        (network.registrar(1).status(now).checksum, network.registrar(1).peers(now).remove(0));
+    assert!(own != 0xffff && theirs.expected_checksum != 0xffff && own != theirs.expected_checksum);
+}
+
+// ENRP-3.2.1-03: registrars and elements may have the same number.
+#[test]
+fn an_element_may_have_the_number_of_a_registrar() {
+    let mut network = Network::of_registrars(2);
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    network.register(11, assoc, PoolElement { id: PeIdentifier(1), ..element(11) });
+    network.run(ms(1000));
+    assert_eq!((network.table(1), network.table(2)), (vec![(1, 1)], vec![(1, 1)]));
 }

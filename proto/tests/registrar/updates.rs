@@ -1,13 +1,14 @@
 //! RFC 5353 §3.3: changes, told and heard.
 
-use crate::network::{Network, element, ms, pool};
-use crate::played::{add, del, owned, received, with_played_peer};
+use crate::network::{Host, Network, element, ms, pool};
+use crate::played::{add, bodies, del, owned, received, with_played_peer};
 use enrp::Body;
-use params::{PeIdentifier, PoolElement, RegistrarId};
-use rserpool_proto::Channel;
+use params::{PeIdentifier, Policy, PoolElement, RegistrarId, SctpTransport, TransportUse};
 use rserpool_proto::registrar::Config;
+use rserpool_proto::{Channel, Transmit};
 
 // ENRP-3.3.1-02, -03, -04, ENRP-3.3.2-02, -03: what is told, with everything that a takeover needs.
+// ENRP-2.1-04
 #[test]
 fn changes_are_told_completely() {
     let (mut network, _) = with_played_peer();
@@ -122,4 +123,93 @@ fn with_strict_rfc_any_registrar_removes_an_element() {
     network.run(ms(10));
     assert_eq!(network.table(1), []);
     assert_eq!(network.client(11).keep_alives(start), []);
+}
+
+/// What these registrars transmitted, as far as it is a message.
+fn sends(network: &Network) -> Vec<(Host, Channel, Transmit)> {
+    let sent = network.transcript.iter().filter_map(|(_, host, transmit)| match transmit {
+        Transmit::Send { ppid, .. } => {
+            let channel = if *ppid == 12 { Channel::Enrp } else { Channel::Asap };
+            Some((*host, channel, transmit.clone()))
+        }
+        _ => None,
+    });
+    sent.collect()
+}
+
+// ENRP-1.1-01, ENRP-3-03, ASAP-3.1-46: a change is told to each peer over its association; ENRP-3.3.1-09: nobody passes
+// it on. ENRP-3-02, ENRP-5-02, ASAP-2-02, ASAP-2-03, ASAP-0-02, ASAP-5-02, ASAP-8-02: all of it goes over SCTP
+// associations under the payload protocol identifiers 11 and 12; ENRP-3-06, A-55: in order on one stream, so that no
+// checksum overtakes an update.
+#[test]
+fn each_peer_is_told_once_and_in_order() {
+    let mut network = Network::of_registrars(3);
+    network.transcript.clear();
+    for host in 11..=110 {
+        network.add_element(host, 1);
+        network.run(ms(7));
+    }
+    network.run(ms(500));
+    let told = |network: &Network, from: Host| {
+        let updates = |message: &enrp::Message| matches!(message.body, Body::HandleUpdate(_));
+        bodies(network, from).iter().filter(|message| updates(message)).count()
+    };
+    assert_eq!((told(&network, 1), told(&network, 2), told(&network, 3)), (200, 0, 0));
+    for host in 1..=3 {
+        let now = network.now;
+        let counters = network.registrar(host).status(now).counters;
+        assert_eq!((counters.checksum_mismatches, network.table(host).len()), (0, 100));
+    }
+    for (_, channel, transmit) in sends(&network) {
+        let Transmit::Send { stream, ppid, unordered, .. } = transmit else { panic!() };
+        assert_eq!((stream, unordered), (0, false));
+        assert_eq!(ppid, if channel == Channel::Enrp { 12 } else { 11 });
+    }
+}
+
+// ASAP-3.1-47: what was denied is nobody's business.
+#[test]
+fn a_denied_registration_is_not_told() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    network.run(ms(10));
+    network.transcript.clear();
+    let answer = network.register(12, assoc, PoolElement { policy: params::Policy::Random, ..element(12) });
+    assert!(matches!(answer, asap::Message::RegistrationResponse(response) if response.rejected));
+    network.run(ms(10));
+    assert!(!bodies(&network, 1).iter().any(|message| matches!(message.body, Body::HandleUpdate(_))));
+}
+
+// ENRP-3.3.1-05, -06, A-61: the first element makes the pool; one that contradicts it is kept all the same, so that the
+// tables agree. ENRP-3.3.2-06: what is not there cannot be removed, which is no error.
+#[test]
+fn what_a_peer_says_is_kept_as_it_is() {
+    let (mut network, assoc) = with_played_peer();
+    let asap_transport = Some(SctpTransport {
+        port: 3863,
+        transport_use: TransportUse::DATA_ONLY,
+        addresses: vec![crate::network::ip(11)],
+    });
+    let first = PoolElement {
+        policy: Policy::Priority { priority: 7 },
+        life: params::RegistrationLife(300),
+        asap_transport,
+        ..owned(11, 9)
+    };
+    network.tell_peer(9, assoc, add(first.clone()));
+    network.tell_peer(9, assoc, add(owned(12, 9)));
+    network.tell_peer(9, assoc, del(owned(13, 9)));
+    network.run(ms(10));
+    let now = network.now;
+    assert_eq!(network.registrar(1).pool(now, &pool()).unwrap().policy, first.policy);
+    let stored = network.registrar(1).elements(now, &pool(), None, 9).unwrap();
+    let [eleven, twelve] = &stored[..] else { panic!("{stored:?}") };
+    assert_eq!(
+        (&eleven.user_transport, &eleven.policy, eleven.life, &eleven.asap_transport),
+        (&first.user_transport, &first.policy, Some(ms(300_000)), &first.asap_transport)
+    );
+    assert_eq!(twelve.policy, Policy::RoundRobin);
+    assert_eq!(received(&mut network, 9, |body| matches!(body, Body::Error(_))), []);
 }
