@@ -229,6 +229,7 @@ impl Registrar {
             Timer::Resynchronization(id) => self.resynchronization_interrupted(now, id),
             Timer::TableSession => self.table_session_timeout(now),
             Timer::Probe(key) => self.probe_timeout(now, key),
+            Timer::Idle(assoc) => self.idle_timeout(now, assoc),
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),

@@ -2,8 +2,8 @@
 
 use crate::network::{Host, Network, element, ms, pool};
 use params::{PeIdentifier, RegistrarId};
-use rserpool_proto::Channel;
 use rserpool_proto::registrar::{Config, Event, RemovalReason};
+use rserpool_proto::{Channel, DownReason};
 
 fn removal(network: &Network, registrar: Host, element: Host) -> Option<RemovalReason> {
     network.events(registrar).iter().find_map(|event| match event {
@@ -235,6 +235,25 @@ fn a_flood_of_reports_does_no_harm() {
     assert_eq!((element.reports, element.suspect), (1, false));
     let asked = network.client(11).keep_alives(start).len();
     assert!(asked <= 9, "{asked} in a second: four for the reports, the others as always");
+}
+
+// Ambiguity A-43: an association that was made to look for a reported element ends when nobody needs it any more, which
+// says nothing about the element.
+#[test]
+fn an_association_to_ask_is_closed_after_a_while() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.add_client(21);
+    let assoc = network.dial(21, 2, Channel::Asap);
+    for _ in 0..3 {
+        network.tell(21, assoc, asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(11) });
+        network.run(ms(5000));
+    }
+    assert_eq!((network.client(11).up.len(), network.client(11).down.len()), (2, 0), "one for all reports");
+    network.run(ms(5500));
+    let [(_, why)] = &network.client(11).down[..] else { panic!("{:?}", network.client(11).down) };
+    assert_eq!(*why, DownReason::Shutdown);
+    assert_eq!((network.table(1), network.table(2)), (vec![(11, 1)], vec![(11, 1)]));
 }
 
 // ASAP-3.5-10, -11, A-41: by the letter of the RFC more than MAX-BAD-PE-REPORT reports are enough.
