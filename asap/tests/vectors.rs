@@ -331,6 +331,7 @@ fn a_report_and_an_echoed_cookie_are_read_and_written() {
 }
 
 // ASAP-8-03: all message types are those of the RFC, none is our own.
+// ASAP-2.2-01
 #[test]
 fn message_types_are_those_of_the_table() {
     let known: Vec<_> = (0..=u8::MAX).filter(|number| MessageType(*number).name().is_some()).collect();

@@ -221,6 +221,7 @@ fn an_init_takeover_is_read_and_written() {
 }
 
 // ENRP-5-04: all message types and update actions are those of the RFC, none is our own.
+// ENRP-2-03
 #[test]
 fn message_types_are_those_of_the_table() {
     let known: Vec<_> = (0..=u8::MAX).filter(|number| MessageType(*number).name().is_some()).collect();

@@ -184,6 +184,7 @@ fn policy_types_are_those_of_the_table() {
 
 // PARAM-3.3-01, PARAM-3.4-01, PARAM-3.6-01, PARAM-3.7-01, PARAM-3.16-01: the octets of each transport. Only SCTP's says
 // whether it carries control; PARAM-3.3-04, PARAM-3.5-03, PARAM-3.6-03, PARAM-3.7-03: the others are data only.
+// PARAM-3.5-01
 #[test]
 fn each_transport_has_its_format() {
     let address: IpAddr = [192, 0, 2, 1].into();
@@ -211,6 +212,7 @@ fn each_transport_has_its_format() {
 }
 
 // PARAM-3.10-04, PARAM-3.10-05: the home is 0 while it is unknown, a life of -1 seconds is infinite.
+// PARAM-3.10-01
 #[test]
 fn an_element_has_home_and_life() {
     let element = PoolElement {

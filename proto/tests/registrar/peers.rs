@@ -67,7 +67,7 @@ fn a_silent_peer_is_asked_and_then_dead() {
     assert!(network.events(1).contains(&&down), "MAX-TIME-NO-RESPONSE");
 }
 
-// ENRP-3.2.1-02: a peer's process was replaced; the old identifier is dead at once.
+// A peer's process was replaced; the old identifier is dead at once.
 #[test]
 fn another_identifier_at_the_same_address_replaces_the_old() {
     let mut network = Network::of_registrars(2);

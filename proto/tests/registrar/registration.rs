@@ -156,6 +156,7 @@ fn foreign_addresses_are_trimmed_refused_or_taken() {
 
 // ASAP-2.2.2-03, A-27, A-28: only the element itself may renew or remove its registration while it lives.
 // PARAM-3.12.5-01, PARAM-3.12.10-01, ASAP-3.2-15, SEC-T2.1-04
+// ASAP-3.2-17
 #[test]
 fn nobody_speaks_for_a_living_element() {
     let mut network = Network::of_registrars(1);
@@ -255,6 +256,7 @@ fn a_registration_elsewhere_moves_the_element() {
 
 // ASAP-3.1-48, ASAP-2.2.4-02, A-33: the home ends a registration that is not renewed, and says so.
 // OVW-2.2-02
+// ASAP-3.2-02
 #[test]
 fn a_registration_expires_at_its_home() {
     let mut network = Network::of_registrars(2);

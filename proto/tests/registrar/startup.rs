@@ -162,7 +162,7 @@ fn refused_connects_end_the_search_for_a_mentor() {
     assert_eq!(network.registrar(1).peers(now).len(), 1);
 }
 
-// ENRP-2.1-09, ENRP-3.2.1-01: a random identifier, never 0, unchanged while it lives.
+// ENRP-2.1-09, ENRP-3.2.1-01, -02: a random identifier, never 0, unchanged while it lives.
 #[test]
 fn identifiers_are_random() {
     let mut ids = BTreeSet::new();

@@ -40,6 +40,7 @@ fn changes_are_told_completely() {
 }
 
 // ENRP-3.3.1-08, A-62: nobody tells us what is ours, and nobody speaks for others.
+// ENRP-2.10-02, ENRP-3.7-02
 #[test]
 fn updates_about_others_are_ignored() {
     let (mut network, assoc) = with_played_peer();
