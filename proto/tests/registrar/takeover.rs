@@ -1,11 +1,13 @@
 //! RFC 5353 §3.5: takeover of a dead registrar.
 
-use crate::network::{Network, element, ms, pool};
+use crate::network::{Network, element, endpoint, ip, ms, pool};
 use crate::played::received;
 use enrp::Body;
 use params::{PeIdentifier, RegistrarId};
-use rserpool_proto::registrar::{Arbitration, Event, PeerState, RemovalReason};
-use rserpool_proto::{Channel, Transmit};
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use rserpool_proto::registrar::{Arbitration, Event, PeerState, Registrar, RemovalReason};
+use rserpool_proto::{AssocId, Channel, DownReason, Input, Node, Time, Transmit};
 
 fn completed(target: u32, winner: u32, elements: usize) -> Event {
     Event::TakeoverCompleted { target: RegistrarId(target), winner: RegistrarId(winner), elements }
@@ -453,4 +455,64 @@ fn winner_and_peers_agree_at_once() {
         })
         .collect();
     assert_eq!(order, ["INIT_TAKEOVER", "TAKEOVER_SERVER", "KEEP_ALIVE", "ADD_PE"]);
+}
+
+// Design D7: ten thousand elements are told of their new home within seconds, and never many at once.
+#[test]
+fn many_elements_are_claimed_without_a_burst() {
+    const ELEMENTS: u16 = 10_000;
+    let at = |millis| Time::ZERO + ms(millis);
+    let mut registrar = Registrar::new(Network::config(1, &[]), ChaCha12Rng::seed_from_u64(1), Time::ZERO);
+    let peer = AssocId::accepted(Channel::Enrp, 0);
+    registrar.handle_input(
+        at(1),
+        Input::Up {
+            assoc: peer,
+            channel: Channel::Enrp,
+            remote: vec![endpoint(9, Channel::Enrp)],
+            local: vec![ip(1)],
+            streams: 16,
+        },
+    );
+    for port in 1..=ELEMENTS {
+        let asap_transport = Some(params::SctpTransport {
+            port,
+            transport_use: params::TransportUse::DATA_ONLY,
+            addresses: vec![ip(11)],
+        });
+        let element = params::PoolElement {
+            id: PeIdentifier(port.into()),
+            home: RegistrarId(9),
+            asap_transport,
+            ..element(11)
+        };
+        let update = enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element };
+        let message =
+            enrp::Message { sender: RegistrarId(9), receiver: RegistrarId::NONE, body: update.into() };
+        let bytes = message.encode().unwrap();
+        let ppid = rserpool_proto::PPID_ENRP;
+        registrar
+            .handle_input(at(1), Input::Message { assoc: peer, stream: 0, ppid, unordered: false, bytes });
+    }
+    let connects = |registrar: &mut Registrar| -> Vec<(AssocId, Channel)> {
+        let transmits = std::iter::from_fn(|| registrar.poll_transmit());
+        transmits
+            .filter_map(|transmit| match transmit {
+                Transmit::Connect { assoc, channel, .. } => Some((assoc, channel)),
+                _ => None,
+            })
+            .collect()
+    };
+    registrar.handle_input(at(2), Input::Down { assoc: peer, why: DownReason::Unreachable });
+    let again = connects(&mut registrar);
+    registrar.handle_input(at(2), Input::Down { assoc: again[0].0, why: DownReason::Unreachable });
+    let (mut claimed, mut largest) = (0, 0);
+    for step in 0..520 {
+        registrar.handle_timeout(at(2 + 10 * step));
+        let new = connects(&mut registrar).iter().filter(|(_, channel)| *channel == Channel::Asap).count();
+        claimed += new;
+        largest = largest.max(new);
+    }
+    // Two thousand probes a second, by default.
+    assert_eq!((claimed, largest), (usize::from(ELEMENTS), 20));
 }
