@@ -7,6 +7,7 @@
 //!
 //! [`Arbitration`]: super::Arbitration
 
+use super::peers::Peer;
 use super::timers::Timer;
 use super::{ElementKey, Event, PeerState, Registrar, State};
 use crate::{AssocId, Time};
@@ -60,8 +61,10 @@ impl Registrar {
         let first = takeover.rounds == 0;
         if first {
             self.events.push_back(Event::TakeoverStarted { target });
-            let votes =
-                |id: &RegistrarId| *id != target && self.peers.get(id).is_some_and(|peer| peer.proven);
+            let votes = |id: &RegistrarId| {
+                let living = |peer: &Peer| peer.proven && peer.state != PeerState::NotActive;
+                *id != target && self.peers.get(id).is_some_and(living)
+            };
             takeover.outstanding = connected.iter().map(|(id, _)| *id).filter(votes).collect();
         }
         if takeover.rounds == ROUNDS || takeover.outstanding.is_empty() {

@@ -516,3 +516,31 @@ fn many_elements_are_claimed_without_a_burst() {
     // Two thousand probes a second, by default.
     assert_eq!((claimed, largest), (usize::from(ELEMENTS), 20));
 }
+
+// ENRP-3.5.1-03: whoever is to be taken over, too, is not waited for.
+#[test]
+fn two_silent_registrars_are_no_voters_for_each_other() {
+    let mut network = Network::of_registrars(1);
+    let assocs = [7, 8, 9].map(|host| {
+        network.add_client(host);
+        network.dial(host, 1, Channel::Enrp)
+    });
+    for (host, assoc) in [8, 9].into_iter().zip(&assocs[1..]) {
+        let element = params::PoolElement { home: RegistrarId(host.into()), ..element(host + 10) };
+        let update = enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element };
+        network.tell_peer(host, *assoc, update);
+        network.run(ms(100));
+    }
+    // 8 is silent for longer than 9; 7 lives, and answers when it was asked about both.
+    for _ in 0..10 {
+        network.tell_peer(7, assocs[0], presence());
+        network.run(ms(100));
+    }
+    for target in [8, 9] {
+        network.tell_peer(7, assocs[0], enrp::InitTakeoverAck { target: RegistrarId(target) });
+    }
+    network.run(ms(10));
+    for target in [8, 9] {
+        assert!(network.events(1).contains(&&completed(target, 1, 1)), "of {target}");
+    }
+}
