@@ -6,7 +6,7 @@ use crate::{
     Registration, RegistrationResponse, ServerAnnounce,
 };
 use bytes::Bytes;
-use params::message::{MAX_MESSAGE_LENGTH, RawMessage, report};
+use params::message::{MAX_REPORT_LENGTH, RawMessage, report};
 use params::wire::{HEADER, Unrecognized};
 use params::{DecodeError, EncodeError};
 
@@ -129,7 +129,7 @@ fn reply(
             RegistrationResponse::rejecting(raw, error).map(Message::from)
         }
         _ => {
-            let error = report(message, unrecognized, MAX_MESSAGE_LENGTH - HEADER)?;
+            let error = report(message, unrecognized, MAX_REPORT_LENGTH - HEADER)?;
             Some(Error { error }.into())
         }
     }

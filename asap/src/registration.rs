@@ -2,7 +2,7 @@
 
 use crate::MessageType;
 use bytes::Bytes;
-use params::message::{MAX_MESSAGE_LENGTH, RawMessage, cut};
+use params::message::{MAX_REPORT_LENGTH, RawMessage, cut};
 use params::wire::{Encoder, HEADER, Parameter, Unrecognized, require, set_once, walk};
 use params::{
     DecodeError, EncodeError, OperationError, ParameterType, PeIdentifier, Policy, PoolElement, PoolHandle,
@@ -130,7 +130,7 @@ impl RegistrationResponse {
         let element = find(raw.value(), ParameterType::POOL_ELEMENT)?;
         let id = PeIdentifier(element.value().u32().unwrap_or_default());
         let used = HEADER + handle.encoded_length() + PeIdentifier::ENCODED_LENGTH;
-        let error = cut([(cause.code, &cause.information[..])], MAX_MESSAGE_LENGTH.saturating_sub(used));
+        let error = cut([(cause.code, &cause.information[..])], MAX_REPORT_LENGTH.saturating_sub(used));
         Some(Self { rejected: true, handle, id, error: Some(error) })
     }
 

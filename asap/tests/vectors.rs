@@ -28,6 +28,7 @@ fn named(name: &str) -> Vec<u8> {
 // ASAP-2.2-01, ASAP-2.2.1-01, ASAP-2.2.2-01, ASAP-2.2.3-01, ASAP-2.2.4-01, ASAP-2.2.5-01, ASAP-2.2.6-01,
 // ASAP-2.2.7-01, ASAP-2.2.8-01, ASAP-2.2.10-01, ASAP-2.2.11-01, ASAP-2.2.13-01, ASAP-2.2.14-01: all formats.
 // PARAM-2-03, PARAM-3-09, PARAM-3-12, PARAM-4-07, PARAM-4-08: which lengths count which padding.
+// ASAP-1.1-06, ASAP-2-01
 #[test]
 fn well_formed_messages_are_read_and_written() {
     for vector in vectors("well_formed").iter().filter(|vector| vector["protocol"] == "ASAP") {
@@ -144,29 +145,29 @@ fn the_largest_message() {
     assert_eq!(decode(&octets).message, Ok(resolution));
 }
 
-// PARAM-3.12.3-02, ambiguity A-13: a report is cut to the largest message.
+// PARAM-3.12.3-02, ambiguity A-13: a report is cut to 1280 octets, so that it is not worth provoking.
 #[test]
 fn the_report_of_the_largest_message_is_cut() {
     let mut unknown = vec![0xaa; 65536];
     unknown[..4].copy_from_slice(&[0x4f, 0, 0xff, 0xff]);
     let reply = decode(&unknown).reply.unwrap();
-    assert_eq!((reply.len(), &reply[2..4]), (65536, &[0xff, 0xff][..]));
+    assert_eq!((reply.len(), &reply[2..4]), (1280, &[5, 0][..]));
     let Ok(Message::Error(Error { error })) = decode(&reply).message else { panic!() };
-    assert_eq!(error.causes[0].information, unknown[..65523]);
+    assert_eq!(error.causes[0].information, unknown[..1268]);
 }
 
-// As many unknown parameters as a message can hold: the report has those that fit.
+// Ambiguity A-13: as many unknown parameters as a message can hold: the report has those that fit.
 #[test]
 fn a_flood_of_unknown_parameters_is_reported_within_one_message() {
     let mut octets = Vec::from([5, 0, 0xff, 0xfc, 0, 9, 0, 4]);
     octets.extend([0xc0, 0x11, 0, 4].repeat((0xfffc - 8) / 4));
     let decoded = decode(&octets);
     assert_eq!(decoded.outcome(), Outcome::AcceptAndReport);
-    let Ok(Message::Error(Error { error })) = decode(&decoded.reply.unwrap()).message else { panic!() };
-    let (last, whole) = error.causes.split_last().unwrap();
-    assert_eq!(whole.len(), 65527 / 8);
-    assert!(whole.iter().all(|cause| cause.information[..] == [0xc0, 0x11, 0, 4]));
-    assert_eq!(last.information[..], [0xc0, 0x11, 0]); // cut
+    let reply = decoded.reply.unwrap();
+    assert_eq!(reply.len(), 1280);
+    let Ok(Message::Error(Error { error })) = decode(&reply).message else { panic!() };
+    assert_eq!(error.causes.len(), (1280 - 8) / 8);
+    assert!(error.causes.iter().all(|cause| cause.information[..] == [0xc0, 0x11, 0, 4]));
 }
 
 fn element() -> PoolElement {
@@ -311,4 +312,49 @@ fn two_messages_are_not_one() {
     let mut octets = named("asap_handle_resolution");
     octets.extend(named("asap_handle_resolution"));
     assert_eq!(decode(&octets).outcome(), Outcome::Discard);
+}
+
+// ASAP-2.2.9-01, ASAP-2.2.12-01: the formats that no vector has.
+#[test]
+fn a_report_and_an_echoed_cookie_are_read_and_written() {
+    for (hex, message) in [
+        (
+            "09000014 00090007 66747000 000e0008 01020304",
+            EndpointUnreachable { handle: "ftp".into(), id: PeIdentifier(0x01020304) }.into(),
+        ),
+        ("0c00000a 000d0006 abcd0000", Message::from(CookieEcho { cookie: vec![0xab, 0xcd].into() })),
+    ] {
+        let hex = hex.replace(' ', "");
+        assert_eq!(decode(&hex::decode(&hex).unwrap()).message.as_ref(), Ok(&message));
+        assert_eq!(hex::encode(message.encode().unwrap()), hex);
+    }
+}
+
+// ASAP-8-03: all message types are those of the RFC, none is our own.
+// ASAP-2.2-01
+#[test]
+fn message_types_are_those_of_the_table() {
+    let known: Vec<_> = (0..=u8::MAX).filter(|number| MessageType(*number).name().is_some()).collect();
+    assert_eq!(known, (1..=0xe).collect::<Vec<u8>>());
+}
+
+// POL-7.1-02, POL-7.1-03, POL-7.1-04, ambiguity A-78: nobody registers with a policy that is reserved, unknown or
+// somebody's own.
+#[test]
+fn a_registration_with_an_unknown_policy_is_rejected() {
+    for policy_type in
+        [0u32, 0x4000_0000, 0x6, 0x3fff_ffff, 0x4000_0005, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
+    {
+        let policy = Policy::Opaque { policy_type: PolicyType(policy_type), value: Bytes::new() };
+        let element = PoolElement { policy, ..element() };
+        let octets = Message::from(Registration { handle: "pool".into(), element }).encode().unwrap();
+        let decoded = decode(&octets);
+        assert_eq!(decoded.outcome(), Outcome::DiscardAndReport, "0x{policy_type:08x}");
+        let Ok(Message::RegistrationResponse(response)) = decode(&decoded.reply.unwrap()).message else {
+            panic!()
+        };
+        let error = response.error.unwrap();
+        assert!(response.rejected && error.has(CauseCode::INVALID_VALUES));
+        assert_eq!(error.causes[0].information[..8], [[0, 8, 0, 8], policy_type.to_be_bytes()].concat());
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     ListResponse, Presence, TakeoverServer,
 };
 use bytes::Bytes;
-use params::message::{MAX_MESSAGE_LENGTH, RawMessage, report};
+use params::message::{MAX_REPORT_LENGTH, RawMessage, report};
 use params::wire::{Encoder, HEADER, Input, Unrecognized};
 use params::{DecodeError, EncodeError, Problem, RegistrarId};
 
@@ -185,7 +185,7 @@ fn reply(
     if MessageType(raw.kind) == MessageType::ERROR {
         return None;
     }
-    let error = report(message, unrecognized, MAX_MESSAGE_LENGTH - PREFIX)?;
+    let error = report(message, unrecognized, MAX_REPORT_LENGTH - PREFIX)?;
     let receiver = raw.value().u32().map_or(RegistrarId::NONE, RegistrarId);
     Some(Message { sender: own, receiver, body: Error { error }.into() })
 }

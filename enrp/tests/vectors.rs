@@ -23,6 +23,7 @@ fn octets(vector: &Value) -> Vec<u8> {
 
 // ENRP-2-03, ENRP-2.1-01, ENRP-2.1-02, ENRP-2.2-01, ENRP-2.3-01, ENRP-2.4-01, ENRP-2.5-01, ENRP-2.6-01, ENRP-2.8-01,
 // ENRP-2.9-01, ENRP-2.10-01: all formats. PARAM-2-02, PARAM-3.11-01, PARAM-3.15-01: the parameters of registrars.
+// ENRP-3.6.2-11
 #[test]
 fn well_formed_messages_are_read_and_written() {
     for vector in vectors("well_formed") {
@@ -104,6 +105,7 @@ fn forbidden_messages_are_not_written() {
             transport_use: TransportUse::DATA_ONLY,
             addresses: vec![[192, 0, 2, 1].into()],
         },
+        table_response_size: None,
     }];
     let forbidden = [
         message(table(true, vec![element()])),
@@ -118,6 +120,7 @@ fn forbidden_messages_are_not_written() {
 }
 
 // … and not believed: ENRP-2.4-03, ENRP-2.6-03, ENRP-2.3-06.
+// ENRP-5-03
 #[test]
 fn forbidden_messages_are_not_believed() {
     let update =
@@ -151,20 +154,35 @@ fn the_transport_use_of_a_registrar_has_no_meaning() {
     assert_eq!(presence("0000"), presence("0001"));
 }
 
-// PARAM-3.12.3-02, ambiguity A-13: a report is cut to the largest message.
+// PARAM-3-06: a parameter of ours behind the transport, which others skip.
+#[test]
+fn a_registrar_says_how_large_a_table_response_may_be() {
+    let hex = "0100002ca1a2a3a400000000000b0020a1a2a3a40004001026ad000000010008c00002018e52000800008000";
+    let message = decoded(hex).unwrap();
+    let Body::Presence(presence) = &message.body else { panic!() };
+    assert_eq!(presence.information.as_ref().unwrap().table_response_size, Some(32768));
+    assert_eq!(hex::encode(message.encode().unwrap()), hex);
+    let invalid = hex.replace("0100002c", "01000028").replace("000b0020", "000b001c");
+    assert!(decoded(&invalid.replace("8e52000800008000", "8e520004")).is_err());
+    let next_of_ours = decoded(&hex.replace("8e52", "8e53")).unwrap();
+    let Body::Presence(presence) = next_of_ours.body else { panic!() };
+    assert_eq!(presence.information.unwrap().table_response_size, None);
+}
+
+// PARAM-3.12.3-02, ambiguity A-13: a report is cut to 1280 octets, so that it is not worth provoking.
 #[test]
 fn the_report_of_the_largest_message_is_cut() {
     let mut unknown = vec![0xaa; 65536];
     unknown[..4].copy_from_slice(&[0x4b, 0, 0xff, 0xff]);
     let reply = decode(&unknown, OWN).reply.unwrap();
-    assert_eq!((reply.len(), &reply[2..4]), (65536, &[0xff, 0xff][..]));
+    assert_eq!((reply.len(), &reply[2..4]), (1280, &[5, 0][..]));
     let Message { sender, receiver, body: Body::Error(Error { error }) } =
         decode(&reply, OWN).message.unwrap()
     else {
         panic!()
     };
     assert_eq!((sender, receiver), (OWN, RegistrarId(0xaaaaaaaa)));
-    assert_eq!(error.causes[0].information, unknown[..65515]);
+    assert_eq!(error.causes[0].information, unknown[..1260]);
 }
 
 // The vectors of a table and of a list that are too big.
@@ -185,9 +203,28 @@ fn what_does_not_fit_is_split_or_cut() {
         transport_use: TransportUse::DATA_ONLY,
         addresses: vec![[192, 0, 2, 1].into()],
     };
-    let servers = vec![ServerInformation { id: OWN, transport }; 3000];
+    let servers = vec![ServerInformation { id: OWN, transport, table_response_size: None }; 3000];
     let mut list = ListResponse { rejected: false, servers };
     assert_eq!(message(list.clone()).encode(), Err(EncodeError::MessageTooLong(12 + 24 * 3000)));
     assert_eq!(list.cut_to(usize::MAX), 3000 - (65535 - 12) / 24);
     assert!(message(list).encode().is_ok());
+}
+
+// ENRP-2.7-01, ENRP-3.5.1-02: the format that no vector has.
+#[test]
+fn an_init_takeover_is_read_and_written() {
+    let hex = "07000010a1a2a3a4b1b2b3b4c1c2c3c4";
+    let message = decoded(hex).unwrap();
+    assert_eq!((message.sender, message.receiver), (RegistrarId(0xa1a2a3a4), RegistrarId(0xb1b2b3b4)));
+    assert_eq!(message.body, InitTakeover { target: RegistrarId(0xc1c2c3c4) }.into());
+    assert_eq!(hex::encode(message.encode().unwrap()), hex);
+}
+
+// ENRP-5-04: all message types and update actions are those of the RFC, none is our own.
+// ENRP-2-03
+#[test]
+fn message_types_are_those_of_the_table() {
+    let known: Vec<_> = (0..=u8::MAX).filter(|number| MessageType(*number).name().is_some()).collect();
+    assert_eq!(known, (1..=0xa).collect::<Vec<u8>>());
+    assert_eq!((UpdateAction::ADD_PE, UpdateAction::DEL_PE), (UpdateAction(0), UpdateAction(1)));
 }

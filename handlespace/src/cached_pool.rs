@@ -179,6 +179,7 @@ mod tests {
     }
 
     // POL-5.1-06, POL-5.2-08, POL-5.3-07: the registrar knows the loads better.
+    // POL-1-01
     #[test]
     fn least_used_follows_the_list() {
         let used = |load| Policy::LeastUsed { load: Load(load) };

@@ -182,6 +182,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     // ENRP-3.6.2-01, ENRP-3.6.2-05, ENRP-3.6.2-07, ENRP-3.6.2-10, POL-4.1-07, POL-5.1-05, POL-5.2-06, POL-5.3-05
+    // POL-5.3-03
     #[test]
     fn agrees_with_the_naive_model(steps in history(), seed: u64) {
         let (mut space, mut naive) = (Handlespace::new(), Naive::default());

@@ -115,6 +115,7 @@ fn randomized(load: u32) -> Policy {
 // --- Round Robin (§4.1)
 
 // POL-4.1-03, POL-4.1-04, POL-4.1-05, POL-4.1-06
+// POL-4.1-01
 #[test]
 fn round_robin_advances_the_head_by_one() {
     let mut scene = Scene::new([Policy::RoundRobin, Policy::RoundRobin, Policy::RoundRobin]);
@@ -334,6 +335,7 @@ fn equal_priorities_take_turns() {
 // --- Least Used (§5.1)
 
 // POL-5.1-02, POL-5.1-03, POL-5.1-05
+// POL-1-01
 #[test]
 fn least_used_lists_the_lowest_load_first() {
     let mut scene = Scene::new([30, 10, 20].map(least_used));

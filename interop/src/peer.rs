@@ -228,7 +228,7 @@ impl Node for Machine {
                 println!("down {}: {why:?}", self.number(assoc));
                 self.associations.remove(&assoc);
             }
-            Input::Announce { .. } => {}
+            Input::Announce { .. } | Input::Backlog { .. } => {}
         }
     }
 

@@ -157,3 +157,30 @@ async fn more_callers_than_may_wait_are_all_served() {
     }
     assert_eq!(peer.call(|machine| machine.received).await, 2000);
 }
+
+// Design D11: the machine hears that its endpoint is behind, and that it is not any more.
+#[tokio::test]
+async fn a_machine_hears_how_far_behind_it_is() {
+    let mut server = Setup::on(V4).start();
+    let address = server.handle.local_addresses()[0];
+    let (entered, inside) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let busy = move |_: &mut Machine, _| {
+        entered.send(()).unwrap();
+        released.recv().unwrap();
+    };
+    server.handle.try_call(busy).unwrap();
+    inside.recv().unwrap();
+    let socket = UdpSocket::bind((V4, 0)).unwrap();
+    for _ in 0..2000 {
+        socket.send_to(b"no packet of SCTP", address).unwrap();
+    }
+    release.send(()).unwrap();
+    let backlog = |input: Input| match input {
+        Input::Backlog { packets } => Some(packets),
+        _ => None,
+    };
+    let behind = server.expect("Backlog", move |_, input| backlog(input)).await;
+    assert!(behind >= 256, "{behind}");
+    while server.expect("Backlog", move |_, input| backlog(input)).await > 0 {}
+}

@@ -7,6 +7,9 @@ use bytes::Bytes;
 /// The largest Message Length.
 pub const MAX_MESSAGE_LENGTH: usize = u16::MAX as usize;
 
+/// The largest Message Length of a report of what was not understood: it must not be worth provoking (ambiguity A-13).
+pub const MAX_REPORT_LENGTH: usize = 1280;
+
 /// What became of a received message: `T` is its type, `M` the message itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded<T, M> {

@@ -69,6 +69,8 @@ parameter_types! {
     OPAQUE_TRANSPORT = 0x10, "Opaque Transport";
     /// Handle resolution option of rsplib, not of the RFCs: how many items are wanted (ambiguity A-49).
     ITEM_COUNT = 0x803f, "Item Count";
+    /// Ours, not of the RFCs, inside Server Information: how large a handle table response may be.
+    TABLE_RESPONSE_SIZE = 0x8e52, "Table Response Size";
 }
 
 impl ParameterType {

@@ -13,19 +13,27 @@ use crate::{DecodeError, EncodeError, ParameterType, RegistrarId, SctpTransport,
 /// +---------------------------------------------------------------+
 /// :                        SCTP Transport                         :
 /// +---------------------------------------------------------------+
+/// :                Table Response Size (0x8e52), ours             :
+/// +---------------------------------------------------------------+
 /// ```
+///
+/// The last one is no parameter of the RFCs. Its action bits are 10, so who does not know it skips it; rsplib reads
+/// nothing behind the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerInformation {
     /// Its identifier.
     pub id: RegistrarId,
     /// Its ENRP endpoint. Transport use is sent as 0 and ignored (ambiguity A-11).
     pub transport: SctpTransport,
+    /// How many octets an ENRP_HANDLE_TABLE_RESPONSE to it may have; `None`: it does not say, as all but ours.
+    pub table_response_size: Option<u32>,
 }
 
 impl ServerInformation {
     /// Octets of the parameter with its padding.
     pub fn encoded_length(&self) -> usize {
-        HEADER + 4 + self.transport.encoded_length()
+        let ours = self.table_response_size.map_or(0, |_| HEADER + 4);
+        HEADER + 4 + self.transport.encoded_length() + ours
     }
 
     /// Reads the parameter.
@@ -35,17 +43,21 @@ impl ServerInformation {
     ) -> Result<Self, DecodeError> {
         let mut value = parameter.value();
         let id = value.u32().ok_or_else(|| parameter.invalid("too short for the Server ID"))?;
-        let mut transport = None;
+        let (mut transport, mut table_response_size) = (None, None);
         let mut count = 0;
         walk(value, unrecognized, |inner, unrecognized| {
-            if inner.kind == ParameterType::SCTP_TRANSPORT {
-                count += 1;
-                transport = Some(SctpTransport::decode_any_use(&inner, unrecognized)?);
+            match inner.kind {
+                ParameterType::SCTP_TRANSPORT => {
+                    count += 1;
+                    transport = Some(SctpTransport::decode_any_use(&inner, unrecognized)?);
+                }
+                ParameterType::TABLE_RESPONSE_SIZE => table_response_size = Some(inner.u32()?),
+                _ => {}
             }
             Ok(())
         })?;
         match transport {
-            Some(transport) if count == 1 => Ok(Self { id: RegistrarId(id), transport }),
+            Some(transport) if count == 1 => Ok(Self { id: RegistrarId(id), transport, table_response_size }),
             _ => Err(parameter.invalid("not exactly one SCTP Transport")),
         }
     }
@@ -54,7 +66,12 @@ impl ServerInformation {
     pub fn encode(&self, encoder: &mut Encoder) -> Result<(), EncodeError> {
         encoder.parameter(ParameterType::SERVER_INFORMATION, |encoder| {
             encoder.u32(self.id.0);
-            self.transport.encode_with_use(TransportUse::DATA_ONLY, encoder)
+            self.transport.encode_with_use(TransportUse::DATA_ONLY, encoder)?;
+            let Some(size) = self.table_response_size else { return Ok(()) };
+            encoder.parameter(ParameterType::TABLE_RESPONSE_SIZE, |encoder| {
+                encoder.u32(size);
+                Ok(())
+            })
         })
     }
 }

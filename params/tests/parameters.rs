@@ -31,7 +31,7 @@ fn transport(hex: &str) -> Result<Transport, DecodeError> {
 #[test]
 fn parameter_types_are_those_of_the_table() {
     let known: Vec<_> = (0..=u16::MAX).filter(|number| ParameterType(*number).name().is_some()).collect();
-    assert_eq!(known, (1..=0x10).chain([0x803f]).collect::<Vec<u16>>());
+    assert_eq!(known, (1..=0x10).chain([0x803f, 0x8e52]).collect::<Vec<u16>>());
     assert_eq!(ParameterType::OPAQUE_TRANSPORT, ParameterType(0x10));
     assert_eq!(ParameterType(0xc011).to_string(), "parameter 0xc011");
 }
@@ -141,6 +141,90 @@ fn policies_have_their_length() {
     }
     let opaque = Policy::Opaque { policy_type: PolicyType(0), value: vec![7].into() };
     assert_eq!(policy("0008 0009 00000000 07 000000"), Ok(opaque));
+}
+
+// POL-4.1-02, POL-4.2-01, POL-4.3-01, POL-4.5-01, POL-5.1-01, POL-5.2-01, POL-5.4-01, PARAM-3.8-01: the octets of each
+// policy; POL-3.1-01: a load is 32 bits wide, 0xffffffff is 100 %.
+#[test]
+fn each_policy_has_its_format() {
+    let full = Load(u32::MAX);
+    for (hex, policy) in [
+        ("00080008 00000001", Policy::RoundRobin),
+        ("0008000c 00000002 01020304", Policy::WeightedRoundRobin { weight: 0x01020304 }),
+        ("00080008 00000003", Policy::Random),
+        ("0008000c 00000004 01020304", Policy::WeightedRandom { weight: 0x01020304 }),
+        ("0008000c 00000005 01020304", Policy::Priority { priority: 0x01020304 }),
+        ("0008000c 40000001 ffffffff", Policy::LeastUsed { load: full }),
+        (
+            "00080010 40000002 ffffffff 00000001",
+            Policy::LeastUsedDegradation { load: full, degradation: Load(1) },
+        ),
+        (
+            "00080010 40000003 ffffffff 00000001",
+            Policy::PriorityLeastUsed { load: full, degradation: Load(1) },
+        ),
+        ("0008000c 40000004 ffffffff", Policy::RandomizedLeastUsed { load: full }),
+    ] {
+        let hex = hex.replace(' ', "");
+        assert_eq!(Policy::decode(&read(&hex::decode(&hex).unwrap())), Ok(policy.clone()));
+        assert_eq!(hex::encode(written(|encoder| policy.encode(encoder))), hex);
+    }
+}
+
+// POL-7.1-01, POL-7.1-05: of the standard types all and none but those of the RFC are known; the upper two bits tell
+// private and adaptive ones.
+#[test]
+fn policy_types_are_those_of_the_table() {
+    let standard = (1..=0xff).chain(0x4000_0000..=0x4000_00ff).map(PolicyType);
+    let known: Vec<u32> = standard.filter(|policy| policy.is_known()).map(|policy| policy.0).collect();
+    assert_eq!(known, [1, 2, 3, 4, 5, 0x4000_0001, 0x4000_0002, 0x4000_0003, 0x4000_0004]);
+    assert_eq!(Policy::LeastUsed { load: Load(0) }.policy_type().0 >> 30, 0b01);
+    assert_eq!(PolicyType::RANDOMIZED_PRIORITY_LEAST_USED.0 >> 30, 0b10);
+}
+
+// PARAM-3.3-01, PARAM-3.4-01, PARAM-3.6-01, PARAM-3.7-01, PARAM-3.16-01: the octets of each transport. Only SCTP's says
+// whether it carries control; PARAM-3.3-04, PARAM-3.5-03, PARAM-3.6-03, PARAM-3.7-03: the others are data only.
+// PARAM-3.5-01
+#[test]
+fn each_transport_has_its_format() {
+    let address: IpAddr = [192, 0, 2, 1].into();
+    let sctp = |transport_use| {
+        Transport::Sctp(SctpTransport { port: 0x1234, transport_use, addresses: vec![address] })
+    };
+    for (hex, expected) in [
+        (
+            "00030014 12340000 01020304 00010008 c0000201",
+            Transport::Dccp(DccpTransport { port: 0x1234, service_code: 0x01020304, address }),
+        ),
+        ("00040010 12340000 00010008 c0000201", sctp(TransportUse::DATA_ONLY)),
+        ("00040010 12340001 00010008 c0000201", sctp(TransportUse::DATA_AND_CONTROL)),
+        ("00050010 12340000 00010008 c0000201", Transport::Tcp(TcpTransport { port: 0x1234, address })),
+        ("00060010 12340000 00010008 c0000201", Transport::Udp(UdpTransport { port: 0x1234, address })),
+        (
+            "00070010 12340000 00010008 c0000201",
+            Transport::UdpLite(UdpLiteTransport { port: 0x1234, address }),
+        ),
+        ("00100008 61626364", Transport::Opaque("abcd".into())),
+    ] {
+        assert_eq!(transport(hex), Ok(expected.clone()));
+        assert_eq!(hex::encode(written(|encoder| expected.encode(encoder))), hex.replace(' ', ""));
+    }
+}
+
+// PARAM-3.10-04, PARAM-3.10-05: the home is 0 while it is unknown, a life of -1 seconds is infinite.
+// PARAM-3.10-01
+#[test]
+fn an_element_has_home_and_life() {
+    let element = PoolElement {
+        id: PeIdentifier(0x01020304),
+        home: RegistrarId::NONE,
+        life: RegistrationLife::INFINITE,
+        user_transport: Transport::Opaque("abcd".into()),
+        policy: Policy::RoundRobin,
+        asap_transport: None,
+    };
+    let hex = hex::encode(written(|encoder| element.encode(encoder)));
+    assert_eq!(hex, "000a00200102030400000000ffffffff00100008616263640008000800000001");
 }
 
 // PARAM-3.12.1-01, PARAM-3.12.7-01: causes without information; and those that show what the pool has.

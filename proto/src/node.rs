@@ -171,6 +171,12 @@ pub enum Input {
         /// Which.
         assoc: AssocId,
     },
+    /// The endpoint is behind: so many packets were read since it last found its sockets empty; 0 as soon as it has
+    /// found them empty again. Told once a turn of the driver while it is behind.
+    Backlog {
+        /// How many, roughly.
+        packets: usize,
+    },
     /// The association is gone.
     Down {
         /// Which.

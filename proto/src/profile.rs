@@ -206,3 +206,25 @@ impl Profile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // ENRP-4-03, ENRP-4-04, ENRP-4-05, ASAP-7.3-04 (A-41: the RFC names none), ASAP-7.1-01, ASAP-7.1-02, ASAP-7.1-03,
+    // ASAP-7.1-05, ASAP-7.3-01
+    #[test]
+    fn the_profile_rfc_has_the_numbers_of_the_rfcs() {
+        let s = Duration::from_secs;
+        let registrar = Profile::Rfc.registrar();
+        assert_eq!(registrar.peer_heartbeat_cycle, s(30));
+        assert_eq!(registrar.max_time_last_heard, s(61));
+        assert_eq!(registrar.max_time_no_response, s(5));
+        assert_eq!(registrar.max_bad_pe_report, 3);
+        let endpoint = Profile::Rfc.endpoint();
+        assert_eq!(endpoint.t1_request, s(15));
+        assert_eq!((endpoint.t2_registration, endpoint.t3_deregistration), (s(30), s(30)));
+        assert_eq!((endpoint.t5_server_hunt, endpoint.retran_max), (s(10), s(60)));
+        assert_eq!((endpoint.max_reg_attempt, endpoint.max_request_retransmit), (2, 2));
+    }
+}

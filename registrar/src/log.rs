@@ -53,6 +53,11 @@ fn tell(event: &Event) {
         Event::GuardEnded { handle, released, removed, lasted } => {
             info!(pool = %handle, released, removed, ?lasted, "no element is silent any more");
         }
+        Event::OverloadBegan { packets } => warn!(
+            packets,
+            "overload: more arrives than can be handled; resolutions are shed first, then reports and registrations"
+        ),
+        Event::OverloadEnded { shed, lasted } => info!(shed, ?lasted, "the overload is over"),
         Event::ElementRemoved { handle, id, home, why } => {
             debug!(pool = %handle, element = %id, %home, ?why, "element removed");
         }

@@ -11,6 +11,8 @@ use tracing::warn;
 /// is at least 32 datagrams, each takes at least 512 bytes of the buffer, and the buffer has 8 MiB (16 by the
 /// kernel's own book-keeping).
 const MAX_BACKLOG: usize = 1024;
+/// A batch that leaves something unread has at least so many datagrams.
+const PACKETS_PER_BATCH: usize = 32;
 
 /// The endpoints.
 pub(super) struct Ports {
@@ -74,6 +76,11 @@ impl Ports {
     /// Whether one of the sockets was left before it was empty.
     pub(super) fn has_backlog(&self) -> bool {
         self.ports.iter().any(|port| port.backlog > 0)
+    }
+
+    /// How many packets were read at least since each socket was last empty.
+    pub(super) fn backlog(&self) -> usize {
+        self.ports.iter().map(|port| port.backlog * PACKETS_PER_BATCH).sum()
     }
 
     /// The next thing that happened at an endpoint.

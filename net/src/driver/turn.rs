@@ -4,7 +4,7 @@ use super::handle::{Command, Receiver, Stop};
 use super::ports::Ports;
 use super::transport::Opened;
 use crate::clock::Clock;
-use proto::{Node, Time};
+use proto::{Input, Node, Time};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -28,6 +28,8 @@ pub(super) struct Turns<N, E> {
     node: N,
     on_event: E,
     stopping: Option<Stopping<N>>,
+    /// The machine knows that it is behind.
+    behind: bool,
     receiver: Receiver<N>,
 }
 
@@ -59,7 +61,16 @@ where
         receiver: Receiver<N>,
     ) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
-        Self { ports: Ports::new(endpoints), clock, sleep, node, on_event, stopping: None, receiver }
+        Self {
+            ports: Ports::new(endpoints),
+            clock,
+            sleep,
+            node,
+            on_event,
+            stopping: None,
+            behind: false,
+            receiver,
+        }
     }
 
     /// Runs until the last handle is gone or a stop is done.
@@ -105,7 +116,17 @@ where
         if self.ports.take_drained() {
             self.clock.drained();
         }
+        self.tell_backlog(now);
         self.ports.has_backlog()
+    }
+
+    /// Tells the machine how far behind it is, and when it is not any more.
+    fn tell_backlog(&mut self, now: Time) {
+        let packets = self.ports.backlog();
+        if packets > 0 || self.behind {
+            self.node.handle_input(now, Input::Backlog { packets });
+        }
+        self.behind = packets > 0;
     }
 
     /// Runs what others asked for; whether nobody can ask any more.

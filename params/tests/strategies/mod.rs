@@ -129,7 +129,9 @@ pub(crate) fn elements(count: std::ops::Range<usize>) -> impl Strategy<Value = V
 }
 
 pub(crate) fn server() -> impl Strategy<Value = ServerInformation> {
-    (registrar_id(), sctp_of_registrar()).prop_map(|(id, transport)| ServerInformation { id, transport })
+    (registrar_id(), sctp_of_registrar(), proptest::option::of(any::<u32>())).prop_map(
+        |(id, transport, table_response_size)| ServerInformation { id, transport, table_response_size },
+    )
 }
 
 pub(crate) fn error() -> impl Strategy<Value = OperationError> {

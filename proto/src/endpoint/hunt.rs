@@ -35,6 +35,8 @@ pub(super) struct Hunt {
     /// Homes in a row that were lost within T5.
     short_lived: u32,
     round: Option<Round>,
+    /// Attempts of an earlier hunt that are still on their way, with their registrars: they count, too.
+    spare: BTreeMap<AssocId, usize>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,7 @@ impl Hunt {
             last: None,
             short_lived: 0,
             round: None,
+            spare: BTreeMap::new(),
         }
     }
 
@@ -124,6 +127,10 @@ impl AsapEndpoint {
     fn start_round(&mut self, now: Time) {
         let Some(round) = &mut self.hunt.round else { return };
         round.untried = self.hunt.order.len();
+        for (assoc, server) in std::mem::take(&mut self.hunt.spare) {
+            self.associations.insert(assoc, Role::Attempt);
+            round.attempts.insert(assoc, server);
+        }
         self.timers.set(Timer::T5, now + round.t5);
         self.try_registrars();
     }
@@ -183,13 +190,6 @@ impl AsapEndpoint {
             return;
         };
         match why {
-            // The one that an earlier hunt did not need any more, and that is not up yet.
-            DownReason::Duplicate(other) if matches!(self.associations.get(&other), Some(Role::Spare)) => {
-                self.associations.insert(other, Role::Attempt);
-                if let Some(round) = &mut self.hunt.round {
-                    round.attempts.insert(other, server);
-                }
-            }
             // The registrar was faster and has connected to us: that association serves as well.
             DownReason::Duplicate(other) if !self.is_home(other) => match self.take_registrar(other) {
                 Some(peer) => self.adopt_home(now, other, None, peer, Some(server)),
@@ -202,9 +202,15 @@ impl AsapEndpoint {
     /// Ends the hunt; what is still connecting is closed as soon as it is up (ambiguity A-43).
     pub(super) fn end_hunt(&mut self) {
         self.timers.cancel(&Timer::T5);
-        for (assoc, _) in self.hunt.round.take().map(|round| round.attempts).unwrap_or_default() {
+        for (assoc, server) in self.hunt.round.take().map(|round| round.attempts).unwrap_or_default() {
             self.associations.insert(assoc, Role::Spare);
+            self.hunt.spare.insert(assoc, server);
         }
+    }
+
+    /// An attempt that was not needed any more is up, or gone.
+    pub(super) fn spare_decided(&mut self, assoc: AssocId) {
+        self.hunt.spare.remove(&assoc);
     }
 
     /// From now on every request goes to this registrar (RFC 5352 §3.6 SH6, §3.4 KA2.4).

@@ -243,7 +243,10 @@ impl AsapEndpoint {
         match self.associations.get(&assoc) {
             None if assoc.is_accepted() => self.accepted_up(now, assoc, channel, peer),
             Some(Role::Attempt) => self.attempt_up(now, assoc, peer),
-            Some(Role::Spare) => self.leave(now, assoc),
+            Some(Role::Spare) => {
+                self.spare_decided(assoc);
+                self.leave(now, assoc);
+            }
             Some(Role::Session(session)) => self.session_up(now, assoc, *session),
             _ => {}
         }
@@ -260,7 +263,8 @@ impl AsapEndpoint {
             }
             Some(Role::Registrar(_)) if self.is_home(assoc) => self.home_lost(now),
             Some(Role::Leaving) => self.timers.cancel(&Timer::Leave(assoc)),
-            Some(Role::Registrar(_) | Role::Spare) | None => {}
+            Some(Role::Spare) => self.spare_decided(assoc),
+            Some(Role::Registrar(_)) | None => {}
         }
     }
 
@@ -383,7 +387,7 @@ impl Node for AsapEndpoint {
             Input::Restart { assoc } => self.restarted(now, assoc),
             Input::Down { assoc, why } => self.down(now, assoc, why),
             Input::PeerShutdown { assoc } => self.peer_shutdown(assoc),
-            Input::Path { .. } | Input::Announce { .. } => {}
+            Input::Path { .. } | Input::Announce { .. } | Input::Backlog { .. } => {}
         }
         self.leave_when_idle(now);
     }

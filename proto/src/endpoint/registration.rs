@@ -28,6 +28,8 @@ pub(super) struct Element {
     attempts: u32,
     /// The policy changed while a registration was outstanding.
     changed: bool,
+    /// A registrar had no room for it: when it is asked again, and the pause after that is twice as long.
+    pause: Option<Duration>,
     /// Register once more soon: the former home may delete us when it sees us go.
     twice: bool,
 }
@@ -106,6 +108,7 @@ impl AsapEndpoint {
             sent: false,
             attempts: 0,
             changed: false,
+            pause: None,
             twice: false,
         };
         if element.message(&self.config, &[Ipv4Addr::LOCALHOST.into()]).encode().is_err() {
@@ -180,14 +183,21 @@ impl AsapEndpoint {
             match self.elements.get(&id).map(|element| &element.state) {
                 Some(State::Registering) => self.send_registration(now, id),
                 Some(State::Deregistering { .. }) => self.send_deregistration(now, id),
-                Some(State::Registered) => {
+                Some(State::Registered | State::Rejected) if self.is_wanted(id) => {
                     let most = self.config.timers.t2_registration / 10;
                     let jitter = self.jitter(most);
                     self.timers.set(Timer::T4(id), now + jitter);
                 }
-                Some(State::Rejected) | None => {}
+                Some(State::Registered | State::Rejected) | None => {}
             }
         }
+    }
+
+    /// Whether an element is registered, or will be as soon as a registrar has room for it.
+    fn is_wanted(&self, id: ElementId) -> bool {
+        self.elements
+            .get(&id)
+            .is_some_and(|element| element.state == State::Registered || element.pause.is_some())
     }
 
     /// Each element registers once more, a second after its registration at the new home: when the former one
@@ -258,6 +268,7 @@ impl AsapEndpoint {
                 self.events.push_back(Event::Registered { element: key, id, home, warning: error });
             }
             element.registered = true;
+            element.pause = None;
             element.state = State::Registered;
             self.timers.cancel(&Timer::T2(key));
             let interval = reregistration_interval(element.registration.life);
@@ -274,7 +285,8 @@ impl AsapEndpoint {
     }
 
     /// A rejection is told at once and not repeated unchanged, unless the error can be corrected: the policy
-    /// has changed meanwhile, or the identifier is taken and another random one will do (ambiguity A-28).
+    /// has changed meanwhile, or the identifier is taken and another random one will do (ambiguity A-28). An element that
+    /// had a home, whose successor has no room for it, asks again: with T2, then ever more rarely up to RETRAN-MAX.
     fn registration_rejected(&mut self, now: Time, key: ElementId, error: OperationError) {
         let Some(element) = self.elements.get_mut(&key) else { return };
         let taken = error.causes.iter().any(|cause| cause.code == CauseCode::NON_UNIQUE_PE_IDENTIFIER);
@@ -297,8 +309,16 @@ impl AsapEndpoint {
         } else {
             element.state = State::Rejected;
             element.attempts = 0;
-            element.registered = false;
             self.timers.cancel(&Timer::T2(key));
+            let full = error.causes.iter().any(|cause| cause.code == CauseCode::LACK_OF_RESOURCES);
+            let timers = &self.config.timers;
+            let pause = element.pause.unwrap_or(timers.t2_registration).min(timers.retran_max);
+            let again = full && (element.registered || element.pause.is_some());
+            element.pause = again.then_some(pause * 2);
+            if again {
+                self.timers.set(Timer::T4(key), now + pause);
+            }
+            element.registered = false;
             let error = RegisterError::Rejected(error);
             self.events.push_back(Event::RegistrationFailed { element: key, error });
         }

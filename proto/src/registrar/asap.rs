@@ -1,5 +1,6 @@
 //! ASAP messages in and out: who may send what to a registrar (RFC 5352 §4), and in which order it is answered.
 
+use super::overload::Work;
 use super::{ElementKey, Registrar};
 use crate::{AssocId, Time};
 use ::asap::Message;
@@ -48,6 +49,7 @@ impl Registrar {
                 }
             }
             Message::EndpointKeepAliveAck(ack) => self.keep_alive_ack_received(now, assoc, ack),
+            Message::EndpointUnreachable(_) if self.sheds(now, Work::Report) => {}
             Message::EndpointUnreachable(report) => self.report_received(now, assoc, report),
             Message::Error(_) => self.counters.asap_errors_received += 1,
             Message::RegistrationResponse(_)
@@ -63,9 +65,19 @@ impl Registrar {
 
     fn request_received(&mut self, now: Time, assoc: AssocId, request: Message) {
         match request {
-            Message::Registration(request) => self.registration_received(now, assoc, request),
+            Message::Registration(request) => {
+                if self.sheds(now, Work::Registration) {
+                    return self.registration_shed(assoc, &request);
+                }
+                self.registration_received(now, assoc, request);
+            }
             Message::Deregistration(request) => self.deregistration_received(now, assoc, request),
-            Message::HandleResolution(request) => self.resolution_received(assoc, request),
+            Message::HandleResolution(request) => {
+                if self.sheds(now, Work::Resolution) {
+                    return self.resolution_shed(assoc, request);
+                }
+                self.resolution_received(assoc, request);
+            }
             _ => self.counters.unexpected_messages += 1,
         }
     }

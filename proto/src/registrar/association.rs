@@ -122,6 +122,8 @@ pub(super) struct Associations {
     outgoing: VecDeque<Outgoing>,
     connected: u64,
     queued_bytes: usize,
+    /// How many were aborted because too much waited for them.
+    overflows: u64,
 }
 
 impl Associations {
@@ -133,11 +135,17 @@ impl Associations {
             outgoing: VecDeque::new(),
             connected: 0,
             queued_bytes,
+            overflows: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.map.len()
+    }
+
+    /// How many were aborted because too much waited for them.
+    pub(super) fn overflows(&self) -> u64 {
+        self.overflows
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -356,6 +364,7 @@ impl Associations {
                     let held = association.held.get_or_insert_default();
                     held.push(bytes, replaces);
                     if held.bytes > self.queued_bytes {
+                        self.overflows += 1;
                         self.abort(assoc, QUEUE_OVERFLOW);
                     }
                 }

@@ -8,6 +8,37 @@ use params::RegistrarId;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// The longest pause between two resynchronisations that did not help, as a power of two of MAX-TIME-NO-RESPONSE.
+const MAX_DOUBLINGS: u32 = 6;
+
+/// How soon a peer's table may be loaded anew.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    not_before: Time,
+    /// Resynchronisations since the tables last agreed.
+    attempts: u32,
+}
+
+impl Pace {
+    fn agreed(&mut self) {
+        *self = Self::default();
+    }
+
+    /// It was loaded. If that did not help, doing it again will hardly help sooner.
+    fn completed(&mut self, now: Time, answer: Duration) {
+        self.attempts += 1;
+        if let Some(doublings) = self.attempts.checked_sub(2) {
+            self.not_before = now + answer * (1 << doublings.min(MAX_DOUBLINGS));
+        }
+    }
+
+    /// It was not loaded, or something of it came too late: the session at the other end must be over before the next
+    /// one begins (ambiguity A-58).
+    pub(super) fn interrupted(&mut self, now: Time, answer: Duration) {
+        self.not_before = self.not_before.max(now + answer * 2);
+    }
+}
+
 /// A peer's table that is being loaded anew.
 #[derive(Debug)]
 pub(super) struct Resynchronization {
@@ -28,13 +59,16 @@ impl Registrar {
         let settled = self.config.timers.max_time_no_response;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.announced_checksum = Some(announced);
-        if self.handlespace.checksum(id) == announced || self.state != State::Running {
+        if self.handlespace.checksum(id) == announced {
+            return peer.pace.agreed();
+        }
+        if self.state != State::Running {
             return;
         }
         self.counters.checksum_mismatches += 1;
         // An element that has just moved: the peer may not have heard of it when it announced its checksum.
-        if peer.moved.is_some_and(|moved| moved + settled > now) || self.resynchronizations.contains_key(&id)
-        {
+        let moving = peer.moved.is_some_and(|moved| moved + settled > now);
+        if moving || peer.pace.not_before > now || self.resynchronizations.contains_key(&id) {
             return;
         }
         let Some(assoc) = self.association_to(id) else { return };
@@ -60,6 +94,7 @@ impl Registrar {
         entries: Vec<PoolEntry>,
     ) {
         if rejected {
+            // There is no session at its end that would have to be over first.
             return self.resynchronization_aborted(id);
         }
         for entry in entries {
@@ -83,6 +118,9 @@ impl Registrar {
             if self.home(&key) == Some(id) {
                 self.given_up(now, id, key);
             }
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.pace.completed(now, self.config.timers.max_time_no_response);
         }
         self.counters.resynchronizations += 1;
         self.events.push_back(Event::Resynchronized { peer: id });
@@ -117,7 +155,15 @@ impl Registrar {
         }
     }
 
-    /// The peer rejected, is silent or gone: nothing is removed, the next mismatch begins anew.
+    /// The peer is silent: nothing is removed, and a mismatch after a pause begins anew.
+    pub(super) fn resynchronization_interrupted(&mut self, now: Time, id: RegistrarId) {
+        self.resynchronization_aborted(id);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.pace.interrupted(now, self.config.timers.max_time_no_response);
+        }
+    }
+
+    /// The peer is gone, or it rejects: nothing is removed, the next mismatch begins anew.
     pub(super) fn resynchronization_aborted(&mut self, id: RegistrarId) {
         if self.resynchronizations.remove(&id).is_some() {
             self.timers.cancel(&Timer::Resynchronization(id));

@@ -27,6 +27,10 @@ pub struct Config {
     pub compat: Compat,
     /// When it doubts that silent elements are dead (design D9).
     pub guard: Guard,
+    /// What the RFCs say where we do better: reports alone remove an element (RFC 5352 §3.5, ambiguity A-41), the word
+    /// of any registrar does (RFC 5353 §3.3.2, ambiguity A-63), and there is no [`Guard`]. The arbitration of takeovers
+    /// is a setting of its own.
+    pub strict_rfc: bool,
     /// What it takes at most.
     pub limits: Limits,
 }
@@ -45,7 +49,8 @@ impl Config {
             foreign_addresses: ForeignAddresses::Trim,
             compat,
             guard: Guard::of(profile.registrar().keep_alive_interval),
-            limits: Limits::of(compat),
+            strict_rfc: false,
+            limits: Limits::default(),
         }
     }
 }
@@ -100,6 +105,9 @@ pub struct Limits {
     pub associations: usize,
     /// Bytes that wait for an association that is not writable; beyond that it is aborted.
     pub queued_bytes: usize,
+    /// Packets read without the sockets having been empty from which on resolutions are shed; reports, registrations and
+    /// table requests from twice, four and eight times as many.
+    pub backlog: usize,
     /// Keep-alives a second of this registrar; intervals stretch to stay below it (design D7).
     pub probes_per_second: u32,
     /// Elements for which reports of unreachability are remembered.
@@ -108,7 +116,8 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Subscriptions of one client.
     pub subscriptions_per_association: usize,
-    /// Bytes of one ENRP_HANDLE_TABLE_RESPONSE.
+    /// Bytes of one ENRP_HANDLE_TABLE_RESPONSE, sent and asked for. Registrars that do not say how many they take, as ours
+    /// do, get at most 1400.
     pub table_response_bytes: usize,
     /// Table downloads served at a time.
     pub table_sessions: usize,
@@ -128,6 +137,7 @@ impl Default for Limits {
             peers: 64,
             associations: 100_000,
             queued_bytes: 4 << 20,
+            backlog: 8_192,
             probes_per_second: 2_000,
             reported_elements: 10_000,
             subscriptions: 100_000,
@@ -137,16 +147,6 @@ impl Default for Limits {
             resolution_bytes: 32 << 10,
             resolution_items: 128,
             weighted_items: 3,
-        }
-    }
-}
-
-impl Limits {
-    /// The defaults of a dialect. With rsplib: pages of its size.
-    pub fn of(compat: Compat) -> Self {
-        match compat {
-            Compat::Rfc => Self::default(),
-            Compat::Rsplib => Self { table_response_bytes: 1400, ..Self::default() },
         }
     }
 }

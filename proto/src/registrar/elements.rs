@@ -83,7 +83,7 @@ impl Registrar {
         }
         let fits = !self.config.compat.is_rsplib() || self.fits_in_messages(&key, &element);
         if !fits || !self.has_room_for(&key) {
-            self.counters.limits_reached += 1;
+            self.counters.elements_refused += 1;
             return;
         }
         let home = element.home;

@@ -96,6 +96,18 @@ pub enum Event {
         /// How long that took.
         lasted: std::time::Duration,
     },
+    /// More arrives than can be handled: resolutions are shed, and more if that is not enough (design D11).
+    OverloadBegan {
+        /// How many packets were read without the sockets having been empty.
+        packets: usize,
+    },
+    /// There was no overload for a second.
+    OverloadEnded {
+        /// How many messages were shed.
+        shed: u64,
+        /// How long that took, the second included.
+        lasted: std::time::Duration,
+    },
     /// An element is gone.
     ElementRemoved {
         /// Its pool.
@@ -163,6 +175,8 @@ pub enum RemovalReason {
     AssociationEnded,
     /// It did not answer keep-alives (RFC 5352 §3.5).
     KeepAliveFailed,
+    /// Too many clients reported it (RFC 5352 §3.5), with [`Config::strict_rfc`](super::Config::strict_rfc) only.
+    Reported,
     /// Its home, or a registrar that could not reach it, said so (RFC 5353 §3.3.2).
     RemovedByPeer,
     /// Its home does not list it any more (RFC 5353 §3.6.3).

@@ -147,7 +147,7 @@ impl Registrar {
 
     fn is_guarded(&self, scope: &Scope) -> bool {
         let guard = &self.config.guard;
-        guard.share < 100 && self.at_risk(scope) >= guard.floor.max(MASS)
+        !self.config.strict_rfc && guard.share < 100 && self.at_risk(scope) >= guard.floor.max(MASS)
     }
 
     /// How many elements there are to be judged by, those that were removed lately included.

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// rsplib's clients give up a request after 3 s, and their registrar with it.
 const RSPLIB_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long an association that was made to ask an element stays without use.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// A keep-alive that is to be acknowledged.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -201,10 +204,8 @@ impl Registrar {
             if announce {
                 self.announce_added(&key);
             }
-        } else if let Some(probe) = &probe
-            && let Some(association) = self.associations.get_mut(probe.association)
-        {
-            association.elements.remove(&key);
+        } else if let Some(probe) = &probe {
+            self.release(now, probe.association, &key);
         }
         for contender in probe.map(|probe| probe.contenders).unwrap_or_default() {
             self.unpark(now, contender, &key, true);
@@ -241,11 +242,34 @@ impl Registrar {
         self.timers.cancel(&Timer::Probe(key.clone()));
         let reached_over_it =
             self.owned.get(key).is_some_and(|owned| owned.association == Some(probe.association));
-        if !reached_over_it && let Some(association) = self.associations.get_mut(probe.association) {
-            association.elements.remove(key);
+        if !reached_over_it {
+            self.release(now, probe.association, key);
         }
         for contender in probe.contenders {
             self.unpark(now, contender, key, false);
+        }
+    }
+
+    /// An element is not asked over an association any more.
+    fn release(&mut self, now: Time, assoc: AssocId, key: &ElementKey) {
+        let Some(association) = self.associations.get_mut(assoc) else { return };
+        association.elements.remove(key);
+        if association.elements.is_empty() && !assoc.is_accepted() {
+            self.timers.set(Timer::Idle(assoc), now + IDLE);
+        }
+    }
+
+    /// An association that was made to ask may not be needed any more: it ends in order, unless somebody at the other end
+    /// has a use for it.
+    pub(super) fn idle_timeout(&mut self, now: Time, assoc: AssocId) {
+        let Some(association) = self.associations.get(assoc) else { return };
+        if !association.elements.is_empty() {
+            return;
+        }
+        let heard = association.last_heard;
+        match heard + IDLE > now || self.subscriptions.of_association(assoc) > 0 {
+            true => self.timers.set(Timer::Idle(assoc), now.max(heard) + IDLE),
+            false => self.associations.shutdown(assoc),
         }
     }
 

@@ -13,6 +13,7 @@ mod event;
 mod guard;
 mod keep_alive;
 mod leave;
+mod overload;
 mod owned;
 mod peers;
 mod push;
@@ -78,6 +79,7 @@ pub struct Registrar {
     /// Homes of elements that are no peers of ours, and since when.
     orphaned: BTreeMap<RegistrarId, Time>,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
+    overload: overload::Overload,
     /// Elements that were taken over and have to be told.
     claims: VecDeque<ElementKey>,
     /// Tables that we serve, by association and W bit.
@@ -115,6 +117,7 @@ impl Registrar {
             contacts: Vec::new(),
             orphaned: BTreeMap::new(),
             takeovers: BTreeMap::new(),
+            overload: overload::Overload::default(),
             claims: VecDeque::new(),
             table_sessions: BTreeMap::new(),
             resynchronizations: BTreeMap::new(),
@@ -156,7 +159,7 @@ impl Registrar {
         let full = assoc.is_accepted() && self.associations.len() >= self.config.limits.associations;
         self.associations.up(now, assoc, channel, remote, local);
         if full {
-            self.counters.limits_reached += 1;
+            self.counters.associations_refused += 1;
             return self.abort(assoc, "too many associations");
         }
         if !self.is_serving() {
@@ -224,12 +227,14 @@ impl Registrar {
             Timer::Peer(id) => self.peer_timeout(now, id),
             Timer::Takeover(target) => self.takeover_timeout(now, target),
             Timer::Claims => self.claim_next(now),
-            Timer::Resynchronization(id) => self.resynchronization_aborted(id),
+            Timer::Resynchronization(id) => self.resynchronization_interrupted(now, id),
             Timer::TableSession => self.table_session_timeout(now),
             Timer::Probe(key) => self.probe_timeout(now, key),
+            Timer::Idle(assoc) => self.idle_timeout(now, assoc),
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),
+            Timer::Overload => self.overload_ended(now),
             Timer::Shutdown => self.shutdown_timeout(now),
         }
     }
@@ -252,6 +257,7 @@ impl Node for Registrar {
             Input::PeerShutdown { assoc } => self.associations.closing(assoc),
             Input::SendFailed { .. } => self.counters.send_failures += 1,
             Input::Down { assoc, why } => self.down(now, assoc, &why),
+            Input::Backlog { packets } => self.backlog_changed(now, packets),
             // Multicast is off; a path that fails leaves the others, and the last one ends the association.
             Input::Announce { .. } | Input::Path { .. } => {}
         }

@@ -33,6 +33,10 @@ pub(super) struct Peer {
     pub(super) announced_checksum: Option<u16>,
     /// When an element last changed its home from or to this peer by the word of another registrar.
     pub(super) moved: Option<Time>,
+    /// How large a table response may be, if it is one of ours, which say so.
+    pub(super) table_response_size: Option<u32>,
+    /// How soon its table may be loaded anew.
+    pub(super) pace: super::audit::Pace,
 }
 
 /// Addresses at which there is, was or should be a registrar.
@@ -68,7 +72,7 @@ impl Registrar {
             return;
         }
         if !configured && self.contacts.len() >= self.config.limits.peers {
-            self.counters.limits_reached += 1;
+            self.counters.contacts_refused += 1;
             // Whoever was tried in vain most often makes room.
             let useless = self.contacts.iter().enumerate().filter(|(_, contact)| {
                 !contact.configured && contact.association.is_none() && contact.failures > 0
@@ -220,7 +224,7 @@ impl Registrar {
         remote: Vec<SocketAddr>,
     ) -> bool {
         if self.peers.len() >= self.config.limits.peers {
-            self.counters.limits_reached += 1;
+            self.counters.peers_refused += 1;
             return false;
         }
         let peer = Peer {
@@ -234,6 +238,8 @@ impl Registrar {
             last_presence: None,
             announced_checksum: None,
             moved: None,
+            table_response_size: None,
+            pace: super::audit::Pace::default(),
         };
         self.peers.insert(sender, peer);
         self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
@@ -273,6 +279,7 @@ impl Registrar {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
         let first = peer.last_presence.replace(now).is_none();
         if let Some(information) = presence.information.filter(|information| information.id == sender) {
+            peer.table_response_size = information.table_response_size;
             let addresses = socket_addresses(&information.transport, loopback);
             if !addresses.is_empty() {
                 peer.addresses = addresses;
@@ -403,7 +410,8 @@ impl Registrar {
                 transport_use: TransportUse::DATA_ONLY,
                 addresses,
             };
-            ServerInformation { id: self.id, transport }
+            let size = u32::try_from(self.config.limits.table_response_bytes).unwrap_or(u32::MAX);
+            ServerInformation { id: self.id, transport, table_response_size: Some(size) }
         });
         let checksum = Some(self.own_checksum());
         let presence = Presence { reply_required, checksum, information };

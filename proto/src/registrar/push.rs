@@ -73,7 +73,8 @@ impl Subscriptions {
         self.pools.get(handle).map_or(0, |pool| pool.members.len())
     }
 
-    fn of_association(&self, assoc: AssocId) -> usize {
+    /// How many a client has.
+    pub(super) fn of_association(&self, assoc: AssocId) -> usize {
         self.by_association.get(&assoc).map_or(0, BTreeSet::len)
     }
 

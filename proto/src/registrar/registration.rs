@@ -2,6 +2,7 @@
 
 use super::association::Association;
 use super::config::ForeignAddresses;
+use super::table::COMMON_TABLE_RESPONSE;
 use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Time};
 use asap::{Deregistration, DeregistrationResponse, Message, Registration, RegistrationResponse};
@@ -35,6 +36,14 @@ impl Registrar {
         }
     }
 
+    /// There is no time for a registration. A renewal is repeated by T2 (see [`overload`](super::overload)).
+    pub(super) fn registration_shed(&mut self, assoc: AssocId, registration: &Registration) {
+        let key = ElementKey::new(&registration.handle, registration.element.id);
+        if self.element(&key).is_none() {
+            self.registration_rejected(assoc, &key, CauseCode::LACK_OF_RESOURCES.into());
+        }
+    }
+
     /// Refuses a registration (RFC 5352 §3.1, rule 5).
     pub(super) fn registration_rejected(&mut self, assoc: AssocId, key: &ElementKey, error: OperationError) {
         self.counters.registrations_rejected += 1;
@@ -59,12 +68,14 @@ impl Registrar {
         self.suit_scope(&key.handle, &mut element)?;
         self.check_pool(key, &element)?;
         if !self.has_room_for(key) || !self.fits_in_messages(key, &element) {
-            self.counters.limits_reached += 1;
+            self.counters.elements_refused += 1;
             return Err(CauseCode::LACK_OF_RESOURCES.into());
         }
         // Nor does what it says of its home.
         let before = self.home(key).unwrap_or(RegistrarId::NONE);
         element.home = if before == RegistrarId::NONE { self.id } else { before };
+        let unchanged = self.owned.get(key).is_some_and(|owned| !owned.claimed)
+            && self.element(key).is_some_and(|known| *known == element);
         let pushed = self.as_pushed(key);
         let previous = self
             .handlespace
@@ -79,7 +90,10 @@ impl Registrar {
         self.forget_reports(now, key);
         self.element_stored(key, self.id, previous);
         self.element_changed(now, key, pushed);
-        self.announce_added(key);
+        match unchanged {
+            true => self.announce_renewed(key),
+            false => self.announce_added(key),
+        }
         Ok(warning)
     }
 
@@ -110,7 +124,10 @@ impl Registrar {
     /// Whether every message that has to carry the element can: what nobody could be told of must not be stored.
     pub(super) fn fits_in_messages(&self, key: &ElementKey, element: &PoolElement) -> bool {
         let limits = &self.config.limits;
-        let limit = limits.resolution_bytes.min(limits.table_response_bytes).min(usize::from(u16::MAX));
+        let mut limit = limits.resolution_bytes.min(limits.table_response_bytes).min(usize::from(u16::MAX));
+        if self.config.compat.is_rsplib() {
+            limit = limit.min(COMMON_TABLE_RESPONSE);
+        }
         key.handle.as_bytes().len() + element.encoded_length() + BESIDE_ELEMENT <= limit
     }
 

@@ -1,10 +1,11 @@
 //! Reports of unreachable elements (RFC 5352 §3.5, design D4, ambiguities ).
 //!
 //! A report is a reason to look, never a reason to remove: the element is probed at once. If many clients report
-//! one that answers, it is listed last for a while, since an answer to us does not prove that they can reach it.
+//! one that answers, it is listed last for a while, since an answer to us does not prove that they can reach it. (With
+//! `strict_rfc` it is removed.)
 
 use super::timers::Timer;
-use super::{ElementKey, Registrar};
+use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Time};
 use asap::EndpointUnreachable;
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ impl Registrar {
         }
         self.timers.set(Timer::Reports(key.clone()), now + MEMORY);
         self.judge_reports(now, &key);
-        if probe {
+        if probe && self.element(&key).is_some() {
             self.probe(now, key);
         }
     }
@@ -75,7 +76,10 @@ impl Registrar {
         let Some(reports) = self.reports.get_mut(key) else { return };
         reports.by.retain(|_, at| *at + MEMORY > now);
         reports.many = reports.by.len() > self.config.timers.max_bad_pe_report as usize;
-        self.update_suspicion(now, key);
+        match reports.many && self.config.strict_rfc {
+            true => self.remove_and_announce(now, key, RemovalReason::Reported),
+            false => self.update_suspicion(now, key),
+        }
     }
 
     /// A registration, or the end of one, makes all reports void.

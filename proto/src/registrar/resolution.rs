@@ -29,6 +29,14 @@ impl Registrar {
         self.send_asap(assoc, &response.into());
     }
 
+    /// There is no time for a resolution (see [`overload`](super::overload)).
+    pub(super) fn resolution_shed(&mut self, assoc: AssocId, request: HandleResolution) {
+        if self.config.compat.is_rsplib() {
+            let response = self.answer(request.handle, None, Vec::new());
+            self.send_asap(assoc, &response.into());
+        }
+    }
+
     /// How many elements to list: all of a small pool, a few of a weighted one, or what the client asks for
     /// (ambiguities ). Where rsplib takes part its number holds: a few of any.
     pub(super) fn answer_size(&self, policy: &Policy, wanted: Option<u32>) -> usize {

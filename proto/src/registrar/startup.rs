@@ -5,7 +5,7 @@
 //! mentor knows. Requests of peers for list and table are rejected until the start is complete.
 
 use super::timers::Timer;
-use super::{Event, Registrar, State};
+use super::{Event, PeerState, Registrar, State};
 use crate::{AssocId, Time};
 use enrp::{Body, HandleTableRequest, ListRequest, ListResponse};
 use params::RegistrarId;
@@ -171,7 +171,9 @@ impl Registrar {
 
     /// Asks a backup mentor; if all were asked, pauses or gives up.
     fn next_mentor(&mut self, now: Time) {
-        let untried = |(id, _): &(RegistrarId, AssocId)| !self.startup.tried.contains(id);
+        let living =
+            |id: &RegistrarId| self.peers.get(id).is_some_and(|peer| peer.state != PeerState::NotActive);
+        let untried = |(id, _): &(RegistrarId, AssocId)| !self.startup.tried.contains(id) && living(id);
         if let Some((id, _)) = self.connected_peers().into_iter().find(untried) {
             return self.ask_mentor(now, id);
         }

@@ -183,7 +183,16 @@ counters! {
     wrong_protocol
     wrong_receiver
     own_identifier
-    limits_reached
+    overloads
+    resolutions_shed
+    reports_shed
+    registrations_shed
+    table_requests_shed
+    associations_refused
+    queue_overflows
+    elements_refused
+    peers_refused
+    contacts_refused
     send_failures
     associations_aborted
 }
@@ -205,7 +214,7 @@ impl Registrar {
             peers: self.peers.values().filter(|peer| peer.state != PeerState::NotActive).count(),
             associations: self.associations.len(),
             checksum: self.own_checksum(),
-            counters: self.counters.clone(),
+            counters: Counters { queue_overflows: self.associations.overflows(), ..self.counters.clone() },
         }
     }
 

@@ -1,10 +1,14 @@
 //! Serving and reading tables, page by page (RFC 5353 §3.2.3, ambiguities ).
 
+use super::overload::Work;
 use super::timers::Timer;
 use super::{ElementKey, Registrar};
 use crate::{AssocId, Time};
 use enrp::{Body, HandleTableRequest, HandleTableResponse, PoolEntry};
 use params::{PoolElement, PoolHandle, RegistrarId};
+
+/// Bytes of a table response that every registrar takes, also rsplib's.
+pub(super) const COMMON_TABLE_RESPONSE: usize = 1400;
 
 /// A table that is being served: where the next page begins.
 #[derive(Debug)]
@@ -26,13 +30,13 @@ impl Registrar {
         let key = (assoc, request.own_children_only);
         let session = self.table_sessions.remove(&key).filter(|session| session.expires > now);
         let full = self.table_sessions.len() >= self.config.limits.table_sessions;
-        if !self.serves_tables() || full {
+        if !self.serves_tables() || full || self.sheds(now, Work::Table) {
             self.counters.table_requests_rejected += 1;
             let rejection = HandleTableResponse { rejected: true, more: false, entries: Vec::new() };
             return self.send_enrp(assoc, sender, Body::HandleTableResponse(rejection));
         }
         let last = session.as_ref().map(|session| (&session.last.handle, session.last.id));
-        let room = self.config.limits.table_response_bytes;
+        let room = self.room_for_table(sender);
         let (entries, next) = if request.own_children_only {
             page(self.handlespace.owned_after(self.id, last), room)
         } else {
@@ -46,6 +50,13 @@ impl Registrar {
         }
         let response = HandleTableResponse { rejected: false, more, entries };
         self.send_enrp(assoc, sender, Body::HandleTableResponse(response));
+    }
+
+    /// How large a page for this peer may be: as large as it says, or what everybody takes.
+    fn room_for_table(&self, peer: RegistrarId) -> usize {
+        let said = self.peers.get(&peer).and_then(|peer| peer.table_response_size);
+        let taken = said.map_or(COMMON_TABLE_RESPONSE, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        self.config.limits.table_response_bytes.min(taken)
     }
 
     /// Whoever asks next over this association asks for the first page.
@@ -80,6 +91,9 @@ impl Registrar {
             self.resynchronize(now, assoc, sender, rejected, more, entries);
         } else {
             self.counters.table_responses_ignored += 1;
+            if let Some(peer) = self.peers.get_mut(&sender) {
+                peer.pace.interrupted(now, self.config.timers.max_time_no_response);
+            }
         }
     }
 

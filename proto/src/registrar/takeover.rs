@@ -7,6 +7,7 @@
 //!
 //! [`Arbitration`]: super::Arbitration
 
+use super::peers::Peer;
 use super::timers::Timer;
 use super::{ElementKey, Event, PeerState, Registrar, State};
 use crate::{AssocId, Time};

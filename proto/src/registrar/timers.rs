@@ -1,6 +1,7 @@
 //! What the registrar's timers are for.
 
 use super::ElementKey;
+use crate::AssocId;
 use params::{PoolHandle, RegistrarId};
 
 /// What is to be done when a timer expires. Each is set at most once.
@@ -22,12 +23,16 @@ pub(super) enum Timer {
     TableSession,
     /// A keep-alive was not acknowledged.
     Probe(ElementKey),
+    /// An association that was made to ask an element may not be needed any more.
+    Idle(AssocId),
     /// Reports of unreachability are old enough to be forgotten.
     Reports(ElementKey),
     /// The next silent element is given up, or removals are old enough to be forgotten.
     Guard(super::guard::Scope),
     /// The next subscribers of a pool are to be served.
     Push(PoolHandle),
+    /// There was no overload for a while.
+    Overload,
     /// Associations did not end in order.
     Shutdown,
 }
@@ -44,9 +49,11 @@ impl Timer {
             Self::Resynchronization(_) => "resynchronization",
             Self::TableSession => "table-session",
             Self::Probe(_) => "keep-alive-ack",
+            Self::Idle(_) => "idle",
             Self::Reports(_) => "reports",
             Self::Guard(_) => "guard",
             Self::Push(_) => "push",
+            Self::Overload => "overload",
             Self::Shutdown => "shutdown",
         }
     }

@@ -6,25 +6,48 @@ use crate::{AssocId, Time};
 use enrp::{Body, HandleUpdate, UpdateAction};
 use params::{CauseCode, PoolElement, RegistrarId};
 
+/// Who hears of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    All,
+    /// rsplib's registrars let an element expire that they hear nothing of, and so may others.
+    NotOurs,
+}
+
 impl Registrar {
     /// Tells all peers of an element of ours (RFC 5353 §3.3.1).
     pub(super) fn announce_added(&mut self, key: &ElementKey) {
         if let Some(element) = self.element(key).cloned() {
-            self.announce(UpdateAction::ADD_PE, key, element, Some(Replaces::Update(key.clone())));
+            self.announce(
+                UpdateAction::ADD_PE,
+                key,
+                element,
+                Some(Replaces::Update(key.clone())),
+                Audience::All,
+            );
+        }
+    }
+
+    /// Tells that an element of ours was registered again as it was: only to those who may need that. Ours do not.
+    pub(super) fn announce_renewed(&mut self, key: &ElementKey) {
+        if let Some(element) = self.element(key).cloned() {
+            let replaces = Some(Replaces::Update(key.clone()));
+            self.announce(UpdateAction::ADD_PE, key, element, replaces, Audience::NotOurs);
         }
     }
 
     /// Tells all peers that an element is ours, which they must know before they hear what becomes of it.
     pub(super) fn announce_moved(&mut self, key: &ElementKey) {
         if let Some(element) = self.element(key).cloned() {
-            self.announce(UpdateAction::ADD_PE, key, element, None);
+            self.announce(UpdateAction::ADD_PE, key, element, None, Audience::All);
         }
     }
 
     /// Tells all peers that an element is gone (RFC 5353 §3.3.2). Its home tells whose it was: ours, or that of
     /// another registrar that is to verify it.
     pub(super) fn announce_removed(&mut self, key: &ElementKey, element: PoolElement) {
-        self.announce(UpdateAction::DEL_PE, key, element, Some(Replaces::Update(key.clone())));
+        let replaces = Some(Replaces::Update(key.clone()));
+        self.announce(UpdateAction::DEL_PE, key, element, replaces, Audience::All);
     }
 
     fn announce(
@@ -33,10 +56,18 @@ impl Registrar {
         key: &ElementKey,
         element: PoolElement,
         replaces: Option<Replaces>,
+        audience: Audience,
     ) {
+        let mut peers = self.connected_peers();
+        if audience == Audience::NotOurs {
+            peers.retain(|(id, _)| self.peers.get(id).is_some_and(|peer| peer.table_response_size.is_none()));
+        }
+        if peers.is_empty() {
+            return;
+        }
         let update = Body::HandleUpdate(HandleUpdate { action, handle: key.handle.clone(), element });
         let Some(bytes) = self.encode_enrp(RegistrarId::NONE, update) else { return };
-        for (_, assoc) in self.connected_peers() {
+        for (_, assoc) in peers {
             self.counters.updates_sent += 1;
             self.associations.send(assoc, bytes.clone(), replaces.clone());
         }
@@ -79,6 +110,9 @@ impl Registrar {
     /// reach an element that it knows to be another's is verified by the owner (ambiguity A-63).
     fn removed_by_peer(&mut self, now: Time, sender: RegistrarId, key: ElementKey, home: RegistrarId) {
         let Some(owner) = self.home(&key) else { return };
+        if self.config.strict_rfc {
+            return self.remove(now, &key, RemovalReason::RemovedByPeer);
+        }
         if owner == self.id {
             return self.verify(now, key);
         }

@@ -13,6 +13,7 @@ fn connects(out: &[Out]) -> Vec<(AssocId, SocketAddr)> {
 }
 
 // ASAP-3.6-12, ASAP-3.6-13, ASAP-3.6-17: three at once, never more; one that fails makes room for the next.
+// ASAP-1.1-05
 #[test]
 fn at_most_three_registrars_are_tried_at_once() {
     let mut script = Script::new(config(5));
@@ -97,6 +98,9 @@ fn losing_the_home_starts_the_hunt_at_once() {
     let attempts = connects(&script.out());
     script.up(attempts[0].0, attempts[0].1);
     script.grant(attempts[0].0);
+    for (spare, _) in &attempts[1..] {
+        script.down(*spare, DownReason::Unreachable);
+    }
     script.out();
     script.events();
     script.down(attempts[0].0, DownReason::Unreachable);
@@ -157,15 +161,29 @@ fn a_spare_association_is_needed_after_all() {
     script.up(attempts[0].0, attempts[0].1);
     script.down(attempts[0].0, DownReason::Unreachable);
     script.events();
-    let spare = attempts[1].0;
-    let out = script.out();
-    let again = out.iter().find_map(|out| match out {
-        Out::Connect(assoc, _, remote) if *remote == attempts[1].1 => Some(*assoc),
-        _ => None,
-    });
-    script.down(again.unwrap(), DownReason::Duplicate(spare));
-    script.up(spare, attempts[1].1);
+    let again: Vec<_> = script.out().into_iter().filter(|out| matches!(out, Out::Connect(..))).collect();
+    assert!(matches!(&again[..], [Out::Connect(_, _, remote)] if *remote == attempts[0].1), "{again:?}");
+    script.up(attempts[1].0, attempts[1].1);
     assert_eq!(script.events(), [Event::RegistrarConnected { remote: vec![attempts[1].1] }]);
+}
+
+// ASAP-3.6-13: attempts that an earlier hunt did not need any more count, too, as long as they are on their way.
+#[test]
+fn hunts_that_follow_each_other_have_three_attempts_together() {
+    let mut script = Script::new(config(5));
+    script.machine.register(script.now, registration()).unwrap();
+    let first = connects(&script.out());
+    script.up(first[0].0, first[0].1);
+    script.out();
+    script.down(first[0].0, DownReason::Unreachable);
+    let second = connects(&script.out());
+    assert_eq!(second.len(), 1, "beside the two that are on their way");
+    script.down(first[1].0, DownReason::Unreachable);
+    assert_eq!(connects(&script.out()).len(), 1, "one of them makes room");
+    // T5 gives all of them up.
+    script.pass(ms(250));
+    let aborts = script.out().iter().filter(|out| matches!(out, Out::Abort(_))).count();
+    assert_eq!(aborts, 3);
 }
 
 // the old registrar answers first: it stays, and the alternative is closed when it is up.

@@ -151,6 +151,46 @@ fn a_rejection_is_final_until_something_changes() {
     assert!(matches!(script.events().as_slice(), [Event::Registered { .. }]));
 }
 
+// Design D11: an element that had a home, and whose new one is full, is told so, asks again, ever more rarely, and comes
+// back as soon as there is room; at another home at once.
+#[test]
+fn an_element_without_room_asks_again() {
+    let (mut script, home) = Script::registered();
+    let full = || asap::RegistrationResponse {
+        rejected: true,
+        handle: pool(),
+        id: PeIdentifier(0x11),
+        error: Some(cause(CauseCode::LACK_OF_RESOURCES)),
+    };
+    let asked = |script: &mut Script, home| {
+        let out = script.out();
+        out.contains(&Out::Asap(home, registration_message(Policy::RoundRobin)))
+    };
+    script.down(home, DownReason::Unreachable);
+    let mut home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.pass(ms(50));
+    assert!(asked(&mut script, home));
+    for pause in [500, 1000, 2000, 2000] {
+        script.events();
+        script.asap(home, full());
+        assert!(matches!(script.events()[..], [Event::RegistrationFailed { .. }]));
+        script.pass(ms(pause - 1));
+        assert_eq!(script.out(), [], "before {pause} ms");
+        script.pass(ms(1));
+        assert!(asked(&mut script, home), "after {pause} ms");
+    }
+    script.asap(home, full());
+    script.down(home, DownReason::Unreachable);
+    home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.pass(ms(50));
+    assert!(asked(&mut script, home), "a new home is asked at once");
+    script.events();
+    script.grant(home);
+    assert!(matches!(script.events()[..], [Event::Registered { .. }]));
+}
+
 // the random identifier is taken: another one. A chosen one is reported.
 #[test]
 fn a_taken_identifier() {

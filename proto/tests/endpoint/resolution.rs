@@ -83,6 +83,7 @@ fn negative_answers() {
 }
 
 // ASAP-2.2.6-03: no overall policy: Round Robin.
+// POL-4.1-01
 #[test]
 fn round_robin_is_implied() {
     let (mut script, home) = Script::user();

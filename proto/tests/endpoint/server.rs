@@ -251,6 +251,7 @@ fn associations_are_refused() {
 }
 
 // an element that takes no sessions still hears registrars; what says nothing within T2 is none.
+// PARAM-3.3-03, PARAM-3.5-02, PARAM-3.6-02, PARAM-3.7-02
 #[test]
 fn only_registrars_connect_to_an_element_without_sessions() {
     let mut script = Script::new(config(1));

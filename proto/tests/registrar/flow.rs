@@ -103,7 +103,8 @@ fn a_peer_that_does_not_read_is_aborted() {
     let aborts =
         transmits.iter().filter(|t| matches!(t, Transmit::Abort { assoc, .. } if *assoc == peer)).count();
     assert_eq!(aborts, 1);
-    assert_eq!(registrar.status(at(3)).elements, 21);
+    let status = registrar.status(at(3));
+    assert_eq!((status.elements, status.counters.queue_overflows), (21, 1));
 }
 
 // Design D11: associations are limited.
@@ -116,6 +117,7 @@ fn too_many_associations_are_refused() {
     let refused = AssocId::accepted(Channel::Asap, 2);
     let transmits = drain(&mut registrar);
     assert!(matches!(&transmits[..], [Transmit::Abort { assoc, .. }] if *assoc == refused), "{transmits:?}");
+    assert_eq!(registrar.status(at(1)).counters.associations_refused, 1);
 }
 
 // Design D11: never a panic, whatever arrives in whatever order; and early timeouts are harmless.

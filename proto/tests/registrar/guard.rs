@@ -3,7 +3,7 @@
 use crate::network::{Host, Network, element, ms, pool};
 use params::{PeIdentifier, RegistrationLife};
 use rserpool_proto::Channel;
-use rserpool_proto::registrar::{Event, Guard, RemovalReason};
+use rserpool_proto::registrar::{Config, Event, Guard, RemovalReason};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -123,6 +123,20 @@ fn the_silence_of_few_removes_them() {
         network.run(ms(5000));
         assert_eq!((network.table(1).len(), silent(&mut network, 1)), (left, (0, 0)));
     }
+}
+
+// Design D9: by the letter of the RFCs there is no guard.
+#[test]
+fn with_strict_rfc_nobody_is_held() {
+    let mut network = Network::new();
+    network.start_with(1, Config { strict_rfc: true, ..Network::config(1, &[]) });
+    for host in HERE.chain(SITE) {
+        network.add_element(host, 1);
+    }
+    black_out(&mut network, 1, SITE);
+    network.run(ms(2000));
+    assert_eq!(network.table(1).len(), 30);
+    assert_eq!(guard_events(&network, 1), []);
 }
 
 // A pool of three: each is removed as soon as it is silent.

@@ -5,14 +5,20 @@
 
 mod announcements;
 mod network;
+mod played;
 
+mod audit;
 mod chaos;
 mod flow;
 mod guard;
 mod keep_alive;
 mod leave;
+mod overload;
 mod peers;
 mod push;
 mod registration;
 mod rsplib;
+mod startup;
+mod tables;
 mod takeover;
+mod updates;

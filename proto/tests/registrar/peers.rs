@@ -1,177 +1,11 @@
-//! RFC 5353 §3.2 – §3.4, §3.6: joining, peers, updates, audit.
+//! RFC 5353 §3.4: the list of peers.
 
 use crate::network::{Host, Network, element, ms, pool};
+use crate::played::{add, owned, received, with_played_peer};
 use enrp::Body;
-use params::{PeIdentifier, PoolElement, RegistrarId};
-use rserpool_proto::registrar::{Event, PeerDownReason, State};
-use rserpool_proto::{Channel, Transmit};
-
-fn started(network: &Network, host: Host) -> Option<Option<u32>> {
-    network.events(host).iter().find_map(|event| match event {
-        Event::Started { mentor } => Some(mentor.map(|mentor| mentor.0)),
-        _ => None,
-    })
-}
-
-/// The bodies that `from` sent over ENRP, in order.
-fn bodies(network: &Network, from: Host) -> Vec<enrp::Message> {
-    let sent = network.transcript.iter().filter(|(_, host, _)| *host == from);
-    sent.filter_map(|(_, _, transmit)| match transmit {
-        Transmit::Send { ppid: rserpool_proto::PPID_ENRP, bytes, .. } => {
-            enrp::decode(bytes, RegistrarId::NONE).message.ok()
-        }
-        _ => None,
-    })
-    .collect()
-}
-
-fn received(network: &mut Network, client: Host, wanted: impl Fn(&Body) -> bool) -> Vec<enrp::Message> {
-    let messages = network.client(client).enrp.iter().map(|(_, message)| message);
-    messages.filter(|message| wanted(&message.body)).cloned().collect()
-}
-
-fn add(element: PoolElement) -> enrp::HandleUpdate {
-    enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element }
-}
-
-fn del(element: PoolElement) -> enrp::HandleUpdate {
-    enrp::HandleUpdate { action: enrp::UpdateAction::DEL_PE, ..add(element) }
-}
-
-fn owned(host: Host, home: Host) -> PoolElement {
-    PoolElement { home: RegistrarId(home.into()), ..element(host) }
-}
-
-/// A registrar 1 and a peer 9 that the test plays, which has introduced itself; its association.
-fn with_played_peer() -> (Network, rserpool_proto::AssocId) {
-    let mut network = Network::of_registrars(1);
-    network.add_client(9);
-    let assoc = network.dial(9, 1, Channel::Enrp);
-    network.tell_peer(9, assoc, enrp::ListRequest);
-    network.run(ms(20));
-    (network, assoc)
-}
-
-// ENRP-3.2.2.1-03: alone, in service at once.
-#[test]
-fn without_peers_the_start_is_complete_at_once() {
-    let mut network = Network::new();
-    network.start(1, &[]);
-    assert_eq!(started(&network, 1), Some(None));
-}
-
-// Nobody answers: after the mentor discovery timeout it goes on alone; ASAP is served before.
-#[test]
-fn without_an_answer_it_starts_alone() {
-    let mut network = Network::new();
-    network.start(1, &[2]);
-    network.add_element(11, 1);
-    let now = network.now;
-    assert_eq!(network.registrar(1).status(now).state, State::Starting);
-    network.run(ms(600));
-    assert_eq!(started(&network, 1), Some(None));
-    assert_eq!(network.table(1), [(11, 1)]);
-}
-
-// ENRP-3.2.2.2-01, -05, ENRP-3.2.3-01, -02, -07, -13: list, then table, page by page; and it meets those it did not know.
-#[test]
-fn a_registrar_that_joins_has_the_table_and_the_peers() {
-    let mut network = Network::new();
-    let mut config = Network::config(1, &[2]);
-    config.limits.table_response_bytes = 400;
-    network.start_with(1, config);
-    network.start(2, &[1]);
-    network.run(ms(3000));
-    for host in 11..=60 {
-        network.add_element(host, if host % 2 == 0 { 1 } else { 2 });
-    }
-    network.run(ms(20));
-    network.start(3, &[1]);
-    network.run_until(ms(500), |network| started(network, 3).is_some());
-    assert_eq!(started(&network, 3), Some(Some(1)));
-    assert_eq!(network.table(3).len(), 50);
-    assert_eq!(network.table(3), network.table(1));
-    let kinds: Vec<_> = bodies(&network, 3).into_iter().map(|message| message.body).collect();
-    let lists = kinds.iter().filter(|body| matches!(body, Body::ListRequest(_))).count();
-    let tables =
-        kinds.iter().filter(|body| matches!(body, Body::HandleTableRequest(r) if !r.own_children_only));
-    assert_eq!(lists, 1);
-    assert!(tables.count() > 5, "ENRP-3.2.3-08: one request a page");
-    network.run(ms(1000));
-    let now = network.now;
-    assert!(network.registrar(3).peers(now).iter().map(|peer| peer.id.0).eq([1, 2]), "ENRP-3.2.2.2-05");
-    // ENRP-3.6-05: nothing to repair.
-    assert!(!network.events(3).iter().any(|event| matches!(event, Event::Resynchronized { .. })));
-}
-
-// ENRP-3.2.2.2-08, A-57: all start at once and know each other; none waits for ever.
-#[test]
-fn registrars_that_start_together_all_start() {
-    for count in [2, 3, 5] {
-        let mut network = Network::of_registrars(count);
-        for host in 1..=count {
-            assert!(started(&network, host).is_some(), "registrar {host} of {count}");
-            let now = network.now;
-            assert_eq!(network.registrar(host).peers(now).len(), usize::from(count) - 1);
-        }
-        network.add_element(11, 1);
-        network.run(ms(10));
-        for host in 1..=count {
-            assert_eq!(network.table(host), [(11, 1)]);
-        }
-    }
-}
-
-// ENRP-3.2.2.2-06, ENRP-3.2.3-14: while it starts itself it rejects.
-#[test]
-fn a_starting_registrar_rejects_requests() {
-    let mut network = Network::new();
-    network.start(1, &[2]);
-    network.add_client(9);
-    let assoc = network.dial(9, 1, Channel::Enrp);
-    network.tell_peer(9, assoc, enrp::ListRequest);
-    network.tell_peer(9, assoc, enrp::HandleTableRequest { own_children_only: false });
-    network.run(ms(10));
-    let list = Body::ListResponse(enrp::ListResponse { rejected: true, servers: vec![] });
-    let table =
-        Body::HandleTableResponse(enrp::HandleTableResponse { rejected: true, more: false, entries: vec![] });
-    assert_eq!(received(&mut network, 9, |body| *body == list).len(), 1);
-    assert_eq!(received(&mut network, 9, |body| *body == table).len(), 1);
-}
-
-// ENRP-3.2.2.1-02, ENRP-3.2.2.2-03, ENRP-3.2.3-16: the mentor falls silent, before the list or during the download; a
-// backup helps.
-#[test]
-fn a_backup_mentor_helps() {
-    for silent_from in ["the start", "the download"] {
-        let mut network = Network::of_registrars(2);
-        network.add_element(11, 2);
-        network.run(ms(20));
-        network.add_client(9);
-        network.start(3, &[9, 2]);
-        network.run_until(ms(10), |network| !network.client(9).up.is_empty());
-        let assoc = network.client(9).up[0];
-        network.tell_peer(
-            9,
-            assoc,
-            enrp::Presence { reply_required: false, checksum: None, information: None },
-        );
-        let asked = |network: &mut Network| {
-            !received(network, 9, |body| matches!(body, Body::ListRequest(_))).is_empty()
-        };
-        network.run_until(ms(10), asked);
-        if silent_from == "the download" {
-            network.tell_peer(9, assoc, enrp::ListResponse { rejected: false, servers: vec![] });
-            network.run(ms(10));
-            let entry = enrp::PoolEntry { handle: pool(), elements: vec![owned(12, 9)] };
-            let page = enrp::HandleTableResponse { rejected: false, more: true, entries: vec![entry] };
-            network.tell_peer(9, assoc, page);
-        }
-        network.run_until(ms(1000), |network| started(network, 3).is_some());
-        assert_eq!(started(&network, 3), Some(Some(2)), "silent from {silent_from}");
-        assert!(network.table(3).contains(&(11, 2)));
-    }
-}
+use params::{PeIdentifier, PoolElement, RegistrarId, SctpTransport, ServerInformation, TransportUse};
+use rserpool_proto::Channel;
+use rserpool_proto::registrar::{Event, PeerDownReason, PeerState};
 
 // ENRP-3.4.1-01, -02: whoever speaks is a peer, and is asked to introduce itself.
 #[test]
@@ -192,6 +26,7 @@ fn an_unknown_sender_becomes_a_peer() {
 }
 
 // ENRP-3.4.2-01, -02: every cycle, without asking for an answer, with the current checksum.
+// ENRP-2.1-03, ENRP-3.6-01, ENRP-3.6-03, ENRP-3.6.2-06, PARAM-3.15-02
 #[test]
 fn presence_is_announced_every_cycle() {
     let (mut network, assoc) = with_played_peer();
@@ -232,7 +67,7 @@ fn a_silent_peer_is_asked_and_then_dead() {
     assert!(network.events(1).contains(&&down), "MAX-TIME-NO-RESPONSE");
 }
 
-// ENRP-3.2.1-02: a peer's process was replaced; the old identifier is dead at once.
+// A peer's process was replaced; the old identifier is dead at once.
 #[test]
 fn another_identifier_at_the_same_address_replaces_the_old() {
     let mut network = Network::of_registrars(2);
@@ -252,6 +87,7 @@ fn another_identifier_at_the_same_address_replaces_the_old() {
 }
 
 // ENRP-3-05, A-20
+// ENRP-3.2.1-04
 #[test]
 fn messages_from_ourselves_or_for_others_are_dropped() {
     let (mut network, assoc) = with_played_peer();
@@ -277,211 +113,6 @@ fn messages_from_ourselves_or_for_others_are_dropped() {
     let now = network.now;
     let counters = network.registrar(1).status(now).counters;
     assert_eq!((counters.wrong_receiver, counters.own_identifier), (1, 1));
-}
-
-// ENRP-3.3.1-02, -03, -04, ENRP-3.3.2-02, -03: what is told, with everything that a takeover needs.
-#[test]
-fn changes_are_told_completely() {
-    let (mut network, _) = with_played_peer();
-    let assoc = network.add_element(11, 1);
-    network.ask(11, assoc, asap::Deregistration { handle: pool(), id: PeIdentifier(11) });
-    network.run(ms(10));
-    // SCTP-6458-02: peers are told, one association after the other; elements are not.
-    assert_eq!(network.client(11).enrp, []);
-    let updates = received(&mut network, 9, |body| matches!(body, Body::HandleUpdate(_)));
-    let told: Vec<_> = updates
-        .iter()
-        .map(|message| match &message.body {
-            Body::HandleUpdate(update) => {
-                (message.sender.0, message.receiver.0, update.action, update.element.clone())
-            }
-            _ => panic!(),
-        })
-        .collect();
-    let transport = params::SctpTransport {
-        port: 3863,
-        transport_use: params::TransportUse::DATA_ONLY,
-        addresses: vec![crate::network::ip(11)],
-    };
-    let complete = PoolElement { asap_transport: Some(transport), ..owned(11, 1) };
-    assert_eq!(
-        told,
-        [(1, 0, enrp::UpdateAction::ADD_PE, complete.clone()), (1, 0, enrp::UpdateAction::DEL_PE, complete),]
-    );
-}
-
-// ENRP-3.3.1-08, A-62: nobody tells us what is ours, and nobody speaks for others.
-#[test]
-fn updates_about_others_are_ignored() {
-    let (mut network, assoc) = with_played_peer();
-    network.tell_peer(9, assoc, add(owned(11, 1)));
-    network.tell_peer(9, assoc, add(owned(12, 7)));
-    network.run(ms(10));
-    assert_eq!(network.table(1), []);
-    let errors = received(&mut network, 9, |body| matches!(body, Body::Error(_)));
-    assert_eq!(errors.len(), 1, "for the second: Invalid Values");
-    // ENRP-2.4-03
-    let message =
-        enrp::Message { sender: RegistrarId(9), receiver: RegistrarId::NONE, body: add(owned(13, 9)).into() };
-    let mut bytes = message.encode().unwrap().to_vec();
-    bytes[13] = 2;
-    network.tell_bytes(9, assoc, rserpool_proto::PPID_ENRP, &bytes);
-    network.run(ms(10));
-    assert_eq!(network.table(1), []);
-}
-
-// ENRP-3.3.2-07, A-63: a former owner's removal crosses the element's registration at another registrar.
-#[test]
-fn a_late_removal_by_a_former_owner_is_void() {
-    let (mut network, assoc) = with_played_peer();
-    network.add_element(11, 1);
-    let start = network.now;
-    network.tell_peer(9, assoc, del(owned(11, 9)));
-    network.run(ms(100));
-    assert_eq!(network.table(1), [(11, 1)], "the owner looks for itself");
-    assert!(!network.client(11).keep_alives(start).is_empty());
-    // Between two others: 9 removes what belongs to 8.
-    network.add_client(8);
-    let eight = network.dial(8, 1, Channel::Enrp);
-    network.tell_peer(8, eight, add(owned(12, 8)));
-    network.run(ms(10));
-    network.tell_peer(9, assoc, del(owned(12, 9)));
-    network.run(ms(10));
-    assert_eq!(network.table(1), [(11, 1), (12, 8)]);
-    // Its owner may.
-    network.tell_peer(8, eight, del(owned(12, 8)));
-    network.run(ms(10));
-    assert_eq!(network.table(1), [(11, 1)]);
-}
-
-// ENRP-3.6-06, ENRP-3.6.3-02 – -07: a lost update is found by the checksum; what the owner does not list goes silently.
-#[test]
-fn a_difference_is_repaired_at_the_next_presence() {
-    let mut network = Network::of_registrars(2);
-    network.add_client(9);
-    network.add_element(11, 2);
-    network.run(ms(20));
-    // Somebody makes registrar 1 believe that 2 owns another element, and not this one.
-    let bytes = |body: Body| {
-        let message = enrp::Message { sender: RegistrarId(9), receiver: RegistrarId::NONE, body };
-        message.encode().unwrap()
-    };
-    let assoc = network.dial(9, 1, Channel::Enrp);
-    network.tell_bytes(9, assoc, rserpool_proto::PPID_ENRP, &bytes(add(owned(12, 9)).into()));
-    network.tell_bytes(9, assoc, rserpool_proto::PPID_ENRP, &bytes(del(owned(11, 2)).into()));
-    network.tell_peer(9, assoc, enrp::TakeoverServer { target: RegistrarId(9) });
-    network.run(ms(10));
-    assert_eq!(network.table(1), [(12, 9)]);
-    network.run(ms(600));
-    let now = network.now;
-    assert_eq!(network.registrar(1).elements(now, &pool(), None, 1).unwrap()[0].id, PeIdentifier(11));
-    assert!(network.events(1).contains(&&Event::Resynchronized { peer: RegistrarId(2) }));
-}
-
-// ENRP-3.6.3-07, -08, -09, -11: marks are purged after the last page only; a rejection removes nothing.
-#[test]
-fn an_interrupted_resynchronization_removes_nothing() {
-    let (mut network, assoc) = with_played_peer();
-    network.tell_peer(9, assoc, add(owned(11, 9)));
-    network.tell_peer(9, assoc, add(owned(12, 9)));
-    network.run(ms(300));
-    let presence = || enrp::Presence { reply_required: false, checksum: Some(0x1234), information: None };
-    let requests = |network: &mut Network| {
-        received(network, 9, |body| matches!(body, Body::HandleTableRequest(r) if r.own_children_only)).len()
-    };
-    let page = |rejected, more, hosts: &[Host]| {
-        let elements: Vec<_> = hosts.iter().map(|host| owned(*host, 9)).collect();
-        let entries = match elements.is_empty() {
-            true => vec![],
-            false => vec![enrp::PoolEntry { handle: pool(), elements }],
-        };
-        enrp::HandleTableResponse { rejected, more, entries }
-    };
-    for _ in 0..3 {
-        network.tell_peer(9, assoc, presence());
-    }
-    network.run(ms(10));
-    assert_eq!(requests(&mut network), 1, "one at a time");
-    network.tell_peer(9, assoc, page(true, false, &[]));
-    network.run(ms(10));
-    assert_eq!(network.table(1), [(11, 9), (12, 9)]);
-
-    network.tell_peer(9, assoc, presence());
-    network.run(ms(10));
-    network.tell_peer(9, assoc, page(false, true, &[13]));
-    network.run(ms(10));
-    assert_eq!(requests(&mut network), 3, "the next page is asked for");
-    assert_eq!(network.table(1), [(11, 9), (12, 9), (13, 9)], "nothing is removed before the end");
-    // an entry of another home is ignored.
-    let mut last = page(false, false, &[12]);
-    last.entries[0].elements.push(owned(14, 8));
-    network.tell_peer(9, assoc, last);
-    network.run(ms(10));
-    assert_eq!(network.table(1), [(12, 9), (13, 9)]);
-}
-
-// ENRP-2.2-02, ENRP-3.2.3-05, -06, -19: pages without gaps and repetitions; of all elements, or of its own.
-#[test]
-fn a_table_is_served_in_pages() {
-    let mut network = Network::new();
-    let mut config = Network::config(1, &[]);
-    config.limits.table_response_bytes = 300;
-    network.start_with(1, config);
-    network.add_client(9);
-    let assoc = network.dial(9, 1, Channel::Enrp);
-    for host in 11..=20 {
-        network.add_element(host, 1);
-    }
-    network.tell_peer(9, assoc, add(owned(99, 9)));
-    network.run(ms(10));
-    for (own_children_only, expected) in
-        [(true, (11..=20).collect::<Vec<u32>>()), (false, (11..=20).chain([99]).collect())]
-    {
-        let mut listed = Vec::new();
-        loop {
-            let before = received(&mut network, 9, |body| matches!(body, Body::HandleTableResponse(_))).len();
-            network.tell_peer(9, assoc, enrp::HandleTableRequest { own_children_only });
-            network.run(ms(10));
-            let pages = received(&mut network, 9, |body| matches!(body, Body::HandleTableResponse(_)));
-            assert_eq!(pages.len(), before + 1);
-            assert!(pages[before].encode().unwrap().len() <= 300);
-            let Body::HandleTableResponse(page) = &pages[before].body else { panic!() };
-            assert!(!page.rejected && page.entries.len() == 1 && page.entries[0].handle == pool());
-            listed.extend(page.entries[0].elements.iter().map(|element| element.id.0));
-            if !page.more {
-                break;
-            }
-        }
-        assert_eq!(listed, expected);
-    }
-}
-
-// Design D6: a registrar that has itself in its list does not mind.
-#[test]
-fn a_registrar_in_its_own_list_does_no_harm() {
-    let mut network = Network::of_registrars(2);
-    network.start(3, &[3, 1]);
-    network.run(ms(3000));
-    assert_eq!(started(&network, 3), Some(Some(1)));
-    let now = network.now;
-    assert_eq!(network.registrar(3).peers(now).len(), 2);
-    assert!(!network.events(3).iter().any(|event| matches!(event, Event::IdConflict { .. })));
-}
-
-// Nobody listens at any configured address: there is nothing to wait for.
-#[test]
-fn refused_connects_end_the_search_for_a_mentor() {
-    let mut network = Network::new();
-    network.start(2, &[]);
-    network.kill(2);
-    network.start(1, &[2]);
-    network.run(ms(5));
-    assert_eq!(started(&network, 1), Some(None));
-    // It is found as soon as it is there.
-    network.start(2, &[]);
-    network.run(ms(700));
-    let now = network.now;
-    assert_eq!(network.registrar(1).peers(now).len(), 1);
 }
 
 // ENRP-3.4.1-01, D3: registrars that know each other only through a third are peers, too, in whatever order they came.
@@ -521,4 +152,74 @@ fn orphans_of_an_unknown_registrar_are_adopted() {
     assert_eq!(network.table(3), [(12, 8)]);
     network.run(ms(6000));
     assert_eq!(network.table(3), [], "claimed; it does not answer");
+}
+
+// ENRP-2.1-03, ENRP-2.1-05, ENRP-3.4.1-03: a question to nobody in particular is answered with checksum and Server
+// Information, and what the other says of itself completes what is known of it (ENRP-3.4-01); ENRP-2.1-08: unless it
+// speaks of somebody else.
+#[test]
+fn peers_introduce_each_other() {
+    let (mut network, assoc) = with_played_peer();
+    let information = |id, hosts: &[Host]| {
+        let transport = SctpTransport {
+            port: 9901,
+            transport_use: TransportUse::DATA_ONLY,
+            addresses: hosts.iter().map(|host| crate::network::ip(*host)).collect(),
+        };
+        Some(ServerInformation { id: RegistrarId(id), transport, table_response_size: None })
+    };
+    let known = |network: &mut Network| {
+        let now = network.now;
+        network.registrar(1).peers(now).remove(0)
+    };
+    for said in [information(9, &[9, 19]), information(8, &[77])] {
+        network.client(9).enrp.clear();
+        let presence = enrp::Presence { reply_required: true, checksum: Some(0xffff), information: said };
+        network.tell_peer(9, assoc, presence);
+        network.run(ms(10));
+        let answers = received(&mut network, 9, |body| matches!(body, Body::Presence(_)));
+        let Body::Presence(answer) = &answers[0].body else { panic!() };
+        assert!(!answer.reply_required && answer.checksum == Some(0xffff) && answer.information.is_some());
+        let addresses = [9, 19].map(|host| (crate::network::ip(host), 9901).into());
+        assert_eq!(known(&mut network).addresses, addresses);
+    }
+    assert_eq!((known(&mut network).id.0, known(&mut network).state), (9, PeerState::Active));
+}
+
+// ENRP-3.4.2-03, ENRP-3.4.3-01, ENRP-4-01: any message is a sign of life. ENRP-3.6-02, ENRP-4-02: a checksum for each
+// peer beside the own one.
+#[test]
+fn any_message_is_a_sign_of_life() {
+    let (mut network, assoc) = with_played_peer();
+    let messages: [Body; 5] = [
+        enrp::Presence { reply_required: false, checksum: None, information: None }.into(),
+        add(owned(11, 9)).into(),
+        enrp::ListRequest.into(),
+        enrp::HandleTableRequest { own_children_only: false }.into(),
+        enrp::InitTakeoverAck { target: RegistrarId(77) }.into(),
+    ];
+    for body in messages {
+        network.run(ms(500));
+        network.tell_peer(9, assoc, body);
+        network.run(ms(10));
+        let now = network.now;
+        let peer = network.registrar(1).peers(now).remove(0);
+        assert!(peer.last_heard <= ms(10) && peer.state == PeerState::Active, "{peer:?}");
+    }
+    network.add_element(12, 1);
+    let now = network.now;
+    let (own, theirs) =
+        (network.registrar(1).status(now).checksum, network.registrar(1).peers(now).remove(0));
+    assert!(own != 0xffff && theirs.expected_checksum != 0xffff && own != theirs.expected_checksum);
+}
+
+// ENRP-3.2.1-03: registrars and elements may have the same number.
+#[test]
+fn an_element_may_have_the_number_of_a_registrar() {
+    let mut network = Network::of_registrars(2);
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    network.register(11, assoc, PoolElement { id: PeIdentifier(1), ..element(11) });
+    network.run(ms(1000));
+    assert_eq!((network.table(1), network.table(2)), (vec![(1, 1)], vec![(1, 1)]));
 }

@@ -42,6 +42,7 @@ fn resolve(
 }
 
 // ASAP-3.1-28, ASAP-3.1-36, ASAP-3.1-37, ASAP-3.1-38, ASAP-3.1-41: the registrar decides about home and ASAP transport.
+// ASAP-3.1-44, OVW-2.1-01
 #[test]
 fn a_registration_creates_the_pool_and_is_answered() {
     let mut network = Network::of_registrars(1);
@@ -65,6 +66,7 @@ fn a_registration_creates_the_pool_and_is_answered() {
 }
 
 // ASAP-3.1-31, -32, -43: what differs from the pool is refused, each difference with its cause.
+// PARAM-3.12.6-01, PARAM-3.12.8-01, PARAM-3.12.9-01, ASAP-2.2.3-02, ASAP-3.1-29, ASAP-3.1-40, ASAP-3.1-42
 #[test]
 fn who_does_not_fit_into_the_pool_is_refused() {
     let mut network = Network::of_registrars(1);
@@ -114,6 +116,7 @@ fn a_reregistration_replaces_the_values() {
 }
 
 // ASAP-2.2.1-04, SCTP-6951-02, A-26: addresses that the association does not use, as behind a translator.
+// ASAP-2.2.3-03
 #[test]
 fn foreign_addresses_are_trimmed_refused_or_taken() {
     let transport = |addresses: Vec<std::net::IpAddr>| {
@@ -153,6 +156,8 @@ fn foreign_addresses_are_trimmed_refused_or_taken() {
 }
 
 // ASAP-2.2.2-03, A-27, A-28: only the element itself may renew or remove its registration while it lives.
+// PARAM-3.12.5-01, PARAM-3.12.10-01, ASAP-3.2-15, SEC-T2.1-04
+// ASAP-3.2-17
 #[test]
 fn nobody_speaks_for_a_living_element() {
     let mut network = Network::of_registrars(1);
@@ -194,6 +199,7 @@ fn a_dead_element_is_replaced_by_its_successor() {
 }
 
 // ASAP-3.2-12, -13, -14, -19, ENRP-3.3.2-01: gone here and at the peers, with its pool; twice is no error.
+// ASAP-2.2.4-03, ASAP-3.2-16, ASAP-3.2-20, ENRP-3.3.2-05, OVW-2.1-01
 #[test]
 fn a_deregistration_is_announced_once() {
     let mut network = Network::of_registrars(2);
@@ -250,6 +256,8 @@ fn a_registration_elsewhere_moves_the_element() {
 }
 
 // ASAP-3.1-48, ASAP-2.2.4-02, A-33: the home ends a registration that is not renewed, and says so.
+// OVW-2.2-02
+// ASAP-3.2-02
 #[test]
 fn a_registration_expires_at_its_home() {
     let mut network = Network::of_registrars(2);
@@ -268,6 +276,7 @@ fn a_registration_expires_at_its_home() {
 }
 
 // ASAP-3.3-19, ASAP-3.3-20, A-10: all elements, the policy even if it is Round Robin, no ASAP transport.
+// ASAP-1.1-01, ASAP-3.1-30, ASAP-3.3-18, OVW-1-02
 #[test]
 fn a_resolution_lists_the_pool() {
     let mut network = Network::of_registrars(1);
@@ -285,6 +294,7 @@ fn a_resolution_lists_the_pool() {
 }
 
 // ASAP-3.3-21, ASAP-2.2.6-04, -07
+// PARAM-3.12.11-01, ASAP-3.3-17
 #[test]
 fn an_unknown_pool_is_a_negative_answer() {
     let mut network = Network::of_registrars(1);
@@ -296,6 +306,7 @@ fn an_unknown_pool_is_a_negative_answer() {
 }
 
 // Design D11: a full registrar says so, and goes on.
+// ASAP-3.1-39
 #[test]
 fn a_full_handlespace_refuses() {
     let mut network = Network::new();
@@ -437,4 +448,49 @@ fn an_element_that_registers_during_the_start_is_known_everywhere() {
     network.register(11, assoc, element(11));
     network.run(ms(50));
     assert_eq!(network.table(1), [(11, 2)]);
+}
+
+// ASAP-4-06, A-24: what a registrar answers or takes; everything else is counted and changes nothing. ASAP-1.4-02: it
+// keeps no cookies.
+#[test]
+fn a_registrar_takes_what_is_meant_for_registrars() {
+    let mut network = Network::of_registrars(1);
+    network.add_element(11, 1);
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    let (handle, id) = (pool(), PeIdentifier(12));
+    let unexpected: [Message; 7] = [
+        asap::RegistrationResponse { rejected: false, handle: pool(), id, error: None }.into(),
+        asap::DeregistrationResponse { handle: pool(), id, error: None }.into(),
+        asap::HandleResolutionResponse {
+            accepted: false,
+            handle: pool(),
+            policy: None,
+            elements: vec![],
+            error: Some(CauseCode::UNKNOWN_POOL_HANDLE.into()),
+        }
+        .into(),
+        asap::EndpointKeepAlive { home: true, registrar: RegistrarId(7), handle: pool(), id: None }.into(),
+        asap::Cookie { cookie: vec![1].into() }.into(),
+        asap::CookieEcho { cookie: vec![1].into() }.into(),
+        asap::BusinessCard { handle, elements: vec![element(11)] }.into(),
+    ];
+    let count = unexpected.len() as u64;
+    for message in unexpected {
+        network.tell(12, assoc, message);
+    }
+    network.tell(12, assoc, asap::Error { error: CauseCode::UNSPECIFIED.into() });
+    network.run(ms(10));
+    assert_eq!(network.client(12).asap, []);
+    let now = network.now;
+    let counters = network.registrar(1).status(now).counters;
+    assert_eq!((counters.unexpected_messages, counters.asap_errors_received), (count, 1));
+    assert_eq!(network.table(1), [(11, 1)]);
+    // Registration, resolution, report and deregistration are for it, whoever sends them.
+    assert!(!rejected(&network.register(12, assoc, element(12))));
+    assert_eq!(resolve(&mut network, 12, assoc, None).elements.len(), 2);
+    network.tell(12, assoc, asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(11) });
+    assert_eq!(causes(&network.ask(12, assoc, asap::Deregistration { handle: pool(), id })), []);
+    let now = network.now;
+    assert_eq!(network.registrar(1).status(now).counters.reports, 1);
 }

@@ -8,7 +8,7 @@ use params::{
     RegistrationLife, SctpTransport, Transport, TransportUse,
 };
 use rserpool_proto::profile::{Compat, Profile};
-use rserpool_proto::registrar::{Config, Event, Limits, PeerState};
+use rserpool_proto::registrar::{Config, Event, PeerState};
 use rserpool_proto::{AssocId, Channel, PPID_ASAP, PPID_ENRP, Transmit};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -22,7 +22,7 @@ fn captured(name: &str) -> Vec<u8> {
 
 fn config(host: Host, peers: &[Host]) -> Config {
     let compat = Compat::Rsplib;
-    Config { compat, limits: Limits::of(compat), ..Network::config(host, peers) }
+    Config { compat, ..Network::config(host, peers) }
 }
 
 /// Registrar `host` in a scope with rsplib, which knows nobody.

@@ -1,10 +1,13 @@
 //! RFC 5353 §3.5: takeover of a dead registrar.
 
-use crate::network::{Network, element, ms, pool};
+use crate::network::{Network, element, endpoint, ip, ms, pool};
+use crate::played::received;
 use enrp::Body;
 use params::{PeIdentifier, PoolElement, RegistrarId, RegistrationLife};
-use rserpool_proto::registrar::{Arbitration, Event, PeerState, RemovalReason};
-use rserpool_proto::{Channel, Transmit};
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use rserpool_proto::registrar::{Arbitration, Event, PeerState, Registrar, RemovalReason};
+use rserpool_proto::{AssocId, Channel, DownReason, Input, Node, Time, Transmit};
 
 fn completed(target: u32, winner: u32, elements: usize) -> Event {
     Event::TakeoverCompleted { target: RegistrarId(target), winner: RegistrarId(winner), elements }
@@ -68,6 +71,7 @@ fn an_element_that_is_claimed_late_has_a_life_before_it() {
 }
 
 // ENRP-3.5.1-06, ENRP-3.5.1-08 under the rule of design D3: of all survivors the lowest identifier wins, alone.
+// ENRP-3.4.3-05
 #[test]
 fn the_lowest_identifier_wins_among_three_and_five() {
     for count in [3, 5] {
@@ -392,4 +396,198 @@ fn an_element_under_a_probe_learns_its_new_home() {
     network.run(ms(1000));
     assert_eq!(network.table(2), [(11, 2)]);
     assert_eq!(network.client(11).home, Some(RegistrarId(2)));
+}
+
+// ENRP-3.4.3-04, ENRP-2.7-02, ENRP-2.8-02, ENRP-3.5.1-01, -02, -03: who is silent for too long is to be taken over. All
+// peers are asked (A-19: by an announcement), the target, too, which may live after all; nothing is taken over before each has acknowledged.
+// ENRP-3.5.1-13: acknowledgements of others and for others count for nothing. ENRP-3.5.2-01, -02: the winner says so
+// before anything else.
+#[test]
+fn everybody_is_asked_and_has_to_acknowledge() {
+    let mut network = Network::of_registrars(1);
+    let [voter, target, unproven] = [8, 9, 7].map(|host| {
+        network.add_client(host);
+        network.dial(host, 1, Channel::Enrp)
+    });
+    let element = params::PoolElement { home: RegistrarId(9), ..element(12) };
+    let update =
+        enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element: element.clone() };
+    network.tell_peer(9, target, update);
+    network.tell_peer(7, unproven, enrp::ListRequest);
+    for _ in 0..11 {
+        network.tell_peer(8, voter, presence());
+        network.run(ms(95));
+    }
+    let init = Body::from(enrp::InitTakeover { target: RegistrarId(9) });
+    for host in [8, 9] {
+        let asked = received(&mut network, host, |body| *body == init);
+        assert_eq!(asked.len(), 1, "{host}");
+        assert_eq!((asked[0].sender, asked[0].receiver), (RegistrarId(1), RegistrarId::NONE));
+    }
+    assert_eq!(received(&mut network, 7, |body| *body == init), [], "it never was a registrar");
+    network.tell_peer(8, voter, enrp::InitTakeoverAck { target: RegistrarId(77) });
+    network.tell_peer(7, unproven, enrp::InitTakeoverAck { target: RegistrarId(9) });
+    network.run(ms(10));
+    assert_eq!(network.table(1), [(12, 9)]);
+    network.client(8).enrp.clear();
+    network.tell_peer(8, voter, enrp::InitTakeoverAck { target: RegistrarId(9) });
+    network.run(ms(10));
+    assert!(network.events(1).contains(&&completed(9, 1, 1)));
+    let announced = &network.client(8).enrp[0].1.body;
+    assert_eq!(*announced, enrp::TakeoverServer { target: RegistrarId(9) }.into());
+    // A second one, when all is done.
+    network.tell_peer(8, voter, enrp::InitTakeoverAck { target: RegistrarId(9) });
+    network.run(ms(10));
+    let won = network.events(1).into_iter().filter(|event| matches!(event, Event::TakeoverCompleted { .. }));
+    assert_eq!(won.count(), 1);
+}
+
+// ENRP-3.5.1-09: whoever has nothing against it acknowledges, also of a target that it does not know.
+#[test]
+fn a_takeover_of_an_unknown_registrar_is_acknowledged() {
+    let mut network = Network::of_registrars(1);
+    network.add_client(9);
+    let assoc = network.dial(9, 1, Channel::Enrp);
+    network.tell_peer(9, assoc, enrp::InitTakeover { target: RegistrarId(77) });
+    network.run(ms(10));
+    let acknowledgement = Body::from(enrp::InitTakeoverAck { target: RegistrarId(77) });
+    assert_eq!(received(&mut network, 9, |body| *body == acknowledgement).len(), 1);
+}
+
+// ENRP-3.5.2-03, -08, -09, A-67: winner and peers give the target's elements, and no others, to the winner, and take the
+// target off their list. ENRP-3.5.2-11: their checksums agree at once. ENRP-3.5.2-12, A-66: each element that has
+// acknowledged is announced, so a peer that has not heard of the takeover learns of it.
+#[test]
+fn winner_and_peers_agree_at_once() {
+    let mut network = Network::of_registrars(3);
+    network.add_element(11, 3);
+    network.add_element(12, 2);
+    network.run(ms(50));
+    let mismatches = |network: &mut Network, host| {
+        let now = network.now;
+        network.registrar(host).status(now).counters.checksum_mismatches
+    };
+    let before = [1, 2].map(|host| mismatches(&mut network, host));
+    network.kill(3);
+    network.transcript.clear();
+    network.run_until(ms(3000), |network| network.events(2).contains(&&completed(3, 1, 1)));
+    for host in [1, 2] {
+        assert_eq!(network.table(host), [(11, 1), (12, 2)]);
+        let now = network.now;
+        assert!(network.registrar(host).peers(now).iter().all(|peer| peer.id.0 != 3));
+    }
+    network.run(ms(1000));
+    assert_eq!([1, 2].map(|host| mismatches(&mut network, host)), before);
+    let order: Vec<&str> = network
+        .transcript
+        .iter()
+        .filter(|(_, host, _)| *host == 1)
+        .filter_map(|(_, _, transmit)| match transmit {
+            Transmit::Send { ppid: rserpool_proto::PPID_ENRP, bytes, .. } => {
+                match enrp::decode(bytes, RegistrarId::NONE).message.unwrap().body {
+                    Body::InitTakeover(_) => Some("INIT_TAKEOVER"),
+                    Body::TakeoverServer(_) => Some("TAKEOVER_SERVER"),
+                    Body::HandleUpdate(update) => {
+                        assert_eq!((update.element.id.0, update.element.home.0), (11, 1));
+                        Some("ADD_PE")
+                    }
+                    _ => None,
+                }
+            }
+            Transmit::Send { bytes, .. } => match asap::decode(bytes).message.unwrap() {
+                asap::Message::EndpointKeepAlive(keep_alive) if keep_alive.home => Some("KEEP_ALIVE"),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, ["INIT_TAKEOVER", "TAKEOVER_SERVER", "KEEP_ALIVE", "ADD_PE"]);
+}
+
+// Design D7: ten thousand elements are told of their new home within seconds, and never many at once.
+#[test]
+fn many_elements_are_claimed_without_a_burst() {
+    const ELEMENTS: u16 = 10_000;
+    let at = |millis| Time::ZERO + ms(millis);
+    let mut registrar = Registrar::new(Network::config(1, &[]), ChaCha12Rng::seed_from_u64(1), Time::ZERO);
+    let peer = AssocId::accepted(Channel::Enrp, 0);
+    registrar.handle_input(
+        at(1),
+        Input::Up {
+            assoc: peer,
+            channel: Channel::Enrp,
+            remote: vec![endpoint(9, Channel::Enrp)],
+            local: vec![ip(1)],
+            streams: 16,
+        },
+    );
+    for port in 1..=ELEMENTS {
+        let asap_transport = Some(params::SctpTransport {
+            port,
+            transport_use: params::TransportUse::DATA_ONLY,
+            addresses: vec![ip(11)],
+        });
+        let element = params::PoolElement {
+            id: PeIdentifier(port.into()),
+            home: RegistrarId(9),
+            asap_transport,
+            ..element(11)
+        };
+        let update = enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element };
+        let message =
+            enrp::Message { sender: RegistrarId(9), receiver: RegistrarId::NONE, body: update.into() };
+        let bytes = message.encode().unwrap();
+        let ppid = rserpool_proto::PPID_ENRP;
+        registrar
+            .handle_input(at(1), Input::Message { assoc: peer, stream: 0, ppid, unordered: false, bytes });
+    }
+    let connects = |registrar: &mut Registrar| -> Vec<(AssocId, Channel)> {
+        let transmits = std::iter::from_fn(|| registrar.poll_transmit());
+        transmits
+            .filter_map(|transmit| match transmit {
+                Transmit::Connect { assoc, channel, .. } => Some((assoc, channel)),
+                _ => None,
+            })
+            .collect()
+    };
+    registrar.handle_input(at(2), Input::Down { assoc: peer, why: DownReason::Unreachable });
+    let again = connects(&mut registrar);
+    registrar.handle_input(at(2), Input::Down { assoc: again[0].0, why: DownReason::Unreachable });
+    let (mut claimed, mut largest) = (0, 0);
+    for step in 0..520 {
+        registrar.handle_timeout(at(2 + 10 * step));
+        let new = connects(&mut registrar).iter().filter(|(_, channel)| *channel == Channel::Asap).count();
+        claimed += new;
+        largest = largest.max(new);
+    }
+    // Two thousand probes a second, by default.
+    assert_eq!((claimed, largest), (usize::from(ELEMENTS), 20));
+}
+
+// ENRP-3.5.1-03: whoever is to be taken over, too, is not waited for.
+#[test]
+fn two_silent_registrars_are_no_voters_for_each_other() {
+    let mut network = Network::of_registrars(1);
+    let assocs = [7, 8, 9].map(|host| {
+        network.add_client(host);
+        network.dial(host, 1, Channel::Enrp)
+    });
+    for (host, assoc) in [8, 9].into_iter().zip(&assocs[1..]) {
+        let element = params::PoolElement { home: RegistrarId(host.into()), ..element(host + 10) };
+        let update = enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element };
+        network.tell_peer(host, *assoc, update);
+        network.run(ms(100));
+    }
+    // 8 is silent for longer than 9; 7 lives, and answers when it was asked about both.
+    for _ in 0..10 {
+        network.tell_peer(7, assocs[0], presence());
+        network.run(ms(100));
+    }
+    for target in [8, 9] {
+        network.tell_peer(7, assocs[0], enrp::InitTakeoverAck { target: RegistrarId(target) });
+    }
+    network.run(ms(10));
+    for target in [8, 9] {
+        assert!(network.events(1).contains(&&completed(target, 1, 1)), "of {target}");
+    }
 }

@@ -54,6 +54,9 @@ pub struct Config {
     pub takeover: Takeover,
     /// When it doubts that silent elements are dead.
     pub guard: Guard,
+    /// The letter of the RFCs where we do better: reports alone, and the word of any registrar, remove an element, and
+    /// there is no guard.
+    pub strict_rfc: bool,
     /// SCTP.
     pub sctp: Sctp,
     /// What it takes at most.
@@ -77,6 +80,7 @@ impl Default for Config {
             timers: Timers::default(),
             takeover: Takeover::default(),
             guard: Guard::default(),
+            strict_rfc: false,
             sctp: Sctp::default(),
             limits: Limits::default(),
             admin: Admin::default(),
@@ -227,6 +231,8 @@ pub struct Limits {
     pub associations: Option<usize>,
     /// Bytes waiting for an association that does not take any; beyond that it is aborted.
     pub queued_bytes: Option<usize>,
+    /// Packets that are behind from which on resolutions are shed, then reports, registrations and tables.
+    pub backlog: Option<usize>,
     /// Keep-alives a second; intervals stretch to stay below it.
     pub probes_per_second: Option<u32>,
     /// Elements for which reports of unreachability are remembered.

@@ -59,6 +59,7 @@ impl Config {
             ("limits.elements", limits.elements),
             ("limits.associations", limits.associations),
             ("limits.queued-bytes", limits.queued_bytes),
+            ("limits.backlog", limits.backlog),
             ("limits.resolution-items", limits.resolution_items),
             ("limits.weighted-items", limits.weighted_items),
             ("limits.receive-bytes", limits.receive_bytes),
@@ -145,6 +146,7 @@ impl Config {
             guard: self.guard(base.guard),
             limits: self.machine_limits(base.limits),
             compat: base.compat,
+            strict_rfc: self.strict_rfc,
         }
     }
 
@@ -167,6 +169,7 @@ impl Config {
             // The endpoints bound them; this is for both together.
             associations: 2 * self.sctp_endpoint().limits.associations,
             queued_bytes: set.queued_bytes.unwrap_or(base.queued_bytes),
+            backlog: set.backlog.unwrap_or(base.backlog),
             probes_per_second: set.probes_per_second.unwrap_or(base.probes_per_second),
             reported_elements: set.reported_elements.unwrap_or(base.reported_elements),
             subscriptions: set.subscriptions.unwrap_or(base.subscriptions),
@@ -265,7 +268,7 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&table),
-            "admin advertise compat foreign-addresses guard id limits listen log peers profile sctp takeover timers"
+            "admin advertise compat foreign-addresses guard id limits listen log peers profile sctp strict-rfc takeover timers"
         );
         for (section, expected) in [
             ("admin", "socket tcp"),
@@ -318,7 +321,6 @@ mod tests {
         let config = Config::from_toml("compat = \"rsplib\"").unwrap().machine(1);
         assert_eq!(config.compat, machine::Compat::Rsplib);
         assert_eq!(config.timers, Profile::Lan.registrar());
-        assert_eq!(config.limits.table_response_bytes, 1400);
     }
 
     #[test]

@@ -148,7 +148,9 @@ impl Soak {
                 assert!(story.up || story.asked, "{story:?}");
                 story.down = true;
             }
-            Input::Announce { .. } | Input::Path { .. } => unreachable!("it names an association"),
+            Input::Announce { .. } | Input::Path { .. } | Input::Backlog { .. } => {
+                unreachable!("it names an association")
+            }
         }
     }
 }
