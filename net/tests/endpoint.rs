@@ -11,6 +11,7 @@ on_backend!(
     messages_of_a_mebibyte_go_both_ways,
     one_client_has_a_hundred_sessions_with_one_server,
     a_slow_reader_stops_its_sender_and_nobody_else,
+    a_slow_reader_of_small_messages_stops_its_sender,
 );
 on_both!(datagrams_of_equal_size_share_system_calls);
 on_both!(a_dead_peer_is_noticed_by_silence_within_the_bound);

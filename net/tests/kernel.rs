@@ -61,6 +61,7 @@ stories!(
     messages_of_a_mebibyte_go_both_ways,
     one_client_has_a_hundred_sessions_with_one_server,
     a_slow_reader_stops_its_sender_and_nobody_else,
+    a_slow_reader_of_small_messages_stops_its_sender,
 );
 
 macro_rules! tests {

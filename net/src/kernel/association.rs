@@ -80,8 +80,14 @@ impl Outbound {
         became_full
     }
 
-    pub(super) fn next(&self) -> Option<&Outgoing> {
-        self.queue.front()
+    /// How many messages there are.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The messages, the next one first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Outgoing> {
+        self.queue.iter()
     }
 
     /// Takes the next message out.

@@ -1,8 +1,9 @@
 //! The endpoint: what the machine wants of its associations.
 
 use super::association::{Association, Outgoing, State};
+use super::batch::Arrivals;
 use super::socket::{self, KernelSocket, Use};
-use super::sockets::{Ready, Sockets, Token};
+use super::sockets::{MAX_READY, Ready, Sockets, Token};
 use super::{KernelConfig, KernelCounters};
 use crate::Endpoint;
 use crate::sctp::{SctpConfig, canonical, is_usable};
@@ -15,14 +16,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tracing::{debug, warn};
 
-/// What is received at once: a whole message of ASAP or ENRP.
-const BUFFER: usize = 1 << 16;
 /// How long the text in an ABORT may be: for a log, not a book.
 const MAX_CAUSE_TEXT: usize = 256;
 /// Batches that may wait in the shared socket when the news of an association is looked for.
 const MAX_BACKLOG: usize = 1024;
-/// How often associations that nobody reads are looked after.
-const LOOK_AFTER: Duration = Duration::from_millis(200);
+/// How long it holds that the system has nothing, unless the runtime has heard otherwise. Much less than what the clock
+/// forgives (`GRACE`), so that a process that was frozen in between asks before its timers run.
+const FRESH: Duration = Duration::from_millis(5);
+/// How often associations that nobody reads are looked after: more often than the peer's kernel gives one up, which takes
+/// at least three of the shortest retransmission timeouts in use.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
+/// Messages (or pieces of one) to take then.
+const TRICKLE: usize = 2;
 
 /// A socket that is bound and waits for its thread.
 ///
@@ -87,7 +92,9 @@ pub struct KernelEndpoint {
     look_after: Option<Time>,
     pub(super) receive_charge: usize,
     pub(super) accepted: u64,
-    pub(super) buffer: Vec<u8>,
+    pub(super) arrivals: Arrivals,
+    /// When the system last said that it has nothing; `None`: it may have.
+    empty_at: Option<Time>,
     pub(super) inputs: VecDeque<Input>,
     pub(super) counters: KernelCounters,
 }
@@ -113,7 +120,8 @@ impl KernelEndpoint {
             look_after: None,
             receive_charge: 0,
             accepted: 0,
-            buffer: vec![0; BUFFER],
+            arrivals: Arrivals::default(),
+            empty_at: None,
             inputs: VecDeque::new(),
             counters: KernelCounters::default(),
         })
@@ -368,13 +376,12 @@ impl KernelEndpoint {
         }
     }
 
-    fn attend(&mut self, ready: Ready) {
+    /// Looks after a socket that is ready; whether there may be more to read.
+    fn attend(&mut self, ready: Ready) -> bool {
         if ready.writable {
             self.writable(ready.token);
         }
-        if ready.readable {
-            self.receive(ready.token);
-        }
+        ready.readable && self.receive(ready.token)
     }
 }
 
@@ -408,7 +415,10 @@ impl Endpoint for KernelEndpoint {
         self.look_after
     }
 
-    /// The end of an association that nobody reads is not noticed by reading.
+    /// Looks after associations that nobody reads: the end of one is not noticed by reading; and a little has to be read
+    /// all the same. Linux gives up a peer whose window is closed if more than one chunk is outstanding, for it takes
+    /// only a single one for a probe of the window (RFC 9260 §6.1), and forgives retransmissions only when something
+    /// arrives.
     fn handle_timeout(&mut self, now: Time) {
         if self.look_after.take_if(|at| *at <= now).is_none() {
             return;
@@ -420,24 +430,26 @@ impl Endpoint for KernelEndpoint {
         for assoc in held {
             if self.has_ended(assoc) {
                 self.read_to_the_end(assoc);
+            } else if let Some(token) = self.associations.get(&assoc).map(|it| it.socket)
+                && token != Token::SHARED
+            {
+                self.receive_up_to(token, TRICKLE);
             }
         }
     }
 
-    fn poll_io(&mut self, cx: &mut Context<'_>, _now: Time) -> Poll<io::Result<()>> {
-        let ready = match self.sockets.ready() {
-            Ok(ready) => ready,
-            Err(error) => return Poll::Ready(Err(error)),
-        };
-        if ready.is_empty() {
-            return match self.sockets.wake_when_ready(cx) {
-                Ok(()) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            };
+    fn poll_io(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<io::Result<()>> {
+        // First, so that whatever comes while the sockets are read is news again.
+        let news = self.sockets.take_news(cx)?;
+        if !news && self.empty_at.is_some_and(|at| now < at + FRESH) {
+            return Poll::Pending;
         }
+        let ready = self.sockets.ready()?;
+        let mut more = ready.len() == MAX_READY;
         for ready in ready {
-            self.attend(ready);
+            more |= self.attend(ready);
         }
-        Poll::Ready(Ok(()))
+        self.empty_at = (!more).then_some(now);
+        if more { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }

@@ -1,76 +1,81 @@
 //! The endpoint: what the kernel hands out, messages and events (RFC 6458 §6.1).
 
 use super::association::{Association, State};
+use super::batch::{Arrival, BATCH};
 use super::endpoint::KernelEndpoint;
+use super::notification::Notification;
 use super::reason;
 use super::sockets::Token;
 use crate::sctp::canonical;
-use lksctp::{
-    AssocChange, AssocChangeState, AssocId as KernelId, Notification, PeerAddrChange, PeerAddrChangeState,
-    RcvInfo, RecvMsg,
-};
+use bytes::Bytes;
+use lksctp::AssocId as KernelId;
 use proto::{AssocId, Channel, DownReason, Input};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tracing::{debug, warn};
 
-/// Messages and events to take from one socket before others have their turn.
-const BATCH: usize = 32;
-
 impl KernelEndpoint {
-    /// Takes what has arrived at a socket, a batch of it; whether there may be more.
+    /// Takes what has arrived at a socket, a batch of it; whether there may be more. If not, the system has said so.
     pub(super) fn receive(&mut self, token: Token) -> bool {
-        for _ in 0..BATCH {
-            // It may have been closed, or its only association may not be read any more.
-            let Some(socket) = self.sockets.get(token) else { return false };
-            match socket.receive(&mut self.buffer) {
-                Ok(RecvMsg::Notification(notification)) => self.notified(token, notification),
-                Ok(RecvMsg::Data { len, info: Some(info), eor }) => {
-                    if !self.take_piece(token, len, &info, eor) {
-                        return false;
-                    }
-                }
-                Ok(RecvMsg::Data { len: 0, info: None, .. }) => {
-                    self.ended(token);
-                    return false;
-                }
-                Ok(RecvMsg::Data { info: None, .. }) => self.counters.failed_calls += 1,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        self.receive_up_to(token, BATCH)
+    }
+
+    /// Takes some of what has arrived at a socket.
+    pub(super) fn receive_up_to(&mut self, token: Token, most: usize) -> bool {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        arrivals.begin();
+        let more = loop {
+            // It may have been closed.
+            let Some(socket) = self.sockets.get(token) else { break false };
+            let more = match arrivals.receive(socket, most) {
+                Ok(more) => more,
                 Err(error) => {
                     self.counters.failed_calls += 1;
                     debug!(%error, "receive");
-                    return false;
+                    break false;
+                }
+            };
+            for index in 0..arrivals.len() {
+                if let Some(arrival) = arrivals.take(index) {
+                    self.arrived(token, arrival);
                 }
             }
-        }
-        true
+            // The rest of an event that has begun is there, too.
+            if !arrivals.is_within_event() || arrivals.len() == 0 {
+                break more;
+            }
+        };
+        self.arrivals = arrivals;
+        more && self.sockets.is_read(token)
     }
 
-    /// A message or a piece of one; whether to go on reading the socket.
-    fn take_piece(&mut self, token: Token, length: usize, info: &RcvInfo, last: bool) -> bool {
-        let Some(assoc) = self.names.get(&info.assoc_id.0).copied().flatten() else { return true };
-        let Some(association) = self.associations.get_mut(&assoc) else { return true };
-        let piece = self.buffer.get(..length).unwrap_or_default();
+    fn arrived(&mut self, token: Token, arrival: Arrival<'_>) {
+        match arrival {
+            Arrival::Event(notification) => self.notified(token, notification),
+            Arrival::Piece { from, stream, ppid, unordered, bytes: piece, last } => {
+                let Some(assoc) = self.name(from) else { return };
+                let whole = |bytes| Input::Message { assoc, stream, ppid, unordered, bytes };
+                self.take_piece(assoc, piece, last, whole);
+            }
+            Arrival::End => self.ended(token),
+            Arrival::Unknown => self.counters.failed_calls += 1,
+        }
+    }
+
+    /// A message or a piece of one; `whole` makes the message of all its pieces.
+    fn take_piece(&mut self, assoc: AssocId, piece: &[u8], last: bool, whole: impl FnOnce(Bytes) -> Input) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
         let is_part = !last || association.inbound.has_pieces();
         self.counters.pieces += u64::from(is_part);
         match association.inbound.piece(piece, last) {
             Ok(Some(bytes)) => {
                 self.counters.received += 1;
-                let message = Input::Message {
-                    assoc,
-                    stream: info.sid,
-                    ppid: info.ppid.0,
-                    unordered: info.flags.unordered(),
-                    bytes,
-                };
-                association.inbound.message(length, message, &mut self.inputs);
+                let length = bytes.len();
+                association.inbound.message(length, whole(bytes), &mut self.inputs);
             }
             Ok(None) => {}
             Err(_) => {
                 let limit = self.config.max_message_size;
-                self.violate(assoc, &format!("message of more than {limit} bytes"));
-                return true;
+                return self.violate(assoc, &format!("message of more than {limit} bytes"));
             }
         }
         let held = !association.inbound.reading && !association.is_over;
@@ -78,7 +83,6 @@ impl KernelEndpoint {
         if held {
             self.stop_reading(assoc);
         }
-        !held || token == Token::SHARED
     }
 
     /// The rest of a message will not come.
@@ -111,23 +115,35 @@ impl KernelEndpoint {
     fn notified(&mut self, token: Token, notification: Notification) {
         self.counters.notifications += 1;
         match notification {
-            Notification::AssocChange(change) => self.changed(token, &change),
-            Notification::PeerAddrChange(change) => self.path_changed(&change),
-            Notification::Shutdown(event) => self.peer_shuts_down(event.assoc_id),
-            Notification::SendFailed(event) => {
+            Notification::Up { assoc, streams } => match self.names.get(&assoc.0) {
+                Some(Some(assoc)) => self.established(*assoc, streams),
+                Some(None) => {}
+                None => self.accept(token, assoc, streams),
+            },
+            Notification::Restarted { assoc, streams } => self.restarted(assoc, streams),
+            Notification::Lost { assoc, end } => {
+                let tells = self.config.timing.max_retransmissions >= 2;
+                let is_silent = self.association(assoc).is_some_and(|it| !it.dead_paths.is_empty());
+                self.down(assoc, reason::lost(&end, is_silent || !tells));
+            }
+            Notification::ShutDown { assoc } => self.down(assoc, DownReason::Shutdown),
+            Notification::NotEstablished { assoc, end } => self.down(assoc, reason::not_established(&end)),
+            Notification::Path { assoc, address, up } => self.path_changed(assoc, canonical(address), up),
+            Notification::PeerShutdown { assoc } => self.peer_shuts_down(assoc),
+            Notification::SendFailed { assoc, message } => {
                 self.counters.send_failed += 1;
-                if let Some(assoc) = self.name(event.assoc_id) {
+                if let Some(assoc) = self.name(assoc) {
                     let why = "the system gave it back";
-                    self.inputs.push_back(Input::SendFailed { assoc, bytes: event.payload.into(), why });
+                    self.inputs.push_back(Input::SendFailed { assoc, bytes: message.into(), why });
                 }
             }
-            Notification::RemoteError(_) => self.counters.errors += 1,
-            Notification::PartialDelivery(event) => {
-                if let Some(assoc) = self.name(event.assoc_id) {
+            Notification::RemoteError => self.counters.errors += 1,
+            Notification::DeliveryAborted { assoc } => {
+                if let Some(assoc) = self.name(assoc) {
                     self.forget_pieces(assoc);
                 }
             }
-            _ => {}
+            Notification::Other => {}
         }
     }
 
@@ -139,26 +155,6 @@ impl KernelEndpoint {
     fn association(&mut self, kernel: KernelId) -> Option<&mut Association> {
         let assoc = self.name(kernel)?;
         self.associations.get_mut(&assoc)
-    }
-
-    fn changed(&mut self, token: Token, change: &AssocChange) {
-        let kernel = change.assoc_id;
-        match change.state {
-            AssocChangeState::CommUp => match self.names.get(&kernel.0) {
-                Some(Some(assoc)) => self.established(*assoc, change.outbound_streams),
-                Some(None) => {}
-                None => self.accept(token, kernel, change.outbound_streams),
-            },
-            AssocChangeState::Restart => self.restarted(kernel, change.outbound_streams),
-            AssocChangeState::CommLost => {
-                let tells = self.config.timing.max_retransmissions >= 2;
-                let is_silent = self.association(kernel).is_some_and(|it| !it.dead_paths.is_empty());
-                self.down(kernel, reason::lost(change, is_silent || !tells));
-            }
-            AssocChangeState::ShutdownComplete => self.down(kernel, DownReason::Shutdown),
-            AssocChangeState::CantStartAssoc => self.down(kernel, reason::not_established(change)),
-            AssocChangeState::Unknown(_) => {}
-        }
     }
 
     fn accept(&mut self, token: Token, kernel: KernelId, streams: u16) {
@@ -247,15 +243,8 @@ impl KernelEndpoint {
         }
     }
 
-    fn path_changed(&mut self, change: &PeerAddrChange) {
-        let up = match change.state {
-            PeerAddrChangeState::Available | PeerAddrChangeState::Confirmed => true,
-            PeerAddrChangeState::Unreachable | PeerAddrChangeState::Removed => false,
-            _ => return,
-        };
-        let (Some(assoc), Some(address)) = (self.name(change.assoc_id), change.address.map(canonical)) else {
-            return;
-        };
+    fn path_changed(&mut self, kernel: KernelId, address: SocketAddr, up: bool) {
+        let Some(assoc) = self.name(kernel) else { return };
         let Some(association) = self.associations.get_mut(&assoc) else { return };
         if association.state == State::Connecting {
             return;

@@ -11,9 +11,11 @@
 //! process, ends its associations with an ABORT: peers learn at once, and the port is free.
 
 mod association;
+mod batch;
 mod config;
 mod endpoint;
 mod events;
+mod notification;
 mod reason;
 mod sending;
 mod socket;

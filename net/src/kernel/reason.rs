@@ -1,6 +1,6 @@
 //! Why an association ended, from what the kernel tells (RFC 6458 §6.1.1).
 
-use lksctp::AssocChange;
+use super::notification::End;
 use proto::DownReason;
 
 /// Cause code of an ABORT with the user's reason (RFC 9260 §3.3.10.12).
@@ -11,10 +11,9 @@ const CAUSE_HEADER: usize = 4;
 /// Why an established association was lost. The kernel adds the causes of the peer's ABORT, if there were any; it
 /// does not tell silence from an ABORT without a cause, but it finds a path dead before it gives up for silence:
 /// `is_silent` says whether it did.
-pub(super) fn lost(change: &AssocChange, is_silent: bool) -> DownReason {
-    // In network order, as it stood in the chunk.
-    match (change.info.get(..CAUSE_HEADER), u16::from_be(change.error)) {
-        (Some(_), _) => DownReason::PeerAborted(text(&change.info)),
+pub(super) fn lost(end: &End, is_silent: bool) -> DownReason {
+    match (end.causes.get(..CAUSE_HEADER), end.cause) {
+        (Some(_), _) => DownReason::PeerAborted(text(&end.causes)),
         (None, 0) if is_silent => DownReason::Unreachable,
         (None, 0) => DownReason::PeerAborted("no reason given".into()),
         (None, code) => DownReason::Violation(format!("cause {code}")),
@@ -22,10 +21,10 @@ pub(super) fn lost(change: &AssocChange, is_silent: bool) -> DownReason {
 }
 
 /// Why an association could not be established.
-pub(super) fn not_established(change: &AssocChange) -> DownReason {
-    DownReason::ConnectFailed(match u16::from_be(change.error) {
-        0 if change.info.is_empty() => "refused or no answer".into(),
-        0 => format!("refused: {}", text(&change.info)),
+pub(super) fn not_established(end: &End) -> DownReason {
+    DownReason::ConnectFailed(match end.cause {
+        0 if end.causes.is_empty() => "refused or no answer".into(),
+        0 => format!("refused: {}", text(&end.causes)),
         code => format!("refused: cause {code}"),
     })
 }
@@ -48,42 +47,31 @@ fn text(causes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lksctp::{AssocChangeState, AssocId};
 
-    fn change(error: u16, info: &[u8]) -> AssocChange {
-        AssocChange {
-            state: AssocChangeState::CommLost,
-            error: error.to_be(),
-            outbound_streams: 0,
-            inbound_streams: 0,
-            assoc_id: AssocId(1),
-            info: info.to_vec(),
-        }
+    fn end(cause: u16, causes: &[u8]) -> End {
+        End { cause, causes: causes.to_vec() }
     }
 
     #[test]
     fn the_reason_of_the_peers_abort_is_told() {
         let causes = b"\x00\x0c\x00\x09lunch\0\0\0";
-        assert_eq!(lost(&change(12, causes), false), DownReason::PeerAborted("lunch".into()));
-        assert_eq!(lost(&change(13, &[0, 13, 0, 4]), false), DownReason::PeerAborted("cause 13".into()));
+        assert_eq!(lost(&end(12, causes), false), DownReason::PeerAborted("lunch".into()));
+        assert_eq!(lost(&end(13, &[0, 13, 0, 4]), false), DownReason::PeerAborted("cause 13".into()));
     }
 
     // SCTP-6458-03
     #[test]
     fn silence_is_no_abort() {
-        assert_eq!(lost(&change(0, &[]), true), DownReason::Unreachable);
-        assert!(lost(&change(0, &[]), false).is_positive());
-        assert_eq!(
-            not_established(&change(0, &[])),
-            DownReason::ConnectFailed("refused or no answer".into())
-        );
+        assert_eq!(lost(&end(0, &[]), true), DownReason::Unreachable);
+        assert!(lost(&end(0, &[]), false).is_positive());
+        assert_eq!(not_established(&end(0, &[])), DownReason::ConnectFailed("refused or no answer".into()));
     }
 
     #[test]
     fn causes_with_wrong_lengths_are_no_harm() {
         for causes in [&[0, 12, 255, 255, b'x'][..], &[0, 12, 0, 0], &[0, 12, 0], &[0]] {
-            lost(&change(12, causes), false);
+            lost(&end(12, causes), false);
         }
-        assert_eq!(lost(&change(12, &[0, 12, 255, 255, b'x']), false), DownReason::PeerAborted("x".into()));
+        assert_eq!(lost(&end(12, &[0, 12, 255, 255, b'x']), false), DownReason::PeerAborted("x".into()));
     }
 }

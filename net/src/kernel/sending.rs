@@ -1,9 +1,10 @@
 //! The endpoint: what goes to the kernel, and who waits when it takes no more.
 
-use super::association::State;
+use super::association::{Association, Outgoing, State};
+use super::batch::{self, BATCH, Departure};
 use super::endpoint::KernelEndpoint;
+use super::socket::KernelSocket;
 use super::sockets::Token;
-use lksctp::{Ppid, SendFlags, SendInfo};
 use proto::{AssocId, Input};
 use std::io;
 use tracing::debug;
@@ -23,7 +24,7 @@ impl KernelEndpoint {
         if association.outbound.reopens() {
             self.inputs.push_back(Input::Writable { assoc });
         }
-        if association.state == State::ShuttingDown && association.outbound.next().is_none() {
+        if association.state == State::ShuttingDown && association.outbound.len() == 0 {
             association.state = State::ShutDown;
             let (token, kernel) = (association.socket, association.kernel);
             if let Err(error) = self.socket(token).and_then(|socket| socket.shut_down(kernel)) {
@@ -36,35 +37,40 @@ impl KernelEndpoint {
     /// Sends until nothing is left (`true`) or the socket is full.
     fn send_queued(&mut self, assoc: AssocId) -> bool {
         loop {
-            let Some(association) = self.associations.get_mut(&assoc) else { return true };
-            let Some(message) = association.outbound.next() else { return true };
-            let info = SendInfo {
-                sid: message.stream,
-                ppid: Ppid(message.ppid),
-                flags: if message.unordered { SendFlags::UNORDERED } else { SendFlags::NONE },
-                context: 0,
-                assoc_id: association.kernel,
-            };
+            let Some(association) = self.associations.get(&assoc) else { return true };
+            if association.outbound.len() == 0 {
+                return true;
+            }
             let sent = match self.sockets.get(association.socket) {
-                // What a restart has changed since the message was accepted.
-                _ if message.stream >= association.streams => Err(io::ErrorKind::InvalidInput.into()),
-                Some(socket) => socket.send(&message.bytes, &info),
+                Some(socket) => send_next(socket, association),
                 None => Err(io::ErrorKind::NotConnected.into()),
             };
             match sent {
-                Ok(()) => {
-                    self.counters.sent += 1;
-                    association.outbound.pop();
-                }
+                // The first one is for a stream that is gone.
+                Ok(0) => self.fail_next(assoc, "no such stream"),
+                Ok(sent) => self.sent(assoc, sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     debug!(assoc = assoc.as_u64(), %error, "send");
-                    if let Some(message) = association.outbound.pop() {
-                        self.fail(assoc, message, "the system refuses it");
-                    }
+                    self.fail_next(assoc, "the system refuses it");
                 }
             }
+        }
+    }
+
+    /// The kernel has taken the next messages of an association.
+    fn sent(&mut self, assoc: AssocId, count: usize) {
+        self.counters.sent += count as u64;
+        if let Some(association) = self.associations.get_mut(&assoc) {
+            (0..count).for_each(|_| drop(association.outbound.pop()));
+        }
+    }
+
+    /// The next message of an association cannot be sent.
+    fn fail_next(&mut self, assoc: AssocId, why: &'static str) {
+        if let Some(message) = self.associations.get_mut(&assoc).and_then(|it| it.outbound.pop()) {
+            self.fail(assoc, message, why);
         }
     }
 
@@ -109,4 +115,30 @@ impl KernelEndpoint {
             self.flush_association(assoc);
         }
     }
+}
+
+/// Gives the kernel the next messages of an association, a batch of them; returns how many it took. None: the next one
+/// is for a stream that a restart of the peer has taken away.
+fn send_next(socket: &KernelSocket, association: &Association) -> io::Result<usize> {
+    let queued = association.outbound.len();
+    let departures =
+        |count| association.outbound.iter().take(count).map_while(|it| departure(association, it));
+    // All but the last one wait for each other, to leave in as few packets as possible. That must never last: a peer whose
+    // window is closed meanwhile is given up. So there has to be room for one more, which lets them go.
+    let waiting = queued.saturating_sub(1).min(BATCH);
+    if waiting > 0 && socket.has_room(departures(waiting).map(|it| it.bytes.len())) {
+        batch::send(socket, departures(waiting), true)
+    } else {
+        batch::send(socket, departures(BATCH), false)
+    }
+}
+
+fn departure<'a>(association: &Association, message: &'a Outgoing) -> Option<Departure<'a>> {
+    (message.stream < association.streams).then_some(Departure {
+        assoc: association.kernel,
+        stream: message.stream,
+        ppid: message.ppid,
+        unordered: message.unordered,
+        bytes: &message.bytes,
+    })
 }

@@ -4,8 +4,8 @@ use super::KernelConfig;
 use crate::buffers;
 use crate::sctp::SctpConfig;
 use lksctp::{
-    AssocId as KernelId, AssocInfo, EventType, Family, InitParams, PeerAddrParams, RecvMsg, RtoInfo,
-    SackInfo, SctpSocket, SendFlags, SendInfo, SppFlags, Style,
+    AssocId as KernelId, AssocInfo, EventType, Family, InitParams, PeerAddrParams, RtoInfo, SackInfo,
+    SctpSocket, SendFlags, SendInfo, SppFlags, Style,
 };
 use nix::libc;
 use socket2::SockRef;
@@ -21,6 +21,14 @@ const BACKLOG: i32 = 4096;
 /// A message that is longer is handed out in pieces as it arrives, so that no unfinished one fills the buffer that
 /// associations share (RFC 6458 §8.1.21).
 const DELIVERY_POINT: usize = 64 << 10;
+
+/// What a message takes of a send buffer besides its bytes, at most.
+const MESSAGE_OVERHEAD: usize = 2048;
+
+// <linux/sock_diag.h>: what SO_MEMINFO tells.
+const SK_MEMINFO_SNDBUF: usize = 3;
+const SK_MEMINFO_WMEM_QUEUED: usize = 5;
+const SK_MEMINFO_VARS: usize = 9;
 
 // <linux/sctp.h>
 const SCTP_FRAGMENT_INTERLEAVE: libc::c_int = 18;
@@ -127,22 +135,18 @@ impl KernelSocket {
         Ok(socket)
     }
 
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<RecvMsg> {
-        self.0.recv_msg(buffer)
-    }
-
-    pub(super) fn send(&self, bytes: &[u8], info: &SendInfo) -> io::Result<()> {
-        self.0.send_msg(bytes, info).map(drop)
-    }
-
     /// Ends an association in order, after everything the kernel has been given is delivered.
     pub(super) fn shut_down(&self, assoc_id: KernelId) -> io::Result<()> {
-        self.send(&[], &SendInfo { flags: SendFlags::EOF, assoc_id, ..SendInfo::default() })
+        self.command(&[], SendFlags::EOF, assoc_id)
     }
 
     /// Ends an association at once; `cause` is for the peer's log.
     pub(super) fn abort(&self, assoc_id: KernelId, cause: &[u8]) -> io::Result<()> {
-        self.send(cause, &SendInfo { flags: SendFlags::ABORT, assoc_id, ..SendInfo::default() })
+        self.command(cause, SendFlags::ABORT, assoc_id)
+    }
+
+    fn command(&self, bytes: &[u8], flags: SendFlags, assoc_id: KernelId) -> io::Result<()> {
+        self.0.send_msg(bytes, &SendInfo { flags, assoc_id, ..SendInfo::default() }).map(drop)
     }
 
     /// Our addresses of an association (`sctp_getladdrs`).
@@ -173,6 +177,34 @@ impl KernelSocket {
     /// The largest message that the socket can send.
     pub(super) fn send_limit(&self) -> usize {
         self.0.send_buffer_size().unwrap_or_default()
+    }
+
+    /// Whether the send buffer takes messages of these sizes, and one more.
+    pub(super) fn has_room(&self, sizes: impl Iterator<Item = usize>) -> bool {
+        // A fragment takes up to twice its size, and its book-keeping.
+        let needed: usize = sizes.map(|size| 3 * size + MESSAGE_OVERHEAD).sum();
+        let memory = self.memory().unwrap_or_default();
+        let [limit, queued] = [SK_MEMINFO_SNDBUF, SK_MEMINFO_WMEM_QUEUED]
+            .map(|index| memory.get(index).map_or(0, |bytes| usize::try_from(*bytes).unwrap_or(0)));
+        queued.saturating_add(needed) < limit
+    }
+
+    #[allow(unsafe_code, reason = "an option that no crate knows")]
+    fn memory(&self) -> io::Result<[u32; SK_MEMINFO_VARS]> {
+        let mut memory = [0_u32; SK_MEMINFO_VARS];
+        let mut length = libc::socklen_t::try_from(size_of_val(&memory)).map_err(io::Error::other)?;
+        // SAFETY: the descriptor is open as long as `self` is; the pointers are to an array of `length` bytes, of which any
+        // value is valid, and to its length, both ours during the call.
+        let result = unsafe {
+            libc::getsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_MEMINFO,
+                memory.as_mut_ptr().cast(),
+                &mut length,
+            )
+        };
+        if result == 0 { Ok(memory) } else { Err(io::Error::last_os_error()) }
     }
 
     fn size_buffers(&self, sctp: &SctpConfig, user: Use) {

@@ -1,7 +1,7 @@
 //! The sockets of an endpoint: one that associations share, and those of associations that have their own.
 //!
-//! They are watched together by one epoll instance, which the runtime watches in turn. Each look asks the system
-//! anew; what was ready earlier is not remembered.
+//! They are watched together by one epoll instance, which the runtime watches in turn, for edges: what was ready earlier
+//! is not remembered, so after news everything has to be read until the system says that there is nothing left.
 
 use super::socket::KernelSocket;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Ready sockets taken at once.
-const MAX_READY: usize = 32;
+pub(super) const MAX_READY: usize = 32;
 
 /// Names a socket of an endpoint; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,8 +135,17 @@ impl Sockets {
         }
     }
 
+    /// Whether a socket is there to be read.
+    pub(super) fn is_read(&self, token: Token) -> bool {
+        self.sockets.get(&token).is_some_and(|watched| watched.interest.contains(EpollFlags::EPOLLIN))
+    }
+
     /// Asks the system which sockets are ready, without waiting.
     pub(super) fn ready(&self) -> io::Result<Vec<Ready>> {
+        if self.sockets.len() == 1 && self.sockets.values().all(|it| it.interest == EpollFlags::EPOLLIN) {
+            // Reading it asks, too.
+            return Ok(vec![Ready { token: Token::SHARED, readable: true, writable: false }]);
+        }
         let mut events = [EpollEvent::empty(); MAX_READY];
         let count = self.epoll.get_ref().0.wait(&mut events, EpollTimeout::ZERO)?;
         let ready = |event: &EpollEvent| {
@@ -147,13 +156,15 @@ impl Sockets {
         Ok(events.iter().take(count).map(ready).collect())
     }
 
-    /// Has the task woken when a socket becomes ready. To be called when [`ready`](Self::ready) found none.
-    pub(super) fn wake_when_ready(&self, cx: &mut Context<'_>) -> io::Result<()> {
-        // An arrival since then has left its edge, so forgetting the readiness loses nothing.
+    /// Whether a socket has become ready since this was last asked, as far as the runtime knows; the task is woken
+    /// when one does from now on.
+    pub(super) fn take_news(&self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut news = false;
         while let Poll::Ready(guard) = self.epoll.poll_read_ready(cx) {
             guard?.clear_ready();
+            news = true;
         }
-        Ok(())
+        Ok(news)
     }
 }
 

@@ -84,7 +84,15 @@ pub(crate) async fn one_client_has_a_hundred_sessions_with_one_server(at: Setup)
 }
 
 pub(crate) async fn a_slow_reader_stops_its_sender_and_nobody_else(at: Setup) {
-    const MESSAGES: usize = 400;
+    slow_reader(at, 400, 16 << 10).await;
+}
+
+pub(crate) async fn a_slow_reader_of_small_messages_stops_its_sender(at: Setup) {
+    slow_reader(at, 40_000, 160).await;
+}
+
+/// Messages that are more than a peer takes that does not read.
+async fn slow_reader(at: Setup, messages: usize, size: usize) {
     let mut server = at.clone().start();
     let mut client = at.clone().start();
     let slow = client.connect(server.address).await;
@@ -92,7 +100,7 @@ pub(crate) async fn a_slow_reader_stops_its_sender_and_nobody_else(at: Setup) {
     let other = client.connect(server.address).await;
     let read = server.accept().await;
     server.transmit(Transmit::Read { assoc: unread, on: false }).await;
-    client.call(move |machine| (0..MESSAGES).for_each(|_| machine.send(slow, 0, pattern(16 << 10)))).await;
+    client.call(move |machine| (0..messages).for_each(|_| machine.send(slow, 0, pattern(size)))).await;
     client.expect("Full", |_, input| (input == Input::Full { assoc: slow }).then_some(())).await;
     // Longer than it takes to give up a peer that does not answer.
     tokio::time::sleep(2 * SILENCE).await;
@@ -103,9 +111,9 @@ pub(crate) async fn a_slow_reader_stops_its_sender_and_nobody_else(at: Setup) {
     assert_eq!((from, bytes), (read, Bytes::from_static(b"quick")), "nothing of the slow one came before");
 
     server.transmit(Transmit::Read { assoc: unread, on: true }).await;
-    for _ in 0..MESSAGES {
+    for _ in 0..messages {
         let (from, bytes) = server.expect("the slow association's messages", message).await;
-        assert_eq!((from, bytes.len()), (unread, 16 << 10));
+        assert_eq!((from, bytes.len()), (unread, size));
     }
 }
 
