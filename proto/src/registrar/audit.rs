@@ -1,4 +1,7 @@
 //! The audit of peers' tables by checksum, and the resynchronisation of what differs (RFC 5353 §3.6).
+//!
+//! The checksum covers which elements there are, not their policies. So a table is loaded anew as well when an
+//! association to its owner was lost, and with it perhaps an update.
 
 use super::timers::Timer;
 use super::{ElementKey, Event, Registrar, RemovalReason, State};
@@ -28,10 +31,11 @@ impl Registrar {
         let settled = self.config.timers.max_time_no_response;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.announced_checksum = Some(announced);
-        if self.handlespace.checksum(id) == announced || self.state != State::Running {
+        let same = self.handlespace.checksum(id) == announced;
+        if (same && !peer.missed) || self.state != State::Running {
             return;
         }
-        self.counters.checksum_mismatches += 1;
+        self.counters.checksum_mismatches += u64::from(!same);
         // An element that has just moved: the peer may not have heard of it when it announced its checksum.
         if peer.moved.is_some_and(|moved| moved + settled > now) || self.resynchronizations.contains_key(&id)
         {
@@ -83,6 +87,9 @@ impl Registrar {
             if self.home(&key) == Some(id) {
                 self.given_up(now, id, key);
             }
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.missed = false;
         }
         self.counters.resynchronizations += 1;
         self.events.push_back(Event::Resynchronized { peer: id });

@@ -33,6 +33,9 @@ pub(super) struct Peer {
     pub(super) announced_checksum: Option<u16>,
     /// When an element last changed its home from or to this peer by the word of another registrar.
     pub(super) moved: Option<Time>,
+    /// Updates of it may have been lost. The checksum shows that only if elements came or
+    /// went: new values of their policies are not in it.
+    pub(super) missed: bool,
 }
 
 /// Addresses at which there is, was or should be a registrar.
@@ -159,6 +162,8 @@ impl Registrar {
         self.resynchronization_aborted(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.association = other;
+        // What was on its way is lost, unless the association never was one.
+        peer.missed |= !matches!(why, DownReason::Duplicate(_));
         if other.is_some() {
             return;
         }
@@ -234,12 +239,22 @@ impl Registrar {
             last_presence: None,
             announced_checksum: None,
             moved: None,
+            missed: false,
         };
         self.peers.insert(sender, peer);
         self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
         self.events.push_back(Event::PeerUp { id: sender, addresses: remote });
         self.send_presence(assoc, sender, true);
         true
+    }
+
+    /// A peer has lost what was on its way, and has sent nothing since.
+    pub(super) fn enrp_association_restarted(&mut self, assoc: AssocId) {
+        self.end_table_sessions(assoc);
+        for peer in self.peers.values_mut().filter(|peer| peer.association == Some(assoc)) {
+            peer.missed = true;
+        }
+        self.send_presence(assoc, RegistrarId::NONE, true);
     }
 
     /// A message with our own identifier: we talk to ourselves, or somebody else has it too (ambiguity A-20).
