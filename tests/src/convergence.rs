@@ -1,23 +1,28 @@
 //! What must hold some time after everything is well again.
 
+use crate::invariants::Name;
 use crate::network::HostId;
-use crate::processes::{Process, Server, pool};
-use params::{PeIdentifier, RegistrarId};
+use crate::processes::{Process, Server, Watcher, handle};
+use params::Policy;
 use proto::Time;
 use proto::registrar::{ElementStatus, PeerState, Registrar, State};
 use std::collections::BTreeMap;
 
-/// What of an element must be equal everywhere.
-type Row = (PeIdentifier, RegistrarId, String);
-
-/// The living registrars and elements, each with its own time.
+/// The living registrars, elements and watchers, each with its own time.
 #[derive(Default)]
 pub struct Census<'a> {
+    pools: u16,
     registrars: BTreeMap<HostId, (&'a Registrar, Time)>,
     elements: BTreeMap<HostId, &'a Server>,
+    watchers: BTreeMap<HostId, &'a Watcher>,
 }
 
 impl<'a> Census<'a> {
+    /// Nobody was counted yet, in a scope with so many pools.
+    pub fn new(pools: u16) -> Self {
+        Self { pools, ..Self::default() }
+    }
+
     /// Counts a process.
     pub fn add(&mut self, host: HostId, process: &'a Process, local: Time) {
         match process {
@@ -27,34 +32,62 @@ impl<'a> Census<'a> {
             Process::Element(server) => {
                 self.elements.insert(host, server);
             }
+            Process::Watcher(watcher) => {
+                self.watchers.insert(host, watcher);
+            }
             Process::User(_) => {}
         }
     }
 
+    /// What costs little: all registrars are peers of each other and agree on numbers and checksums.
+    ///
+    /// # Errors
+    /// What is not so.
+    pub fn glance(&self) -> Result<(), String> {
+        let living: usize = self.elements.values().map(|server| server.count()).sum();
+        for (host, (registrar, now)) in &self.registrars {
+            self.check_peers(*host, registrar, *now)?;
+            let listed = registrar.status(*now).elements;
+            if listed != living {
+                return Err(format!("{host} lists {listed} elements, {living} live"));
+            }
+        }
+        Ok(())
+    }
+
     /// All registrars are peers of each other; all handlespaces and checksums are equal; each living element has
-    /// exactly one living home, which is the one it believes in; nobody else is listed.
+    /// exactly one living home, which is the one it believes in; nobody else is listed; subscribers know it all.
     ///
     /// # Errors
     /// What is not so.
     pub fn check(&self) -> Result<(), String> {
+        self.glance()?;
+        let mut expected: Option<(HostId, BTreeMap<Name, ElementStatus>)> = None;
         for (host, (registrar, now)) in &self.registrars {
-            self.check_peers(*host, registrar, *now)?;
-        }
-        let mut expected: Option<(HostId, Vec<Row>)> = None;
-        for (host, (registrar, now)) in &self.registrars {
-            let elements = elements(registrar, *now);
-            self.check_homes(*host, registrar, &elements)?;
-            let rows: Vec<Row> = elements.iter().map(row).collect();
+            let table = self.table(registrar, *now);
+            self.check_homes(*host, registrar, &table)?;
             match &expected {
-                None => expected = Some((*host, rows)),
-                Some((_, first)) if *first == rows => {}
+                None => expected = Some((*host, table)),
                 Some((other, first)) => {
-                    return Err(format!("{other} knows {first:?}, {host} knows {rows:?}"));
+                    if let Some(differs) = difference(first, &table) {
+                        return Err(format!("{other} and {host} do not agree: {differs}"));
+                    }
                 }
             }
         }
-        let (_, rows) = expected.unwrap_or((HostId { role: crate::Role::Registrar, number: 0 }, Vec::new()));
-        self.check_living(&rows)
+        let table = expected.map(|(_, table)| table).unwrap_or_default();
+        self.check_checksums(&table)?;
+        self.check_living(&table)?;
+        self.watchers.iter().try_for_each(|(host, watcher)| self.check_watcher(*host, watcher))
+    }
+
+    fn table(&self, registrar: &Registrar, now: Time) -> BTreeMap<Name, ElementStatus> {
+        let pools = registrar.pools(now, None, usize::MAX).into_iter().map(|pool| pool.handle);
+        let elements = pools.flat_map(|handle| {
+            let elements = registrar.elements(now, &handle, None, usize::MAX).unwrap_or_default();
+            elements.into_iter().map(move |element| ((handle.clone(), element.id), element))
+        });
+        elements.collect()
     }
 
     fn check_peers(&self, host: HostId, registrar: &Registrar, now: Time) -> Result<(), String> {
@@ -86,15 +119,15 @@ impl<'a> Census<'a> {
         &self,
         host: HostId,
         registrar: &Registrar,
-        elements: &[ElementStatus],
+        table: &BTreeMap<Name, ElementStatus>,
     ) -> Result<(), String> {
         let id = registrar.id();
-        let owned = elements.iter().filter(|element| element.home == id).count();
+        let owned = table.values().filter(|element| element.home == id).count();
         let status = registrar.status(Time::ZERO);
         if owned != status.owned_elements {
             return Err(format!("{host} owns {} elements and lists {owned}", status.owned_elements));
         }
-        for element in elements {
+        for element in table.values() {
             if !self.registrars.values().any(|(registrar, _)| registrar.id() == element.home) {
                 return Err(format!("{host}: the home of element {} is dead", element.id));
             }
@@ -105,30 +138,137 @@ impl<'a> Census<'a> {
         Ok(())
     }
 
-    fn check_living(&self, rows: &[Row]) -> Result<(), String> {
-        for (host, server) in &self.elements {
-            let Some(id) = server.identifier else { return Err(format!("{host} is not registered")) };
-            let Some((_, home, _)) = rows.iter().find(|(listed, ..)| *listed == id) else {
-                return Err(format!("{host}, element {id}, is not listed"));
-            };
-            if server.home.is_some_and(|believed| believed != *home) {
-                return Err(format!("the home of {host} is {home}, and it believes {:?}", server.home));
+    /// The checksums are those of RFC 5353 §3.6.2, as it says and not as we compute them.
+    fn check_checksums(&self, table: &BTreeMap<Name, ElementStatus>) -> Result<(), String> {
+        for (host, (registrar, now)) in &self.registrars {
+            let own = table.iter().filter(|(_, element)| element.home == registrar.id());
+            let expected = checksum(own.map(|(name, _)| name));
+            let checksum = registrar.status(*now).checksum;
+            if checksum != expected {
+                return Err(format!("the checksum of {host} is {checksum:#06x} instead of {expected:#06x}"));
             }
         }
-        match rows.len() == self.elements.len() {
+        Ok(())
+    }
+
+    fn check_living(&self, table: &BTreeMap<Name, ElementStatus>) -> Result<(), String> {
+        let mut living = 0;
+        for (host, server) in &self.elements {
+            if let Some(member) = server.unregistered() {
+                return Err(format!("{host} wants an element in {member} and has none"));
+            }
+            for name in server.registered() {
+                living += 1;
+                let Some(element) = table.get(&name) else {
+                    return Err(format!("{host}, element {} of {}, is not listed", name.1, name.0));
+                };
+                if server.home.is_some_and(|believed| believed != element.home) {
+                    let home = element.home;
+                    return Err(format!("the home of {host} is {home}, and it believes {:?}", server.home));
+                }
+            }
+        }
+        match table.len() == living {
             true => Ok(()),
             false => {
-                Err(format!("elements that are dead are listed: {rows:?}, living: {}", self.elements.len()))
+                let living: BTreeMap<Name, ()> = self
+                    .elements
+                    .values()
+                    .flat_map(|server| server.registered())
+                    .map(|name| (name, ()))
+                    .collect();
+                let ghosts: Vec<_> = table.keys().filter(|name| !living.contains_key(*name)).collect();
+                Err(format!("elements that are dead are listed: {ghosts:?}"))
             }
         }
     }
+
+    /// A subscriber has what its registrar has.
+    fn check_watcher(&self, host: HostId, watcher: &Watcher) -> Result<(), String> {
+        let Some((registrar, now)) = watcher.registrar().and_then(|host| self.registrars.get(&host)) else {
+            return Err(format!("{host} has found no registrar"));
+        };
+        for pool in 0..self.pools {
+            let handle = handle(pool);
+            let elements = registrar.elements(*now, &handle, None, usize::MAX).unwrap_or_default();
+            let list = watcher.list(&handle);
+            if list.is_some() == elements.is_empty() {
+                return Err(format!("{host} has subscribed to {handle}: {}", list.is_some()));
+            }
+            let list = list.unwrap_or_default();
+            let all: BTreeMap<_, _> = elements.iter().map(|element| (element.id, element)).collect();
+            for element in list {
+                let same = all.get(&element.id).is_some_and(|listed| {
+                    listed.user_transport == element.user_transport
+                        && (is_load(&element.policy) || listed.policy == element.policy)
+                });
+                if !same {
+                    return Err(format!("{host} was not told what became of {} of {handle}", element.id));
+                }
+            }
+            if list.len() < all.len() && list.len() < COMPLETE && !draws(elements.first()) {
+                return Err(format!("{host} knows {} of {} elements of {handle}", list.len(), all.len()));
+            }
+        }
+        Ok(())
+    }
 }
 
-fn elements(registrar: &Registrar, now: Time) -> Vec<ElementStatus> {
-    registrar.elements(now, &pool(), None, usize::MAX).unwrap_or_default()
+/// Lists up to this size are complete.
+const COMPLETE: usize = 128;
+
+/// Whether a policy goes by loads, which are not pushed.
+fn is_load(policy: &Policy) -> bool {
+    !matches!(
+        policy,
+        Policy::RoundRobin
+            | Policy::Random
+            | Policy::WeightedRoundRobin { .. }
+            | Policy::WeightedRandom { .. }
+            | Policy::Priority { .. }
+    )
 }
 
-fn row(element: &ElementStatus) -> Row {
-    let ElementStatus { id, home, user_transport, asap_transport, policy, life, .. } = element;
-    (*id, *home, format!("{user_transport:?} {asap_transport:?} {policy:?} {life:?}"))
+/// Whether a list has only some of a pool's elements (ambiguity A-75).
+fn draws(element: Option<&ElementStatus>) -> bool {
+    element.is_some_and(|element| {
+        matches!(
+            element.policy,
+            Policy::WeightedRoundRobin { .. }
+                | Policy::WeightedRandom { .. }
+                | Policy::RandomizedLeastUsed { .. }
+        )
+    })
+}
+
+/// One's complement of the one's complement sum of all words (RFC 1071) of handles and identifiers.
+fn checksum<'a>(elements: impl Iterator<Item = &'a Name>) -> u16 {
+    let mut sum = 0_u32;
+    for (handle, id) in elements {
+        let mut block = handle.as_bytes().to_vec();
+        block.resize(block.len().next_multiple_of(4), 0);
+        block.extend(id.0.to_be_bytes());
+        for word in block.chunks(2) {
+            sum += u32::from(word[0]) << 8 | u32::from(word[1]);
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+    }
+    !(sum as u16)
+}
+
+/// What is not equal in two tables that should be.
+fn difference(one: &BTreeMap<Name, ElementStatus>, other: &BTreeMap<Name, ElementStatus>) -> Option<String> {
+    let same = |a: &ElementStatus, b: &ElementStatus| {
+        let facts = |e: &ElementStatus| (e.home, e.life, e.policy.clone(), e.asap_transport.clone());
+        a.user_transport == b.user_transport && facts(a) == facts(b)
+    };
+    let missing = |from: &BTreeMap<Name, ElementStatus>, of: &BTreeMap<Name, ElementStatus>| {
+        of.keys().find(|name| !from.contains_key(*name)).map(|name| format!("{name:?} is missing"))
+    };
+    missing(other, one).or_else(|| missing(one, other)).or_else(|| {
+        one.iter().find_map(|(name, first)| {
+            let second = other.get(name)?;
+            (!same(first, second)).then(|| format!("{first:?} and {second:?}"))
+        })
+    })
 }

@@ -1,6 +1,7 @@
 //! The real SCTP endpoint over a datagram network that loses, delays, reorders and duplicates.
 
-use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Network, Role};
+use crate::cuts::{Cut, Cuts};
+use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Network, Role, Stop};
 use net::memory::{self, Link, NodeId};
 use net::sctp::{SctpConfig, SctpEndpoint};
 use proto::{AssocId, Channel, Input, Time, Transmit};
@@ -15,6 +16,7 @@ pub struct Datagrams {
     owners: BTreeMap<NodeId, HostId>,
     /// Which endpoint an association belongs to.
     associations: BTreeMap<(HostId, AssocId), NodeId>,
+    cuts: Cuts,
     steps: u64,
 }
 
@@ -28,6 +30,7 @@ impl Datagrams {
             hosts: BTreeMap::new(),
             owners: BTreeMap::new(),
             associations: BTreeMap::new(),
+            cuts: Cuts::default(),
             steps: 0,
         }
     }
@@ -52,14 +55,14 @@ impl Network for Datagrams {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let ports: &[(Channel, u16)] = match host.role {
             Role::Registrar => &[(Channel::Asap, ASAP_PORT), (Channel::Enrp, ENRP_PORT)],
-            Role::Element | Role::User => &[(Channel::Asap, ENDPOINT_PORT)],
+            Role::Element | Role::User | Role::Watcher => &[(Channel::Asap, ENDPOINT_PORT)],
         };
         for (channel, port) in ports {
             let mut seed = [0; 32];
             rng.fill_bytes(&mut seed);
             let config = match host.role {
                 Role::Registrar => SctpConfig::control(),
-                Role::Element | Role::User => SctpConfig::sessions(),
+                Role::Element | Role::User | Role::Watcher => SctpConfig::sessions(),
             };
             let node = self.network.add(SctpEndpoint::new(config, *channel, host.port(*port), seed));
             self.owners.insert(node, host);
@@ -73,10 +76,15 @@ impl Network for Datagrams {
             self.network.crash(node);
             self.owners.remove(&node);
         }
-        self.associations.retain(|(owner, _), _| *owner != host);
+        let (first, last) = (AssocId::connected(0), AssocId::accepted(Channel::Session, u64::MAX));
+        let names: Vec<_> =
+            self.associations.range((host, first)..=(host, last)).map(|(name, _)| *name).collect();
+        for name in names {
+            self.associations.remove(&name);
+        }
     }
 
-    fn pause(&mut self, host: HostId) {
+    fn pause(&mut self, host: HostId, _: Stop) {
         self.network.pause(host.ip());
     }
 
@@ -84,12 +92,18 @@ impl Network for Datagrams {
         self.network.resume(host.ip());
     }
 
-    fn block(&mut self, from: HostId, to: HostId) {
-        self.network.block(from.ip(), to.ip());
+    fn cut(&mut self, number: u32, cut: Cut) {
+        for (from, to) in cut.ways() {
+            self.network.block(from.ip(), to.ip());
+        }
+        self.cuts.insert(number, cut);
     }
 
-    fn unblock(&mut self, from: HostId, to: HostId) {
-        self.network.unblock(from.ip(), to.ip());
+    fn mend(&mut self, number: u32) {
+        let Some(cut) = self.cuts.remove(number) else { return };
+        for (from, to) in cut.ways().filter(|(from, to)| self.cuts.passes(*from, *to)) {
+            self.network.unblock(from.ip(), to.ip());
+        }
     }
 
     fn set_link(&mut self, link: Link) {

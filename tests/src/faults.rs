@@ -1,9 +1,9 @@
 //! What goes wrong, and when: a schedule drawn from the seed before the run begins.
 
-use crate::network::{HostId, Role};
-use crate::spec::Spec;
+use crate::cuts::Cut;
+use crate::network::{HostId, Role, Stop};
+use crate::spec::{Spec, Wire};
 use net::memory::Link;
-use proto::Time;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -16,16 +16,16 @@ pub enum Fault {
     Crash(HostId),
     /// A process is started anew; it remembers nothing.
     Start(HostId),
-    /// A registrar or the process of an element ends in order.
+    /// A process ends in order.
     Leave(HostId),
     /// SIGSTOP.
-    Pause(HostId),
+    Pause(HostId, Stop),
     /// SIGCONT.
     Resume(HostId),
-    /// Nothing passes from the first to the second any more.
-    Block(HostId, HostId),
+    /// Nothing passes here any more.
+    Cut(u32, Cut),
     /// It passes again.
-    Unblock(HostId, HostId),
+    Mend(u32),
     /// Everything fares like this on its way.
     Link(Link),
     /// So many of 1,000 connects are refused for no reason.
@@ -33,151 +33,206 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Its name in summaries.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Crash(_) => "crash",
-            Self::Start(_) => "start",
-            Self::Leave(_) => "leave",
-            Self::Pause(_) => "pause",
-            Self::Resume(_) => "resume",
-            Self::Block(..) => "block",
-            Self::Unblock(..) => "unblock",
-            Self::Link(_) => "link",
-            Self::Refuse(_) => "refuse",
-        }
-    }
-
-    /// The hosts it concerns; none: all.
-    pub fn hosts(&self) -> Vec<HostId> {
+    /// The one host that it is about.
+    pub fn host(&self) -> Option<HostId> {
         match self {
             Self::Crash(host)
             | Self::Start(host)
             | Self::Leave(host)
-            | Self::Pause(host)
-            | Self::Resume(host) => {
-                vec![*host]
-            }
-            Self::Block(from, to) | Self::Unblock(from, to) => vec![*from, *to],
-            Self::Link(_) | Self::Refuse(_) => Vec::new(),
+            | Self::Pause(host, _)
+            | Self::Resume(host) => Some(*host),
+            Self::Cut(..) | Self::Mend(_) | Self::Link(_) | Self::Refuse(_) => None,
         }
     }
 }
 
-/// All faults of a run in their order.
-pub fn schedule(spec: &Spec, hosts: &[HostId]) -> Vec<(Time, Fault)> {
-    let mut drafter = Drafter {
-        rng: ChaCha12Rng::seed_from_u64(spec.seed ^ 0x6661_756c_7473),
-        hosts,
-        end: Time::ZERO + spec.trouble,
-        faults: Vec::new(),
-    };
-    if let Some(every) = spec.fault_every {
-        let mut now = Time::ZERO + Duration::from_secs(2);
-        while now < drafter.end {
-            drafter.draft(now);
-            now += drafter.rng.random_range(Duration::ZERO..=every * 2);
-        }
-    }
-    drafter.faults.sort_by_key(|(at, _)| *at);
-    drafter.faults
+/// One thing that goes wrong, and ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// Its number within the run.
+    pub number: u32,
+    /// Its name in summaries.
+    pub kind: &'static str,
+    /// What is done, so long after the beginning of its round.
+    pub faults: Vec<(Duration, Fault)>,
 }
 
-/// After the trouble everything is well again, but for some hosts that stay dead: at least one registrar lives.
-pub fn healing(spec: &Spec, hosts: &[HostId]) -> Vec<Fault> {
-    let mut rng = ChaCha12Rng::seed_from_u64(spec.seed ^ 0x6865_616c);
+/// The incidents of one round, in the order in which they begin.
+///
+/// They are drawn for all hosts of the spec and all incidents, and only then are those taken out that the spec leaves
+/// out: so a smaller run is the same one with less in it.
+pub fn incidents(spec: &Spec, round: u32) -> Vec<Incident> {
+    let all = Spec { without: Default::default(), ..spec.clone() }.hosts();
+    let mut rng = ChaCha12Rng::from_seed(spec.seed_for(FAULTS));
+    rng.set_stream(round.into());
+    let mut drafter = Drafter { rng, spec, hosts: &all, drawn: Vec::new() };
+    let mut begin = WARM_UP;
+    while !spec.fault_every.is_zero() && begin < spec.trouble {
+        drafter.draft(round * ROUND, begin);
+        begin += drafter.rng.random_range(Duration::ZERO..=spec.fault_every * 2);
+    }
+    let mut incidents = drafter.drawn;
+    incidents.retain(|incident| spec.only.as_ref().is_none_or(|only| only.contains(&incident.number)));
+    for incident in &mut incidents {
+        incident.faults.retain(|(_, fault)| fault.host().is_none_or(|host| !spec.without.contains(&host)));
+    }
+    incidents.retain(|incident| !incident.faults.is_empty());
+    incidents
+}
+
+/// After the trouble everything is well again, but for some hosts that stay dead, or stopped with their SCTP endpoint
+/// alive: at least one registrar lives. What dies for good dies before the rest starts.
+pub fn healing(spec: &Spec, round: u32) -> Vec<Fault> {
+    let mut rng = ChaCha12Rng::from_seed(spec.seed_for(HEALING));
+    rng.set_stream(round.into());
+    let hosts = spec.hosts();
     let quiet = Link { delay: spec.link.delay, ..Link::perfect() };
-    let mut faults = vec![Fault::Link(quiet), Fault::Refuse(0)];
-    let pairs = hosts.iter().flat_map(|from| hosts.iter().map(move |to| (*from, *to)));
-    faults.extend(pairs.map(|(from, to)| Fault::Unblock(from, to)));
-    faults.extend(hosts.iter().map(|host| Fault::Resume(*host)));
+    let mut deaths = Vec::new();
+    let mut others = vec![Fault::Link(quiet), Fault::Refuse(0)];
     for host in hosts {
-        let dies = match host.role {
-            Role::Registrar => host.number > 0 && rng.random_bool(0.15),
-            Role::Element => spec.fault_every.is_some() && rng.random_bool(0.2),
-            Role::User => false,
-        };
-        let dies = dies && spec.fault_every.is_some();
-        faults.push(if dies { Fault::Crash(*host) } else { Fault::Start(*host) });
+        let fate = if spec.fault_every.is_zero() { 100 } else { rng.random_range(0..100) };
+        match (host.role, fate) {
+            (Role::Registrar, 0..15) if host.number > 0 => deaths.push(Fault::Crash(host)),
+            (Role::Element, 0..15) => deaths.push(Fault::Crash(host)),
+            (Role::Element, 15..20) if spec.wire == Wire::Channels => {
+                deaths.extend([Fault::Resume(host), Fault::Pause(host, Stop::Process)]);
+            }
+            _ => others.extend([Fault::Resume(host), Fault::Start(host)]),
+        }
     }
-    faults
+    deaths.into_iter().chain(others).collect()
 }
+
+/// Before a new round all are there again, and the network is as good or bad as the spec says.
+pub fn relapse(spec: &Spec) -> Vec<Fault> {
+    let hosts = spec.hosts().into_iter();
+    let back = hosts.flat_map(|host| [Fault::Resume(host), Fault::Start(host)]);
+    [Fault::Link(spec.link), Fault::Refuse(spec.refused)].into_iter().chain(back).collect()
+}
+
+/// A fresh scope is left alone for so long.
+const WARM_UP: Duration = Duration::from_secs(2);
+/// Numbers of incidents of one round begin at a multiple of this.
+const ROUND: u32 = 10_000;
+/// Streams of the seed.
+const FAULTS: u64 = 1;
+const HEALING: u64 = 2;
 
 struct Drafter<'a> {
     rng: ChaCha12Rng,
+    spec: &'a Spec,
     hosts: &'a [HostId],
-    end: Time,
-    faults: Vec<(Time, Fault)>,
+    drawn: Vec<Incident>,
 }
 
 impl Drafter<'_> {
-    fn draft(&mut self, now: Time) {
-        let Some(&host) = self.hosts.choose(&mut self.rng) else { return };
+    fn draft(&mut self, first: u32, begin: Duration) {
+        let number = first + u32::try_from(self.drawn.len()).unwrap_or(u32::MAX);
+        let Some(host) = self.victim() else { return };
         let for_a_while = self.rng.random_range(Duration::from_millis(20)..=Duration::from_millis(5000));
-        let later = now + for_a_while;
-        match self.rng.random_range(0..100) {
-            0..25 => self.spell(now, later, Fault::Crash(host), Fault::Start(host)),
+        let end = begin + for_a_while;
+        let (kind, faults) = match self.rng.random_range(0..100) {
+            0..25 => ("crash", self.spell(begin, end, Fault::Crash(host), Fault::Start(host))),
             // Started anew before anybody notices.
             25..32 => {
-                let soon = now + for_a_while / 20;
-                self.spell(now, soon, Fault::Crash(host), Fault::Start(host));
+                let soon = begin + for_a_while / 20;
+                ("quick restart", self.spell(begin, soon, Fault::Crash(host), Fault::Start(host)))
             }
-            32..40 => self.spell(now, later, Fault::Leave(host), Fault::Start(host)),
-            40..60 => self.spell(now, later, Fault::Pause(host), Fault::Resume(host)),
-            60..67 => self.slow(now, later, host),
-            67..80 => {
-                if let Some(&other) = self.hosts.choose(&mut self.rng).filter(|other| **other != host) {
-                    self.cut(now, later, &[host], &[other]);
-                }
+            32..40 => ("leave", self.spell(begin, end, Fault::Leave(host), Fault::Start(host))),
+            40..55 => {
+                let pause = Fault::Pause(host, Stop::Everything);
+                ("pause", self.spell(begin, end, pause, Fault::Resume(host)))
             }
-            80..92 => self.partition(now, later),
-            _ => {
-                let loss = self.rng.random_range(0..=200);
+            55..62 => {
+                let hang = Fault::Pause(host, Stop::Process);
+                ("hang", self.spell(begin, end, hang, Fault::Resume(host)))
+            }
+            62..68 => ("starvation", self.starvation(begin, end, host)),
+            68..80 => {
+                let Some(other) = self.victim().filter(|other| *other != host) else { return };
+                ("cut path", self.cut(number, begin, end, &[host], &[other]))
+            }
+            80..90 => ("partition", self.partition(number, begin, end)),
+            90..93 => ("mass failure", self.mass_failure(number, begin, end)),
+            93..97 => {
                 let link = Link {
-                    loss,
+                    loss: self.rng.random_range(0..=200),
                     jitter: Duration::from_millis(self.rng.random_range(0..=50)),
                     ..Link::rough()
                 };
-                self.spell(now, later, Fault::Link(link), Fault::Link(Link::perfect()));
+                ("bad link", self.spell(begin, end, Fault::Link(link), Fault::Link(self.spec.link)))
             }
+            _ => {
+                let refuse = Fault::Refuse(self.rng.random_range(50..=500));
+                ("refusals", self.spell(begin, end, refuse, Fault::Refuse(self.spec.refused)))
+            }
+        };
+        self.drawn.push(Incident { number, kind, faults });
+    }
+
+    /// Any host; registrars more often than they are many.
+    fn victim(&mut self) -> Option<HostId> {
+        let registrars = usize::from(self.spec.registrars);
+        match self.rng.random_bool(0.25) {
+            true => self.hosts.get(..registrars)?.choose(&mut self.rng).copied(),
+            false => self.hosts.choose(&mut self.rng).copied(),
         }
     }
 
-    fn spell(&mut self, from: Time, to: Time, begin: Fault, end: Fault) {
-        self.faults.extend([(from, begin), (to.min(self.end), end)]);
+    fn spell(&self, from: Duration, to: Duration, begin: Fault, end: Fault) -> Vec<(Duration, Fault)> {
+        vec![(from, begin), (to.min(self.spec.trouble), end)]
     }
 
-    /// A starved host: many short pauses.
-    fn slow(&mut self, from: Time, to: Time, host: HostId) {
+    /// Many short pauses.
+    fn starvation(&mut self, from: Duration, to: Duration, host: HostId) -> Vec<(Duration, Fault)> {
+        let mut faults = Vec::new();
         let mut now = from;
-        while now < to.min(self.end) {
+        while now < to.min(self.spec.trouble) {
             let wake = now + Duration::from_millis(self.rng.random_range(10..=120));
-            self.spell(now, wake, Fault::Pause(host), Fault::Resume(host));
+            faults.extend(self.spell(now, wake, Fault::Pause(host, Stop::Everything), Fault::Resume(host)));
             now = wake + Duration::from_millis(self.rng.random_range(1..=20));
         }
+        faults
     }
 
     /// Two halves that do not reach each other; a user between them may reach both.
-    fn partition(&mut self, from: Time, to: Time) {
+    fn partition(&mut self, number: u32, from: Duration, to: Duration) -> Vec<(Duration, Fault)> {
         let mut hosts = self.hosts.to_vec();
         hosts.shuffle(&mut self.rng);
         let (one, other) = hosts.split_at(self.rng.random_range(0..=hosts.len()));
         let between = self.rng.random_bool(0.3);
         let one: Vec<HostId> =
             one.iter().copied().filter(|host| !between || host.role == Role::Registrar).collect();
-        self.cut(from, to, &one, other);
+        self.cut(number, from, to, &one, other)
+    }
+
+    /// Much of what has elements goes at once: its site is cut off, or it dies.
+    fn mass_failure(&mut self, number: u32, from: Duration, to: Duration) -> Vec<(Duration, Fault)> {
+        let (mut site, rest): (Vec<HostId>, Vec<HostId>) =
+            self.hosts.iter().partition(|host| host.role == Role::Element);
+        site.shuffle(&mut self.rng);
+        let share = self.rng.random_range(20..=100);
+        let (site, others) = site.split_at(site.len() * share / 100);
+        match self.rng.random_bool(0.5) {
+            true => self.cut(number, from, to, site, &[&rest, others].concat()),
+            false => {
+                let one = |host: &HostId| self.spell(from, to, Fault::Crash(*host), Fault::Start(*host));
+                site.iter().flat_map(one).collect()
+            }
+        }
     }
 
     /// Both ways, or one.
-    fn cut(&mut self, from: Time, to: Time, these: &[HostId], those: &[HostId]) {
-        let one_way = self.rng.random_bool(0.4);
-        for &this in these {
-            for &that in those {
-                self.spell(from, to, Fault::Block(this, that), Fault::Unblock(this, that));
-                if !one_way {
-                    self.spell(from, to, Fault::Block(that, this), Fault::Unblock(that, this));
-                }
-            }
-        }
+    fn cut(
+        &mut self,
+        number: u32,
+        from: Duration,
+        to: Duration,
+        these: &[HostId],
+        those: &[HostId],
+    ) -> Vec<(Duration, Fault)> {
+        let (these, those) = (these.iter().copied().collect(), those.iter().copied().collect());
+        let cut = Cut { these, those, both_ways: self.rng.random_bool(0.6) };
+        self.spell(from, to, Fault::Cut(number, cut), Fault::Mend(number))
     }
 }

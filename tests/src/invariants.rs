@@ -4,11 +4,14 @@
 //! an element or takes over a peer must have had a reason to. The rest is checked where it happens: sessions and
 //! requests in [`processes`](crate::processes), flow control in [`World`](crate::World).
 
+use crate::cuts::Cuts;
 use crate::faults::Fault;
 use crate::network::HostId;
 use crate::spec::Spec;
-use params::{PeIdentifier, RegistrarId};
-use proto::registrar::{Event, RemovalReason};
+use bytes::Bytes;
+use enrp::{Body, UpdateAction};
+use params::{PeIdentifier, PoolHandle, RegistrarId};
+use proto::registrar::{Arbitration, Event, RemovalReason};
 use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,27 +22,49 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(250);
 const PEACE: Duration = Duration::from_secs(3);
 /// Two takeovers of one registrar that are further apart have nothing to do with each other.
 const SAME_TAKEOVER: Duration = Duration::from_secs(3);
+/// MAX-BAD-PE-REPORT of the profile `lan`: so many clients may be wrong.
+const MAX_BAD_REPORTS: usize = 3;
+/// How long a report counts.
+const REPORT: Duration = Duration::from_secs(10);
+
+/// An element: its pool and its identifier.
+pub type Name = (PoolHandle, PeIdentifier);
 
 /// What has been seen so far.
 pub struct Invariants {
+    arbitration: Arbitration,
     /// When something was last done to a host, in the world's time.
     disturbed: BTreeMap<HostId, Time>,
     /// When the network was last changed for all; never = it is bad.
     all_disturbed: Time,
     /// Whether connects are refused for no reason.
     refusing: bool,
-    /// What does not pass at the moment.
-    blocked: BTreeSet<(HostId, HostId)>,
-    /// Since when there are ENRP associations, by the host that sees them.
-    links: BTreeMap<(HostId, AssocId), (HostId, Time)>,
-    /// When a registrar last got an acknowledgement of an element, in its own time.
-    acknowledged: BTreeMap<(HostId, PeIdentifier), Time>,
-    /// When an association of a host last ended, in its own time, and whether in order.
-    ended: BTreeMap<HostId, (Time, bool)>,
+    cuts: Cuts,
+    stopped: BTreeSet<HostId>,
+    /// What each registrar has seen.
+    registrars: BTreeMap<HostId, Seen>,
     /// Who took over whom when.
     takeovers: Vec<Takeover>,
-    /// When a registrar last heard of another one's return.
-    returned: BTreeMap<(HostId, RegistrarId), Time>,
+}
+
+/// What a registrar has seen since its start.
+#[derive(Default)]
+struct Seen {
+    /// Its ENRP associations: with whom, since when.
+    links: BTreeMap<AssocId, (HostId, Time)>,
+    /// When it last got an acknowledgement of an element, in its own time.
+    acknowledged: BTreeMap<Name, Time>,
+    /// When one of its associations last ended, in its own time, and whether in order.
+    ended: Option<(Time, bool)>,
+    /// Who reported an element when, in its own time.
+    reports: BTreeMap<Name, BTreeMap<AssocId, Time>>,
+    /// The last ENRP message.
+    enrp: Option<Bytes>,
+    /// When it last heard of the return of another one.
+    returned: BTreeMap<RegistrarId, Time>,
+    /// The takeovers that it has begun.
+    begun: BTreeMap<RegistrarId, Time>,
+    id: Option<RegistrarId>,
 }
 
 struct Takeover {
@@ -48,19 +73,31 @@ struct Takeover {
     at: Time,
 }
 
+/// Where an event comes from.
+#[derive(Clone, Copy)]
+pub struct Source {
+    /// The world's time.
+    pub now: Time,
+    /// The registrar's own time.
+    pub local: Time,
+    /// The registrar.
+    pub host: HostId,
+    /// Its identifier.
+    pub id: RegistrarId,
+}
+
 impl Invariants {
     /// Nothing has been seen of this run.
     pub fn new(spec: &Spec) -> Self {
         Self {
+            arbitration: spec.arbitration,
             disturbed: BTreeMap::new(),
             all_disturbed: if spec.link.loss > 0 { Time::NEVER } else { Time::ZERO },
             refusing: spec.refused > 0,
-            blocked: BTreeSet::new(),
-            links: BTreeMap::new(),
-            acknowledged: BTreeMap::new(),
-            ended: BTreeMap::new(),
+            cuts: Cuts::default(),
+            stopped: BTreeSet::new(),
+            registrars: BTreeMap::new(),
             takeovers: Vec::new(),
-            returned: BTreeMap::new(),
         }
     }
 
@@ -69,17 +106,23 @@ impl Invariants {
         match fault {
             Fault::Link(link) => self.all_disturbed = if link.loss > 0 { Time::NEVER } else { now },
             Fault::Refuse(refused) => self.refusing = *refused > 0,
-            Fault::Block(from, to) => {
-                self.blocked.insert((*from, *to));
+            Fault::Cut(number, cut) => {
+                self.disturbed.extend(cut.hosts().map(|host| (host, now)));
+                self.cuts.insert(*number, cut.clone());
             }
-            Fault::Unblock(from, to) => {
-                self.blocked.remove(&(*from, *to));
+            Fault::Mend(number) => {
+                let cut = self.cuts.remove(*number);
+                self.disturbed.extend(cut.iter().flat_map(|cut| cut.hosts()).map(|host| (host, now)));
             }
-            _ => {}
+            Fault::Pause(host, _) => {
+                self.stopped.insert(*host);
+            }
+            Fault::Resume(host) | Fault::Crash(host) => {
+                self.stopped.remove(host);
+            }
+            Fault::Start(_) | Fault::Leave(_) => {}
         }
-        for host in fault.hosts() {
-            self.disturbed.insert(host, now);
-        }
+        self.disturbed.extend(fault.host().map(|host| (host, now)));
     }
 
     /// Whether nothing was wrong with a host and its paths since then.
@@ -87,102 +130,187 @@ impl Invariants {
         !self.refusing
             && self.all_disturbed < since
             && self.disturbed.get(&host).is_none_or(|at| *at < since)
-            && !self.blocked.iter().any(|(from, to)| [from, to].contains(&&host))
+            && !self.stopped.contains(&host)
+            && !self.cuts.concern(host)
     }
 
     /// A process is new on its host: what its predecessor saw does not matter.
     pub fn started(&mut self, host: HostId) {
-        self.links.retain(|(owner, _), _| *owner != host);
-        self.acknowledged.retain(|(owner, _), _| *owner != host);
-        self.returned.retain(|(owner, _), _| *owner != host);
-        self.ended.remove(&host);
+        self.registrars.insert(host, Seen::default());
     }
 
-    /// An input reaches the process of a host, whose own time is `local`.
+    /// An input reaches the registrar on a host, whose own time is `local`.
     pub fn input(&mut self, now: Time, local: Time, host: HostId, input: &Input) {
+        let seen = self.registrars.entry(host).or_default();
         match input {
             Input::Up { assoc, channel: Channel::Enrp, remote, .. } => {
                 if let Some(peer) = remote.first().and_then(|remote| HostId::at(remote.ip())) {
-                    self.links.insert((host, *assoc), (peer, now));
+                    seen.links.insert(*assoc, (peer, now));
                 }
             }
             Input::Down { assoc, why } => {
-                self.links.remove(&(host, *assoc));
-                self.ended.insert(host, (local, *why == DownReason::Shutdown));
+                seen.links.remove(assoc);
+                seen.ended = Some((local, *why == DownReason::Shutdown));
             }
-            Input::Message { ppid: PPID_ASAP, bytes, .. } => {
-                if let Ok(asap::Message::EndpointKeepAliveAck(ack)) = asap::decode(bytes).message {
-                    self.acknowledged.insert((host, ack.id), local);
+            Input::Message { assoc, ppid: PPID_ASAP, bytes, .. } => match bytes.first() {
+                Some(&KEEP_ALIVE_ACK) => {
+                    if let Ok(asap::Message::EndpointKeepAliveAck(ack)) = asap::decode(bytes).message {
+                        seen.acknowledged.insert((ack.handle, ack.id), local);
+                    }
                 }
-            }
+                Some(&UNREACHABLE) => {
+                    if let Ok(asap::Message::EndpointUnreachable(report)) = asap::decode(bytes).message {
+                        let reports = seen.reports.entry((report.handle, report.id)).or_default();
+                        reports.insert(*assoc, local);
+                    }
+                }
+                _ => {}
+            },
+            Input::Message { bytes, .. } => seen.enrp = Some(bytes.clone()),
             _ => {}
         }
     }
 
-    /// What a registrar says of what it did. `elements`: the registered elements of living processes.
+    /// What a registrar says of what it did. `living`: the host on which an element lives and is registered.
+    ///
+    /// # Errors
+    /// It should not have done that.
     pub fn registrar(
         &mut self,
-        now: Time,
-        local: Time,
-        (host, id): (HostId, RegistrarId),
+        source: Source,
         event: &Event,
-        elements: &BTreeMap<PeIdentifier, HostId>,
+        living: &dyn Fn(&Name) -> Option<HostId>,
     ) -> Result<(), String> {
+        let seen = self.registrars.entry(source.host).or_default();
+        seen.id = Some(source.id);
         match event {
-            Event::ElementRemoved { id: element, home, why, .. } => {
-                let ended = self.ended.get(&host).is_some_and(|(at, _)| *at == local);
-                // An element that has found another home leaves in order, before this one may have heard of it.
-                let left = self.ended.get(&host) == Some(&(local, true));
-                let acknowledged = self.acknowledged.get(&(host, *element));
-                let in_time = acknowledged.is_some_and(|at| *at + KEEP_ALIVE_TIMEOUT > local);
-                let server = elements.get(element).filter(|server| self.at_peace(**server, now - PEACE));
-                let peace = server.is_some() && self.at_peace(host, now - PEACE);
-                match why {
-                    RemovalReason::KeepAliveFailed if in_time && !ended => {
-                        Err(format!("element {element} removed while its acknowledgements arrive in time"))
-                    }
-                    RemovalReason::AssociationEnded if !ended => {
-                        Err(format!("element {element} removed for an association that has not ended"))
-                    }
-                    RemovalReason::KeepAliveFailed
-                    | RemovalReason::AssociationEnded
-                    | RemovalReason::Audit
-                        if *home == id && peace && !left =>
-                    {
-                        Err(format!("element {element} removed by its home without any trouble: {why:?}"))
-                    }
-                    _ => Ok(()),
+            Event::ElementRemoved { handle, id, home, why } => {
+                let name = (handle.clone(), *id);
+                let wrong = self.removed(source, &name, *home, *why, living);
+                let Some(seen) = self.registrars.get_mut(&source.host) else { return Ok(()) };
+                seen.acknowledged.remove(&name);
+                seen.reports.remove(&name);
+                match wrong {
+                    Some(wrong) => Err(format!("element {id} of {handle} removed {wrong}: {why:?}")),
+                    None => Ok(()),
                 }
             }
-            Event::TakeoverCompleted { target, winner, .. } if *winner == id => {
-                self.taken_over(now, host, *target)
+            Event::ElementSuspected { handle, id, silent: false } => {
+                let reports = seen.reports.get(&(handle.clone(), *id));
+                let recent = |at: &&Time| **at + REPORT > source.local;
+                let reporters = reports.map_or(0, |by| by.values().filter(recent).count());
+                match reporters > MAX_BAD_REPORTS {
+                    true => Ok(()),
+                    false => Err(format!("element {id} of {handle} suspected after {reporters} reports")),
+                }
+            }
+            Event::TakeoverStarted { target } => {
+                seen.begun.insert(*target, source.now);
+                Ok(())
+            }
+            Event::TakeoverAborted { target, .. } => {
+                seen.begun.remove(target);
+                Ok(())
+            }
+            Event::TakeoverCompleted { target, winner, .. } => {
+                seen.begun.remove(target);
+                if *winner == source.id { self.taken_over(source, *target) } else { Ok(()) }
             }
             Event::PeerUp { id, .. } => {
-                self.returned.insert((host, *id), now);
+                seen.returned.insert(*id, source.now);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// Per connected component at most one winner of a takeover of one incarnation.
+    /// What is wrong with the removal of an element.
+    fn removed(
+        &self,
+        source: Source,
+        name: &Name,
+        home: RegistrarId,
+        why: RemovalReason,
+        living: &dyn Fn(&Name) -> Option<HostId>,
+    ) -> Option<&'static str> {
+        let Source { now, local, host, id } = source;
+        let seen = self.registrars.get(&host)?;
+        let ended = seen.ended.is_some_and(|(at, _)| at == local);
+        // An element that has found another home leaves in order, before this one may have heard of it.
+        let left = seen.ended == Some((local, true));
+        let in_time = seen.acknowledged.get(name).is_some_and(|at| *at + KEEP_ALIVE_TIMEOUT > local);
+        let peace = || {
+            home == id
+                && self.at_peace(host, now - PEACE)
+                && living(name).is_some_and(|server| self.at_peace(server, now - PEACE))
+        };
+        match why {
+            RemovalReason::KeepAliveFailed if in_time && !ended => {
+                Some("while its acknowledgements arrive in time")
+            }
+            RemovalReason::AssociationEnded if !ended => Some("for an association that has not ended"),
+            RemovalReason::Audit if !self.has_whole_table(host) => {
+                Some("before the table of its home was read to its end")
+            }
+            RemovalReason::RemovedByPeer if !self.may_remove(host, home) => {
+                Some("by the word of somebody who is not its home")
+            }
+            RemovalReason::KeepAliveFailed
+            | RemovalReason::AssociationEnded
+            | RemovalReason::Expired
+            | RemovalReason::Audit
+                if !left && peace() =>
+            {
+                Some("by its home without any trouble")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the last thing that a registrar heard is the last page of a table.
+    fn has_whole_table(&self, host: HostId) -> bool {
+        matches!(self.last_enrp(host), Some(enrp::Message { body: Body::HandleTableResponse(response), .. })
+            if !response.rejected && (!response.more || response.entries.is_empty()))
+    }
+
+    /// Whether the last thing that a registrar heard is a removal by the home of an element, or by somebody who
+    /// names it (ambiguity A-63).
+    fn may_remove(&self, host: HostId, home: RegistrarId) -> bool {
+        matches!(self.last_enrp(host), Some(enrp::Message { sender, body: Body::HandleUpdate(update), .. })
+            if update.action == UpdateAction::DEL_PE && (sender == home || update.element.home == home))
+    }
+
+    fn last_enrp(&self, host: HostId) -> Option<enrp::Message> {
+        let seen = self.registrars.get(&host)?;
+        enrp::decode(seen.enrp.as_ref()?, seen.id?).message.ok()
+    }
+
+    /// Per connected component at most one winner of a takeover of one incarnation, and the better one.
     ///
     /// A registrar that was only cut off may be taken over again later, and halves that do not reach each other
     /// may both take it over: so only winners count that could have known of each other all the time.
-    fn taken_over(&mut self, now: Time, winner: HostId, target: RegistrarId) -> Result<(), String> {
+    fn taken_over(&mut self, source: Source, target: RegistrarId) -> Result<(), String> {
+        let Source { now, host: winner, id, .. } = source;
+        let better = |(other, seen): &(&HostId, &Seen)| {
+            **other != winner
+                && seen.id.is_some_and(|other| self.arbitration.wins(other, id))
+                && seen.begun.get(&target).is_some_and(|begun| *begun + KEEP_ALIVE_TIMEOUT < now)
+                && self.know_each_other(winner, **other, now - PEACE)
+        };
+        if let Some((other, _)) = self.registrars.iter().find(better) {
+            return Err(format!("registrar {target} taken over while {other}, who is to win, is about to"));
+        }
         let same = |other: &&Takeover| {
-            let before = other.at - PEACE;
-            let returned = |host| self.returned.get(&(host, target)).is_some_and(|at| *at >= other.at);
             other.target == target
                 && other.winner != winner
                 && now.since(other.at) < SAME_TAKEOVER
-                && [winner, other.winner]
-                    .into_iter()
-                    .all(|host| self.at_peace(host, before) && !returned(host))
-                && self.linked(winner, other.winner, before)
-                && self.linked(other.winner, winner, before)
+                && self.know_each_other(winner, other.winner, other.at - PEACE)
+                && [winner, other.winner].into_iter().all(|host| {
+                    let seen = self.registrars.get(&host);
+                    seen.and_then(|seen| seen.returned.get(&target)).is_none_or(|at| *at < other.at)
+                })
         };
-        let twice = self.takeovers.iter().find(same).map(|other| (other.winner, other.at));
+        let twice = self.takeovers.iter().rev().take(100).find(same).map(|other| (other.winner, other.at));
         self.takeovers.push(Takeover { target, winner, at: now });
         match twice {
             Some((other, at)) => {
@@ -192,7 +320,18 @@ impl Invariants {
         }
     }
 
+    fn know_each_other(&self, one: HostId, other: HostId, since: Time) -> bool {
+        [one, other].into_iter().all(|host| self.at_peace(host, since))
+            && self.linked(one, other, since)
+            && self.linked(other, one, since)
+    }
+
     fn linked(&self, from: HostId, to: HostId, since: Time) -> bool {
-        self.links.iter().any(|((owner, _), (peer, up))| *owner == from && *peer == to && *up <= since)
+        let links = self.registrars.get(&from).into_iter().flat_map(|seen| seen.links.values());
+        links.into_iter().any(|(peer, up)| *peer == to && *up <= since)
     }
 }
+
+/// ASAP message types.
+const KEEP_ALIVE_ACK: u8 = asap::MessageType::ENDPOINT_KEEP_ALIVE_ACK.0;
+const UNREACHABLE: u8 = asap::MessageType::ENDPOINT_UNREACHABLE.0;

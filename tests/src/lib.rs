@@ -5,18 +5,21 @@
 //! whole associations that delay and break ([`channels`]) or the real SCTP endpoint over a bad datagram network
 //! ([`datagrams`]). What goes wrong when is a schedule drawn from the seed ([`faults`]); what must hold
 //! nevertheless is in [`invariants`] and [`convergence`]. [`run`](run::run) makes a run of a [`Spec`]: the same
-//! one gives the same run, to the last byte.
+//! one gives the same run, to the last byte. [`campaign`] makes many, and [`minimise`] makes one that fails smaller.
 //!
 //! Beside it, [`transcript`] plays the stories of `tests/scenarios`, and [`conformance`] says which requirement which
 //! test shows.
 
+pub mod campaign;
 pub mod channels;
 pub mod conformance;
 pub mod convergence;
 pub mod counter;
+pub mod cuts;
 pub mod datagrams;
 pub mod faults;
 pub mod invariants;
+pub mod minimise;
 pub mod network;
 pub mod processes;
 pub mod run;

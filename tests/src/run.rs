@@ -1,6 +1,6 @@
 //! A run: trouble, healing, and what must be then.
 
-use crate::faults::{self, Fault};
+use crate::faults;
 use crate::spec::Spec;
 use crate::trace::Trace;
 use crate::world::{Counts, World};
@@ -10,13 +10,17 @@ use std::time::Duration;
 
 /// How long after healing everything must have converged. What takes longest: an element that died as the home of
 /// nobody any more, and a session's or a hunt's longest pause (RETRAN-MAX, 2 s) before it tries again.
-pub const CONVERGENCE: Duration = Duration::from_secs(10);
-/// How long it must stay so.
-const PEACE: Duration = Duration::from_secs(4);
+const CONVERGENCE: Duration = Duration::from_secs(10);
+/// What each element may add to that: registrars tell and probe them one after the other.
+const EACH_ELEMENT: Duration = Duration::from_millis(5);
+/// How long it must have stayed so before the peace begins.
+const STEADY: Duration = Duration::from_secs(1);
 /// In peace no operation takes longer.
 const OPERATION: Duration = Duration::from_secs(1);
 /// How often convergence is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// A scope in which nothing goes wrong is left alone for so long, before nothing may be repaired in it any more.
+const WARM_UP: Duration = Duration::from_secs(8);
 
 /// What a run that held all invariants was like.
 #[derive(Clone, Debug)]
@@ -25,8 +29,10 @@ pub struct Report {
     pub hash: u64,
     /// Virtual time.
     pub time: Duration,
-    /// After how long everything had converged.
-    pub convergence: Duration,
+    /// After how long everything had converged, for each round.
+    pub convergence: Vec<Duration>,
+    /// What went wrong, by kind.
+    pub faults: Counts,
     /// What happened, by kind.
     pub happened: Counts,
 }
@@ -36,17 +42,32 @@ pub struct Report {
 pub struct Violation {
     /// The run.
     pub spec: Spec,
+    /// In which round.
+    pub round: u32,
     /// When.
     pub at: Time,
     /// What.
     pub what: String,
 }
 
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, at {}: {}", self.spec, self.at, self.what)
+impl Violation {
+    /// What it is about: its text without what is different in each run.
+    pub fn kind(&self) -> String {
+        let same = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+        self.what.split_whitespace().filter(same).take(6).collect::<Vec<_>>().join(" ")
     }
 }
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spec, round, at, what } = self;
+        writeln!(f, "{what}\n  in round {round}, at {at}, seed {}", spec.seed)?;
+        write!(f, "  again: {COMMAND} --trace --spec '{spec}'")
+    }
+}
+
+/// How the simulation is started.
+const COMMAND: &str = "cargo run --release -p rserpool-tests --bin simulate --";
 
 /// Runs a spec; `trace`: everything that happens goes to standard error.
 ///
@@ -54,54 +75,86 @@ impl fmt::Display for Violation {
 /// An invariant does not hold.
 pub fn run(spec: &Spec, trace: bool) -> Result<Report, Box<Violation>> {
     let _witness = Witness(spec);
-    let violation = |at, what| Box::new(Violation { spec: spec.clone(), at, what });
-    let mut world = World::new(spec, Trace::new(trace)).map_err(|what| violation(Time::ZERO, what))?;
-    match live(&mut world, spec) {
-        Ok(convergence) => Ok(Report {
-            hash: world.hash(),
-            time: world.now().since(Time::ZERO),
-            convergence,
-            happened: world.happened(),
-        }),
-        Err(what) => Err(violation(world.now(), what)),
+    let violation = |round, at, what| Box::new(Violation { spec: spec.clone(), round, at, what });
+    let mut world = World::new(spec, Trace::new(trace)).map_err(|what| violation(0, Time::ZERO, what))?;
+    let mut faults = Counts::new();
+    let mut convergence = Vec::new();
+    for round in 0..spec.rounds {
+        match live(&mut world, spec, round, &mut faults) {
+            Ok(converged) => convergence.push(converged),
+            Err(what) => return Err(violation(round, world.now(), what)),
+        }
     }
+    Ok(Report {
+        hash: world.hash(),
+        time: world.now().since(Time::ZERO),
+        convergence,
+        faults,
+        happened: world.happened(),
+    })
 }
 
-fn live(world: &mut World, spec: &Spec) -> Result<Duration, String> {
-    let hosts = world.hosts();
-    for (at, fault) in faults::schedule(spec, &hosts) {
-        world.run_until(at)?;
+/// One round.
+fn live(world: &mut World, spec: &Spec, round: u32, faults: &mut Counts) -> Result<Duration, String> {
+    let begin = world.now();
+    if round > 0 {
+        for fault in faults::relapse(spec) {
+            world.inflict(&fault)?;
+        }
+        world.trouble();
+    }
+    let mut schedule = Vec::new();
+    for incident in faults::incidents(spec, round) {
+        *faults.entry(incident.kind).or_default() += 1;
+        schedule.extend(incident.faults);
+    }
+    schedule.sort_by_key(|(at, _)| *at);
+    if round == 0 && spec.is_calm() {
+        world.run_until(begin + WARM_UP)?;
+        world.calm();
+    }
+    for (at, fault) in schedule {
+        world.run_until(begin + at)?;
         world.inflict(&fault)?;
     }
-    world.run_until(Time::ZERO + spec.trouble)?;
+    world.run_until(begin + spec.trouble)?;
 
-    // The order is the same in each run; what dies for good dies before the rest starts.
-    let healing = faults::healing(spec, &hosts);
-    let (deaths, others): (Vec<_>, Vec<_>) =
-        healing.into_iter().partition(|fault| matches!(fault, Fault::Crash(_)));
-    for fault in deaths.iter().chain(&others) {
-        world.inflict(fault)?;
+    for fault in faults::healing(spec, round) {
+        world.inflict(&fault)?;
     }
-    let healed = world.now();
-    let mut converged = None;
-    while world.now() < healed + CONVERGENCE {
-        world.run_until(world.now() + LOOK)?;
-        match world.converged() {
-            Ok(()) => converged = converged.or(Some(world.now())),
-            Err(_) => converged = None,
-        }
-    }
-    world.converged().map_err(|what| format!("{CONVERGENCE:?} after healing {what}"))?;
-
+    let converged = converge(world, spec)?;
     world.settle();
-    world.run_until(world.now() + PEACE)?;
+    world.run_until(world.now() + spec.peace)?;
     world.converged().map_err(|what| format!("converged, and then {what}"))?;
-    for (host, client, now) in world.clients().into_iter().filter(|_| world.has_elements()) {
-        if now.since(client.last) > OPERATION {
-            return Err(format!("a session of {host} does not go on: {client:?}"));
+    world.sessions_go_on(OPERATION + spec.think)?;
+    Ok(converged)
+}
+
+/// Waits until all is well and has been for a while; says how long that took.
+fn converge(world: &mut World, spec: &Spec) -> Result<Duration, String> {
+    let healed = world.now();
+    world.rest();
+    let patience = CONVERGENCE + EACH_ELEMENT * u32::from(spec.elements.count);
+    let well = |world: &World| {
+        world.converged()?;
+        world.sessions_go_on(OPERATION + spec.think)
+    };
+    let mut since = None;
+    while since.is_none_or(|since| world.now() < since + STEADY) {
+        world.run_until(world.now() + LOOK)?;
+        // The rest of it changes only if what a glance shows does.
+        since = match (world.glance(), since) {
+            (Err(_), _) => None,
+            (Ok(()), None) => well(world).ok().map(|()| world.now()),
+            (Ok(()), since) => since,
+        };
+        if since.is_none() && world.now() >= healed + patience {
+            let late = |what| format!("{patience:?} after healing {what}");
+            world.glance().map_err(late)?;
+            well(world).map_err(late)?;
         }
     }
-    Ok(converged.map_or(Duration::ZERO, |at| at.since(healed)))
+    Ok(since.map_or(Duration::ZERO, |since| since.since(healed)))
 }
 
 /// Names the run if a machine panics in it.

@@ -4,47 +4,71 @@ use crate::channels::{Channels, Manners};
 use crate::convergence::Census;
 use crate::datagrams::Datagrams;
 use crate::faults::Fault;
-use crate::invariants::Invariants;
+use crate::invariants::{Invariants, Name, Source};
 use crate::network::{HostId, Network, Role};
-use crate::processes::{Client, Process, generator};
+use crate::processes::{Client, Process, handle};
 use crate::spec::{Spec, Wire};
 use crate::trace::Trace;
-use params::PeIdentifier;
+use proto::endpoint::Event;
+use proto::registrar::{self, Registrar, RemovalReason};
 use proto::{AssocId, Input, Time, Transmit};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 /// More things at one instant than this are a loop.
-const BUSY: u32 = 100_000;
-/// More connects of a process within one second than this are a storm.
-const STORM: u32 = 200;
+const BUSY: u32 = 1_000_000;
+/// More connects of a process within one second than this, for each thing that it may connect for, are a storm.
+const STORM: u32 = 50;
+/// Messages or datagrams that were carried.
+pub const CARRIED: &str = "messages";
+/// Streams of the seed.
+const NETWORK: u64 = 3;
+const PROCESSES: u64 = 1 << 60;
 
 /// All hosts of a run.
 pub struct World {
+    spec: Spec,
     network: Box<dyn Network>,
-    rng: ChaCha12Rng,
     hosts: BTreeMap<HostId, Host>,
-    registrars: Vec<HostId>,
+    /// When the next timer of a host is due.
+    agenda: BTreeSet<(Time, HostId)>,
+    /// Where the elements are, or were.
+    names: BTreeMap<Name, HostId>,
     trace: Trace,
     invariants: Invariants,
-    /// What is not to change any more once everything is well; set by [`World::settle`].
-    settled: bool,
+    phase: Phase,
     happened: Counts,
     /// How much has happened since time last passed.
     busy: (Time, u32),
 }
 
+/// What is to be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Anything.
+    Trouble,
+    /// Elements come and go on purpose; nothing is repaired, for nothing breaks.
+    Calm,
+    /// Nothing changes.
+    Settled,
+}
+
 #[derive(Default)]
 struct Host {
     process: Option<Process>,
-    paused: bool,
+    stopped: bool,
     leaving: bool,
+    /// How many processes it has had.
+    starts: u32,
     /// Associations whose queue is full: nothing may be sent.
     full: BTreeSet<AssocId>,
     /// Connects in this second.
     connects: (u64, u32),
+    /// When its next timer is due, in the world's time.
+    due: Option<Time>,
 }
 
 /// What has happened, by kind.
@@ -56,28 +80,26 @@ impl World {
     /// # Errors
     /// An invariant was violated in the first instant.
     pub fn new(spec: &Spec, trace: Trace) -> Result<Self, String> {
-        let mut rng = ChaCha12Rng::seed_from_u64(spec.seed);
         let manners = Manners { icmp: spec.icmp, refused: spec.refused, send_queue: spec.send_queue };
+        let mut rng = ChaCha12Rng::from_seed(spec.seed_for(NETWORK));
         let network: Box<dyn Network> = match spec.wire {
             Wire::Channels => Box::new(Channels::new(rng.next_u64(), spec.link, manners)),
             Wire::Datagrams => Box::new(Datagrams::new(rng.next_u64(), spec.link, spec.icmp)),
         };
-        let of = |role, count| (0..count).map(move |number| HostId { role, number });
-        let registrars: Vec<HostId> = of(Role::Registrar, spec.registrars).collect();
-        let others = of(Role::Element, spec.elements).chain(of(Role::User, spec.users));
-        let hosts = registrars.iter().copied().chain(others).map(|host| (host, Host::default())).collect();
+        let hosts = spec.hosts().into_iter().map(|host| (host, Host::default())).collect();
         let mut world = Self {
+            spec: spec.clone(),
             network,
-            rng,
             hosts,
-            registrars,
+            agenda: BTreeSet::new(),
+            names: BTreeMap::new(),
             trace,
             invariants: Invariants::new(spec),
-            settled: false,
+            phase: Phase::Trouble,
             happened: Counts::new(),
             busy: (Time::ZERO, 0),
         };
-        for host in world.hosts() {
+        for host in spec.hosts() {
             world.start(host)?;
         }
         Ok(world)
@@ -96,7 +118,7 @@ impl World {
     /// What has happened.
     pub fn happened(&self) -> Counts {
         let mut happened = self.happened.clone();
-        happened.insert("carried", self.network.carried());
+        happened.insert(CARRIED, self.network.carried());
         happened
     }
 
@@ -105,9 +127,52 @@ impl World {
         self.trace.hash()
     }
 
+    /// The registrar on a host.
+    pub fn registrar(&self, host: HostId) -> Option<&Registrar> {
+        match self.hosts.get(&host)?.process.as_ref()? {
+            Process::Registrar(registrar) => Some(registrar),
+            _ => None,
+        }
+    }
+
+    /// Anything may go wrong again, and processes change what they have on purpose.
+    pub fn trouble(&mut self) {
+        self.phase = Phase::Trouble;
+        self.set_churning(true);
+    }
+
+    /// From now on nothing breaks, though elements come and go: nothing may be repaired.
+    pub fn calm(&mut self) {
+        self.phase = Phase::Calm;
+    }
+
+    /// What processes do on purpose ends.
+    pub fn rest(&mut self) {
+        self.set_churning(false);
+    }
+
     /// From now on nothing may go, fail over or be taken over any more.
     pub fn settle(&mut self) {
-        self.settled = true;
+        self.phase = Phase::Settled;
+        self.hosts.values_mut().filter_map(|state| state.process.as_mut()).for_each(Process::settle);
+    }
+
+    fn set_churning(&mut self, churning: bool) {
+        for host in self.hosts() {
+            let local = self.network.local_time(host);
+            if let Some(process) = self.hosts.get_mut(&host).and_then(|state| state.process.as_mut()) {
+                process.set_churning(local, churning);
+                self.schedule(host);
+            }
+        }
+    }
+
+    /// Whether everything is as it should be in peace, as far as a glance shows.
+    ///
+    /// # Errors
+    /// What is not so.
+    pub fn glance(&self) -> Result<(), String> {
+        self.census().glance()
     }
 
     /// Whether everything is as it should be in peace.
@@ -115,29 +180,54 @@ impl World {
     /// # Errors
     /// What is not so.
     pub fn converged(&self) -> Result<(), String> {
-        let mut census = Census::default();
-        for (host, state) in &self.hosts {
+        self.census().check()
+    }
+
+    fn census(&self) -> Census<'_> {
+        let mut census = Census::new(self.spec.pools);
+        for (host, state) in self.hosts.iter().filter(|(_, state)| !state.stopped) {
             if let Some(process) = &state.process {
                 census.add(*host, process, self.network.local_time(*host));
             }
         }
-        census.check()
+        census
     }
 
-    /// The sessions of all users, with the time of their host.
-    pub fn clients(&self) -> Vec<(HostId, Client, Time)> {
+    /// Whether every session that has somebody to talk to has heard of it lately.
+    ///
+    /// # Errors
+    /// One has not.
+    pub fn sessions_go_on(&self, within: Duration) -> Result<(), String> {
+        let mut served = BTreeSet::new();
+        for state in self.hosts.values().filter(|state| !state.stopped) {
+            if let Some(Process::Element(server)) = &state.process {
+                served.extend(server.registered().map(|(handle, _)| handle));
+            }
+        }
+        // Nor is known where somebody is who never heard that it is registered, for it hangs.
+        let stopped = |host| self.hosts.get(host).is_some_and(|state| state.stopped);
+        for (host, client, now) in self.clients() {
+            let handle = handle(client.pool);
+            // The SCTP endpoint of a process that hangs answers: only the application could tell.
+            let is_stuck = client
+                .server
+                .is_some_and(|server| self.names.get(&(handle.clone(), server)).is_none_or(stopped));
+            if now.since(client.last) > within && served.contains(&handle) && !is_stuck {
+                return Err(format!("a session of {host} with {handle} does not go on: {client:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn clients(&self) -> impl Iterator<Item = (HostId, Client, Time)> {
         let users = self.hosts.iter().filter_map(|(host, state)| match &state.process {
-            Some(Process::User(clients)) => Some((*host, clients)),
+            Some(Process::User(clients)) if !state.stopped => Some((*host, clients)),
             _ => None,
         });
-        let sessions =
-            users.flat_map(|(host, clients)| clients.sessions().map(move |(_, client)| (host, client)));
-        sessions.map(|(host, client)| (host, client, self.network.local_time(host))).collect()
-    }
-
-    /// Whether any element lives.
-    pub fn has_elements(&self) -> bool {
-        self.hosts.iter().any(|(host, state)| host.role == Role::Element && state.process.is_some())
+        users.flat_map(|(host, clients)| {
+            let now = self.network.local_time(host);
+            clients.sessions().map(move |client| (host, client, now))
+        })
     }
 
     /// Does something to the world.
@@ -147,35 +237,43 @@ impl World {
     pub fn inflict(&mut self, fault: &Fault) -> Result<(), String> {
         let now = self.now();
         self.trace.record(now, format_args!("{fault:?}"));
-        self.count(fault.kind());
         self.invariants.disturb(now, fault);
-        match *fault {
-            Fault::Crash(host) => self.crash(host),
-            Fault::Start(host)
-                if self.hosts.get(&host).is_some_and(|state| state.process.is_none() || state.leaving) =>
-            {
-                return self.start(host);
+        match fault {
+            Fault::Crash(host) => self.crash(*host),
+            Fault::Start(host) => {
+                let state = self.hosts.get(host);
+                if state.is_some_and(|state| state.process.is_none() || state.leaving) {
+                    self.start(*host)?;
+                }
             }
-            Fault::Start(_) => {}
             Fault::Leave(host) => {
-                let local = self.network.local_time(host);
-                if let Some(state) = self.hosts.get_mut(&host).filter(|state| !state.paused)
+                let local = self.network.local_time(*host);
+                if let Some(state) = self.hosts.get_mut(host).filter(|state| !state.stopped)
                     && let Some(process) = &mut state.process
                 {
                     state.leaving = true;
                     process.leave(local);
-                    return self.drive(host);
+                    self.drive(*host)?;
                 }
             }
-            Fault::Pause(host) => self.set_paused(host, true),
-            Fault::Resume(host) => {
-                self.set_paused(host, false);
-                return self.drive(host);
+            Fault::Pause(host, stop) => {
+                if let Some(state) = self.hosts.get_mut(host).filter(|state| state.process.is_some()) {
+                    state.stopped = true;
+                    self.network.pause(*host, *stop);
+                    self.schedule(*host);
+                }
             }
-            Fault::Block(from, to) => self.network.block(from, to),
-            Fault::Unblock(from, to) => self.network.unblock(from, to),
-            Fault::Link(link) => self.network.set_link(link),
-            Fault::Refuse(refused) => self.network.set_refused(refused),
+            Fault::Resume(host) => {
+                if let Some(state) = self.hosts.get_mut(host) {
+                    state.stopped = false;
+                }
+                self.network.resume(*host);
+                self.drive(*host)?;
+            }
+            Fault::Cut(number, cut) => self.network.cut(*number, cut.clone()),
+            Fault::Mend(number) => self.network.mend(*number),
+            Fault::Link(link) => self.network.set_link(*link),
+            Fault::Refuse(refused) => self.network.set_refused(*refused),
         }
         Ok(())
     }
@@ -186,11 +284,14 @@ impl World {
     /// An invariant was violated.
     pub fn run_until(&mut self, end: Time) -> Result<(), String> {
         loop {
-            let due = self.next_due();
-            if let Some(host) = self.network.step(due.map_or(end, |due| due.min(end))) {
+            let due = self.agenda.first().copied();
+            let until = due.map_or(end, |(due, _)| due.min(end));
+            if let Some(host) = self.network.step(until) {
                 self.drive(host)?;
-            } else if due.is_some_and(|due| due <= self.now()) {
-                self.expire()?;
+            } else if let Some((due, host)) = due
+                && due <= self.now()
+            {
+                self.expire(host)?;
             } else {
                 return Ok(());
             }
@@ -207,83 +308,87 @@ impl World {
     }
 
     fn start(&mut self, host: HostId) -> Result<(), String> {
+        let starts = self.hosts.get(&host).map_or(0, |state| state.starts);
+        let life = u64::from(starts) << 32 | (host.role as u64) << 16 | u64::from(host.number);
+        let mut rng = ChaCha12Rng::from_seed(self.spec.seed_for(PROCESSES + life));
         let mut seed = [0; 32];
-        self.rng.fill_bytes(&mut seed);
+        rng.fill_bytes(&mut seed);
         self.network.start(host, seed);
         self.invariants.started(host);
-        let rng = generator(&mut self.rng);
-        let process = Process::start(host, &self.registrars, rng, self.network.local_time(host));
-        self.hosts.insert(host, Host { process: Some(process), ..Host::default() });
+        let local = self.network.local_time(host);
+        let mut process = Process::start(host, &self.spec, rng, local);
+        process.set_churning(local, self.phase == Phase::Trouble);
+        self.forget(host, starts + 1);
+        if let Some(state) = self.hosts.get_mut(&host) {
+            state.process = Some(process);
+        }
         self.drive(host)
     }
 
     fn crash(&mut self, host: HostId) {
         self.network.crash(host);
-        self.hosts.insert(host, Host::default());
+        self.forget(host, self.hosts.get(&host).map_or(0, |state| state.starts));
     }
 
-    fn set_paused(&mut self, host: HostId, paused: bool) {
-        if let Some(state) = self.hosts.get_mut(&host) {
-            state.paused = paused;
-        }
-        match paused {
-            true => self.network.pause(host),
-            false => self.network.resume(host),
+    /// There is no process on a host any more.
+    fn forget(&mut self, host: HostId, starts: u32) {
+        if let Some(state) = self.hosts.insert(host, Host { starts, ..Host::default() }) {
+            state.due.map(|due| self.agenda.remove(&(due, host)));
         }
     }
 
-    /// The time of the world at which the next timer of a process is due.
-    fn next_due(&self) -> Option<Time> {
-        let running = self.hosts.iter().filter(|(_, state)| !state.paused);
-        let due = running.filter_map(|(host, state)| {
-            let due = state.process.as_ref()?.due()?;
-            Some(self.now() + due.since(self.network.local_time(*host)))
-        });
-        due.min()
+    /// Notes when the next timer of a process is due.
+    fn schedule(&mut self, host: HostId) {
+        let now = self.network.now();
+        let Some(state) = self.hosts.get_mut(&host) else { return };
+        let due = state.process.as_ref().filter(|_| !state.stopped).and_then(Process::due);
+        let due = due.map(|due| now + due.since(self.network.local_time(host)));
+        let before = std::mem::replace(&mut state.due, due);
+        if before != due {
+            before.map(|due| self.agenda.remove(&(due, host)));
+            self.agenda.extend(due.map(|due| (due, host)));
+        }
     }
 
-    fn expire(&mut self) -> Result<(), String> {
-        for host in self.hosts() {
-            let local = self.network.local_time(host);
-            let Some(state) = self.hosts.get_mut(&host).filter(|state| !state.paused) else { continue };
-            let Some(process) = &mut state.process else { continue };
-            if process.due().is_some_and(|due| due <= local) {
-                process.timeout(local).map_err(|error| format!("{host}: {error}"))?;
-                self.drive(host)?;
-            }
+    fn expire(&mut self, host: HostId) -> Result<(), String> {
+        let local = self.network.local_time(host);
+        if let Some(process) = self.hosts.get_mut(&host).and_then(|state| state.process.as_mut()) {
+            process.timeout(local).map_err(|error| format!("{host}: {error}"))?;
         }
-        Ok(())
+        self.drive(host)
     }
 
     /// Gives a process what has happened and does what it wants, until both have nothing more.
     fn drive(&mut self, host: HostId) -> Result<(), String> {
-        if self.hosts.get(&host).is_none_or(|state| state.paused) {
+        if self.hosts.get(&host).is_none_or(|state| state.stopped) {
             return Ok(());
         }
         let error = |error: String| format!("{host}: {error}");
-        while self.feed(host) | self.carry_out(host).map_err(error)? | self.tell(host).map_err(error)? {}
+        while self.feed(host).map_err(error)?
+            | self.carry_out(host).map_err(error)?
+            | self.tell(host).map_err(error)?
+        {}
         let local = self.network.local_time(host);
         let Some(state) = self.hosts.get_mut(&host) else { return Ok(()) };
         let Some(process) = &state.process else { return Ok(()) };
         process.check(local).map_err(error)?;
         if state.leaving && process.has_left() {
-            self.note(host, format_args!("has left"));
+            self.trace.note(self.network.now(), host, format_args!("has left"));
             self.crash(host);
         }
+        self.schedule(host);
         Ok(())
     }
 
-    fn note(&mut self, host: HostId, what: fmt::Arguments<'_>) {
-        self.trace.record(self.network.now(), format_args!("{host} {what}"));
-    }
-
-    fn feed(&mut self, host: HostId) -> bool {
+    fn feed(&mut self, host: HostId) -> Result<bool, String> {
         let inputs = self.network.poll_inputs(host);
         let any = !inputs.is_empty();
         let (now, local) = (self.now(), self.network.local_time(host));
         for input in inputs {
-            self.note(host, format_args!("<- {input:?}"));
-            self.invariants.input(now, local, host, &input);
+            self.trace.input(now, host, &input);
+            if host.role == Role::Registrar {
+                self.invariants.input(now, local, host, &input);
+            }
             let Some(state) = self.hosts.get_mut(&host) else { continue };
             match &input {
                 Input::Full { assoc } => {
@@ -297,8 +402,12 @@ impl World {
             if let Some(process) = &mut state.process {
                 process.input(local, input);
             }
+            if host.role == Role::Registrar {
+                // While it is known what they came from.
+                self.tell(host)?;
+            }
         }
-        any
+        Ok(any)
     }
 
     fn carry_out(&mut self, host: HostId) -> Result<bool, String> {
@@ -316,13 +425,14 @@ impl World {
                 let second = self.network.now().as_micros() / 1_000_000;
                 state.connects =
                     if state.connects.0 == second { (second, state.connects.1 + 1) } else { (second, 1) };
-                if state.connects.1 > STORM {
-                    return Err(format!("{STORM} connects within a second"));
+                let storm = STORM * (1 + self.spec.reasons_to_connect(host));
+                if state.connects.1 > storm {
+                    return Err(format!("{storm} connects within a second"));
                 }
             }
-            self.note(host, format_args!("-> {transmit:?}"));
+            self.trace.transmit(self.network.now(), host, &transmit);
             self.network.carry_out(host, transmit);
-            self.feed(host);
+            self.feed(host)?;
             any = true;
         }
         Ok(any)
@@ -330,79 +440,99 @@ impl World {
 
     fn tell(&mut self, host: HostId) -> Result<bool, String> {
         let (now, local) = (self.now(), self.network.local_time(host));
-        let elements = match host.role {
-            Role::Registrar => self.elements(),
-            Role::Element | Role::User => BTreeMap::new(),
-        };
         let mut any = false;
         while let Some(process) = self.hosts.get_mut(&host).and_then(|state| state.process.as_mut()) {
-            let event = match process {
+            match process {
                 Process::Registrar(registrar) => {
+                    let id = registrar.id();
                     let Some(event) = proto::Node::poll_event(&mut **registrar) else { break };
-                    let who = (host, registrar.id());
-                    self.invariants.registrar(now, local, who, &event, &elements)?;
+                    self.trace.note(now, host, format_args!("{event:?}"));
+                    let living = |name: &Name| living(&self.hosts, name);
+                    self.invariants.registrar(Source { now, local, host, id }, &event, &living)?;
                     self.registrar_event(&event)?;
-                    format!("{event:?}")
                 }
-                Process::Element(server) => match server.event(local)? {
-                    Some(event) => format!("{event:?}"),
-                    None => break,
-                },
-                Process::User(clients) => match clients.event(local)? {
-                    Some(event) => {
-                        self.user_event(&event)?;
-                        format!("{event:?}")
+                Process::Element(server) => {
+                    let Some(event) = server.event(local)? else { break };
+                    if let Event::Registered { element, id, .. } = &event
+                        && let Some(handle) = server.pool(*element)
+                    {
+                        self.names.insert((handle, *id), host);
                     }
-                    None => break,
-                },
-            };
-            self.note(host, format_args!("{event}"));
+                    self.element_event(host, now, &event);
+                }
+                Process::User(clients) => {
+                    let Some(event) = clients.event(local)? else { break };
+                    let answered =
+                        matches!(&event, Event::Failover { session, .. } if clients.is_answered(*session));
+                    self.user_event(host, now, &event);
+                    // One that has just begun may have chosen by a list from before the peace.
+                    if answered {
+                        self.in_peace(&event)?;
+                    }
+                }
+                Process::Watcher(_) => break,
+            }
             any = true;
         }
         Ok(any)
     }
 
-    fn registrar_event(&mut self, event: &proto::registrar::Event) -> Result<(), String> {
-        use proto::registrar::Event;
+    fn registrar_event(&mut self, event: &registrar::Event) -> Result<(), String> {
+        use registrar::Event;
         match event {
             Event::TakeoverCompleted { .. } => self.count("takeovers heard of"),
-            Event::ElementRemoved { .. } => self.count("elements removed"),
+            Event::ElementRemoved { why, .. } => {
+                self.count("elements removed");
+                let own_wish = matches!(why, RemovalReason::Deregistered | RemovalReason::RemovedByPeer);
+                if self.phase == Phase::Calm && own_wish {
+                    return Ok(());
+                }
+            }
             Event::Resynchronized { .. } => self.count("resynchronizations"),
             Event::PeerDown { .. } => self.count("peers lost"),
+            Event::GuardBegan { .. } => self.count("mass failures guarded"),
             _ => return Ok(()),
         }
         self.in_peace(event)
     }
 
-    fn user_event(&mut self, event: &proto::endpoint::Event) -> Result<(), String> {
-        use proto::endpoint::Event;
+    fn element_event(&mut self, host: HostId, now: Time, event: &Event) {
         match event {
-            Event::Received { .. } => self.count("operations"),
-            Event::Connected { .. } => self.count("sessions"),
-            Event::Failover { .. } => {
-                self.count("failovers");
-                return self.in_peace(event);
-            }
+            Event::Registered { .. } => self.count("registrations"),
+            Event::Deregistered { .. } => self.count("deregistrations"),
+            // Their messages are in the trace.
+            Event::Received { .. } | Event::Sent { .. } => return,
             _ => {}
         }
-        Ok(())
+        self.trace.note(now, host, format_args!("{event:?}"));
+    }
+
+    fn user_event(&mut self, host: HostId, now: Time, event: &Event) {
+        match event {
+            // Their messages are in the trace.
+            Event::Received { .. } => return self.count("operations"),
+            Event::Sent { .. } => return,
+            Event::Connected { .. } => self.count("sessions"),
+            Event::Failover { .. } => self.count("failovers"),
+            _ => {}
+        }
+        self.trace.note(now, host, format_args!("{event:?}"));
     }
 
     fn in_peace(&self, event: &dyn fmt::Debug) -> Result<(), String> {
-        match self.settled {
-            true => Err(format!("all is well, and yet: {event:?}")),
-            false => Ok(()),
+        match self.phase {
+            Phase::Trouble => Ok(()),
+            Phase::Calm | Phase::Settled => Err(format!("all is well, and yet: {event:?}")),
         }
     }
+}
 
-    /// The registered elements of living processes.
-    fn elements(&self) -> BTreeMap<PeIdentifier, HostId> {
-        let registered = self.hosts.iter().filter_map(|(host, state)| match &state.process {
-            Some(Process::Element(server)) if !state.paused && !state.leaving => {
-                Some((server.identifier?, *host))
-            }
-            _ => None,
-        });
-        registered.collect()
-    }
+/// The host on which an element lives and is registered.
+fn living(hosts: &BTreeMap<HostId, Host>, name: &Name) -> Option<HostId> {
+    let elements = HostId { role: Role::Element, number: 0 }..HostId { role: Role::User, number: 0 };
+    let has = |state: &Host| match &state.process {
+        Some(Process::Element(server)) => !state.stopped && !state.leaving && server.has(name),
+        _ => false,
+    };
+    hosts.range(elements).find(|(_, state)| has(state)).map(|(host, _)| *host)
 }

@@ -1,29 +1,50 @@
-//! The simulation: many seeds, each with its own world and its own troubles.
+//! The simulation: many seeds, each with its own world and its own troubles; stories beside them that chance would
+//! tell too seldom; and the tools around it.
 
-use rserpool_tests::{Spec, Wire, run};
+#[path = "simulation/scenarios.rs"]
+mod scenarios;
+
+use rserpool_tests::campaign::campaign;
+use rserpool_tests::minimise::minimise;
+use rserpool_tests::{Spec, Violation, Wire, run};
 use std::process::Command;
 
-fn all_hold(wire: Wire, seeds: std::ops::Range<u64>) {
-    let mut operations = 0;
-    for seed in seeds {
-        match run(&Spec::random(seed, wire), false) {
-            Ok(report) => operations += report.happened.get("operations").copied().unwrap_or(0),
-            Err(violation) => panic!("{violation}\nagain: simulate --trace --seeds 1 --first-seed {seed}"),
-        }
+fn all_hold(specs: impl Iterator<Item = Spec> + Send) -> String {
+    let summary = campaign(specs, 1, false, &|| false, &|_| {});
+    if let Some(violation) = summary.violations.first() {
+        panic!("{violation}");
     }
-    assert!(operations > 1000, "the sessions did something: {operations}");
+    summary.to_string()
 }
 
-/// Whole associations: crashes, restarts, pauses, starved hosts, partitions both ways and one way, refused connects.
+/// Whole associations: crashes, restarts, pauses, hung and starved processes, partitions both ways and one way, mass
+/// failures, refused connects, in scopes of all sizes; elements that come and go on purpose.
 #[test]
 fn machines_over_associations() {
-    all_hold(Wire::Channels, 0..100);
+    let summary = all_hold((0..60).map(|seed| Spec::random(seed, Wire::Channels)));
+    println!("{summary}");
+}
+
+/// The same with other seeds, for another core.
+#[test]
+fn machines_over_associations_again() {
+    all_hold((60..120).map(|seed| Spec::random(seed, Wire::Channels)));
 }
 
 /// The real SCTP endpoint, up to 10 % loss (20 % for a while), reordering and duplication besides.
 #[test]
 fn machines_over_real_sctp() {
-    all_hold(Wire::Datagrams, 0..20);
+    all_hold((0..25).map(|seed| Spec::random(seed, Wire::Datagrams)));
+}
+
+/// What was found once must not come back.
+#[test]
+fn what_was_found() {
+    all_hold(include_str!("simulation/found.txt").lines().filter_map(|line| {
+        let line = line.trim();
+        let spec = !line.is_empty() && !line.starts_with('#');
+        spec.then(|| line.parse().expect(line))
+    }));
 }
 
 /// Design D12a: the same run gives the same trace, in this process and in another one.
@@ -50,4 +71,29 @@ fn runs_can_be_repeated() {
         assert_eq!(there, Some(format!("hashes {here:?}").as_str()), "seed {seed}, another process");
     }
     assert_ne!(hashes(3), hashes(4));
+}
+
+/// A run that fails is made smaller as long as it fails: here it does if a registrar is taken over.
+#[test]
+fn a_failing_run_is_made_smaller() {
+    let fails = |spec: &Spec| {
+        let report = run(spec, false).ok()?;
+        let taken_over = report.happened.get("takeovers heard of").is_some_and(|count| *count > 0);
+        let what = "a registrar was taken over".to_owned();
+        taken_over.then(|| {
+            Box::new(Violation { spec: spec.clone(), round: spec.rounds - 1, at: proto::Time::ZERO, what })
+        })
+    };
+    let spec: Spec = "seed=5,registrars=4,elements=12/6,users=4/2,watchers=1,pools=2,rounds=2,trouble=15000,\
+                      fault-every=700,churn-every=1000,link=20/0/500/2000"
+        .parse()
+        .unwrap();
+    let violation = *fails(&spec).expect("the seed has a takeover");
+    let smallest = minimise(violation, 150, &fails).spec;
+    let incidents = smallest.only.as_ref().expect("incidents went").len();
+    assert!(incidents <= 2, "{smallest}");
+    assert!(smallest.hosts().len() <= 4, "{smallest}");
+    // What is printed is enough to see it again.
+    let again: Spec = smallest.to_string().parse().unwrap();
+    assert!(fails(&again).is_some());
 }

@@ -383,7 +383,12 @@ impl AsapEndpoint {
         let Some(element) = self.elements.get(&key) else { return };
         let handle = element.registration.handle.clone();
         let message = Message::Deregistration(Deregistration { handle, id: element.id });
-        self.timers.set(Timer::T3(key), now + self.config.timers.t3_deregistration);
+        let mut t3 = now + self.config.timers.t3_deregistration;
+        if let State::Deregistering { until } = element.state {
+            // However often the home changes, the application waits no longer than it was told.
+            t3 = t3.min(until);
+        }
+        self.timers.set(Timer::T3(key), t3);
         self.seek_home(now);
         self.ask(&message);
     }

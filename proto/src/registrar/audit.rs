@@ -1,4 +1,7 @@
 //! The audit of peers' tables by checksum, and the resynchronisation of what differs (RFC 5353 §3.6).
+//!
+//! The checksum covers which elements there are, not their policies. So a table is loaded anew as well when an
+//! association to its owner was lost, and with it perhaps an update.
 
 use super::timers::Timer;
 use super::{ElementKey, Event, Registrar, RemovalReason, State};
@@ -59,13 +62,14 @@ impl Registrar {
         let settled = self.config.timers.max_time_no_response;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.announced_checksum = Some(announced);
-        if self.handlespace.checksum(id) == announced {
+        let same = self.handlespace.checksum(id) == announced;
+        if same && !peer.missed {
             return peer.pace.agreed();
         }
         if self.state != State::Running {
             return;
         }
-        self.counters.checksum_mismatches += 1;
+        self.counters.checksum_mismatches += u64::from(!same);
         // An element that has just moved: the peer may not have heard of it when it announced its checksum.
         let moving = peer.moved.is_some_and(|moved| moved + settled > now);
         if moving || peer.pace.not_before > now || self.resynchronizations.contains_key(&id) {
@@ -121,6 +125,7 @@ impl Registrar {
         }
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.pace.completed(now, self.config.timers.max_time_no_response);
+            peer.missed = false;
         }
         self.counters.resynchronizations += 1;
         self.events.push_back(Event::Resynchronized { peer: id });

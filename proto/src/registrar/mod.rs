@@ -190,10 +190,7 @@ impl Registrar {
 
     fn restarted(&mut self, now: Time, assoc: AssocId) {
         match self.associations.get(assoc).map(|association| association.channel) {
-            Some(Channel::Enrp) => {
-                self.end_table_sessions(assoc);
-                self.send_presence(assoc, RegistrarId::NONE, true);
-            }
+            Some(Channel::Enrp) => self.enrp_association_restarted(assoc),
             Some(_) => {
                 self.unsubscribe_from_all(assoc);
                 self.asap_association_restarted(now, assoc);

@@ -37,6 +37,9 @@ pub(super) struct Peer {
     pub(super) table_response_size: Option<u32>,
     /// How soon its table may be loaded anew.
     pub(super) pace: super::audit::Pace,
+    /// Updates of it may have been lost. The checksum shows that only if elements came or
+    /// went: new values of their policies are not in it.
+    pub(super) missed: bool,
 }
 
 /// Addresses at which there is, was or should be a registrar.
@@ -163,6 +166,8 @@ impl Registrar {
         self.resynchronization_aborted(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.association = other;
+        // What was on its way is lost, unless the association never was one.
+        peer.missed |= !matches!(why, DownReason::Duplicate(_));
         if other.is_some() {
             return;
         }
@@ -240,12 +245,22 @@ impl Registrar {
             moved: None,
             table_response_size: None,
             pace: super::audit::Pace::default(),
+            missed: false,
         };
         self.peers.insert(sender, peer);
         self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
         self.events.push_back(Event::PeerUp { id: sender, addresses: remote });
         self.send_presence(assoc, sender, true);
         true
+    }
+
+    /// A peer has lost what was on its way, and has sent nothing since.
+    pub(super) fn enrp_association_restarted(&mut self, assoc: AssocId) {
+        self.end_table_sessions(assoc);
+        for peer in self.peers.values_mut().filter(|peer| peer.association == Some(assoc)) {
+            peer.missed = true;
+        }
+        self.send_presence(assoc, RegistrarId::NONE, true);
     }
 
     /// A message with our own identifier: we talk to ourselves, or somebody else has it too (ambiguity A-20).

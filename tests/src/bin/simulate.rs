@@ -1,12 +1,15 @@
 //! Runs many seeds of the simulation and says what it was like, or which run violated an invariant.
 
 use clap::{Parser, ValueEnum};
-use rserpool_tests::{Spec, Wire, run};
-use std::collections::BTreeMap;
+use rserpool_tests::campaign::campaign;
+use rserpool_tests::minimise::minimise;
+use rserpool_tests::{Spec, Violation, Wire, run};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Deterministic simulation of RSerPool.
+///
+/// Exits with 1 if an invariant was violated.
 #[derive(Parser)]
 struct Arguments {
     /// How many seeds.
@@ -15,15 +18,33 @@ struct Arguments {
     /// The first one.
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
+    /// Begin no run any more after so many minutes.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// One run, as a violation prints it, instead of seeds.
+    #[arg(long, conflicts_with_all = ["seeds", "first_seed"])]
+    spec: Option<Spec>,
     /// What joins the hosts.
     #[arg(long, value_enum, default_value_t = Choice::Both)]
     wire: Choice,
-    /// Print everything that happens to standard error.
+    /// Runs at a time; default: one for each core.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Print everything that happens to standard error, one run after the other.
     #[arg(long)]
     trace: bool,
     /// Go on after a violation.
     #[arg(long)]
     keep_going: bool,
+    /// Run a seed, and if it violates an invariant look for the smallest run that still does.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "first_seed", "spec"])]
+    minimise: Option<u64>,
+    /// Do the same for each violation that is found.
+    #[arg(long)]
+    minimise_all: bool,
+    /// How many smaller runs are tried at most.
+    #[arg(long, default_value_t = 500)]
+    attempts: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -32,44 +53,66 @@ enum Choice {
     Channels,
     /// The real SCTP endpoint.
     Datagrams,
-    /// The second for every tenth seed.
+    /// The second for every eighth seed.
     Both,
+}
+
+impl Choice {
+    fn spec(self, seed: u64) -> Spec {
+        let wire = match self {
+            Self::Channels => Wire::Channels,
+            Self::Datagrams => Wire::Datagrams,
+            Self::Both => Wire::of(seed),
+        };
+        Spec::random(seed, wire)
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut time = Duration::ZERO;
-    let mut slowest = Duration::ZERO;
-    let mut happened = BTreeMap::new();
-    let mut violations = 0;
-    for seed in arguments.first_seed..arguments.first_seed.saturating_add(arguments.seeds) {
-        let wire = match arguments.wire {
-            Choice::Channels => Wire::Channels,
-            Choice::Datagrams => Wire::Datagrams,
-            Choice::Both if seed % 10 == 9 => Wire::Datagrams,
-            Choice::Both => Wire::Channels,
-        };
-        match run(&Spec::random(seed, wire), arguments.trace) {
-            Ok(report) => {
-                time += report.time;
-                slowest = slowest.max(report.convergence);
-                for (what, count) in report.happened {
-                    *happened.entry(what).or_insert(0) += count;
-                }
+    let Arguments { first_seed, seeds, wire, attempts, .. } = arguments;
+    let specs: Vec<Spec> = match (&arguments.spec, arguments.minimise) {
+        (Some(spec), _) => vec![spec.clone()],
+        (_, Some(seed)) => vec![wire.spec(seed)],
+        _ => Vec::new(),
+    };
+    let seeds = if specs.is_empty() { first_seed..first_seed.saturating_add(seeds) } else { 0..0 };
+    let specs = specs.into_iter().chain(seeds.map(|seed| wire.spec(seed)));
+    if arguments.trace {
+        return trace(specs);
+    }
+    let end = arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    // How long the machine works has nothing to do with what is simulated.
+    #[allow(clippy::disallowed_methods)]
+    let begin = Instant::now();
+    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let minimises = arguments.minimise.is_some() || arguments.minimise_all;
+    let summary = campaign(
+        specs,
+        arguments.jobs.unwrap_or_else(cores),
+        arguments.keep_going,
+        &|| end.is_some_and(|end| begin.elapsed() >= end),
+        &|violation| {
+            println!("VIOLATION: {violation}");
+            if minimises {
+                println!("SMALLEST: {}", smallest(violation.clone(), attempts));
             }
-            Err(violation) => {
-                println!("VIOLATION: {violation}");
-                violations += 1;
-                if !arguments.keep_going {
-                    break;
-                }
-            }
+        },
+    );
+    println!("{summary}");
+    if summary.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn smallest(violation: Violation, attempts: u32) -> Violation {
+    minimise(violation, attempts, &|spec| run(spec, false).err())
+}
+
+fn trace(specs: impl Iterator<Item = Spec>) -> ExitCode {
+    for spec in specs {
+        if let Err(violation) = run(&spec, true) {
+            println!("VIOLATION: {violation}");
+            return ExitCode::FAILURE;
         }
     }
-    println!("virtual time: {:.2} h, slowest convergence: {slowest:?}", time.as_secs_f64() / 3600.0);
-    for (what, count) in happened {
-        println!("{what}: {count}");
-    }
-    println!("violations: {violations}");
-    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ExitCode::SUCCESS
 }

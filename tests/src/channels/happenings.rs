@@ -18,7 +18,7 @@ impl Channels {
 
     pub(super) fn happen(&mut self, happening: Happening) {
         let host = self.host_of(&happening).and_then(|host| self.hosts.get_mut(&host));
-        if let Some(host) = host.filter(|host| host.paused.is_some()) {
+        if let Some(host) = host.filter(|host| host.is_deaf()) {
             return host.missed.push(happening);
         }
         match happening {
@@ -66,7 +66,12 @@ impl Channels {
                         let assoc = end.assoc;
                         end.stuck.clear();
                         end.unread.clear();
+                        end.queued = 0;
+                        let was_full = std::mem::take(&mut end.full);
                         self.tell(to, Input::Restart { assoc });
+                        if was_full {
+                            self.tell(to, Input::Writable { assoc });
+                        }
                     }
                     (true, None) => {}
                 }
@@ -122,6 +127,7 @@ impl Channels {
 
     pub(super) fn read(&mut self, id: EndId) {
         while let Some(end) = self.ends.get_mut(&id).filter(|end| end.reading)
+            && self.hosts.get(&end.host).is_some_and(|host| host.stopped.is_none())
             && let Some(parcel) = end.unread.pop_front()
         {
             let (host, assoc, peer) = (end.host, end.assoc, end.peer);

@@ -6,7 +6,8 @@
 
 mod happenings;
 
-use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Network, Role};
+use crate::cuts::{Cut, Cuts};
+use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Network, Role, Stop};
 use net::memory::Link;
 use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
 use rand::{RngExt, SeedableRng};
@@ -47,9 +48,13 @@ pub struct Channels {
     link: Link,
     manners: Manners,
     hosts: BTreeMap<HostId, Host>,
-    blocked: BTreeSet<(HostId, HostId)>,
+    /// Hosts that run and have been told something.
+    told: BTreeSet<HostId>,
+    cuts: Cuts,
     ends: BTreeMap<EndId, End>,
     names: BTreeMap<(HostId, AssocId), EndId>,
+    /// By our port and the peer's.
+    ports: BTreeMap<(SocketAddr, SocketAddr), EndId>,
     agenda: BTreeMap<(Time, u64), Happening>,
     last: u64,
     carried: u64,
@@ -58,9 +63,9 @@ pub struct Channels {
 #[derive(Default)]
 struct Host {
     running: bool,
-    paused: Option<Time>,
+    stopped: Option<(Time, Stop)>,
     lag: Duration,
-    /// What reached it while it was paused.
+    /// What reached it while everything was stopped.
     missed: Vec<Happening>,
     inputs: VecDeque<Input>,
     accepted: u64,
@@ -132,9 +137,11 @@ impl Channels {
             link,
             manners,
             hosts: BTreeMap::new(),
-            blocked: BTreeSet::new(),
+            told: BTreeSet::new(),
+            cuts: Cuts::default(),
             ends: BTreeMap::new(),
             names: BTreeMap::new(),
+            ports: BTreeMap::new(),
             agenda: BTreeMap::new(),
             last: 0,
             carried: 0,
@@ -159,14 +166,23 @@ impl Channels {
         self.link.delay + jitter + again
     }
 
-    fn tell(&mut self, host: HostId, input: Input) {
-        if let Some(host) = self.hosts.get_mut(&host).filter(|host| host.running) {
+    fn tell(&mut self, id: HostId, input: Input) {
+        if let Some(host) = self.hosts.get_mut(&id).filter(|host| host.running) {
             host.inputs.push_back(input);
+            if host.stopped.is_none() {
+                self.told.insert(id);
+            }
         }
     }
 
     fn passes(&self, from: HostId, to: HostId) -> bool {
-        !self.blocked.contains(&(from, to))
+        self.cuts.passes(from, to)
+    }
+
+    /// All associations of a host.
+    fn ends_of(&self, host: HostId) -> Vec<EndId> {
+        let (first, last) = (AssocId::connected(0), AssocId::accepted(Channel::Session, u64::MAX));
+        self.names.range((host, first)..=(host, last)).map(|(_, id)| *id).collect()
     }
 
     fn end(&self, host: HostId, assoc: AssocId) -> Option<EndId> {
@@ -176,6 +192,7 @@ impl Channels {
     fn remove(&mut self, id: EndId) -> Option<End> {
         let end = self.ends.remove(&id)?;
         self.names.remove(&(end.host, end.assoc));
+        self.ports.remove(&(end.local, end.remote));
         Some(end)
     }
 
@@ -193,7 +210,7 @@ impl Channels {
             return Path::Silent;
         }
         match host {
-            Some(host) if host.running && host.paused.is_some() => Path::Silent,
+            Some(host) if host.running && host.is_deaf() => Path::Silent,
             Some(host) if host.running && end.peer.is_some_and(|peer| self.ends.contains_key(&peer)) => {
                 Path::Good
             }
@@ -206,13 +223,14 @@ impl Channels {
     fn insert(&mut self, end: End) -> EndId {
         let id = self.number();
         self.names.insert((end.host, end.assoc), id);
+        self.ports.insert((end.local, end.remote), id);
         self.ends.insert(id, end);
         id
     }
 
     /// The end at `local` of the association with `remote`, if there is one.
     fn twin(&self, local: SocketAddr, remote: SocketAddr) -> Option<EndId> {
-        self.ends.iter().find(|(_, end)| end.local == local && end.remote == remote).map(|(id, _)| *id)
+        self.ports.get(&(local, remote)).copied()
     }
 }
 
@@ -282,6 +300,13 @@ impl Channels {
     }
 }
 
+impl Host {
+    /// Whether nothing that is sent to it is answered.
+    fn is_deaf(&self) -> bool {
+        matches!(self.stopped, Some((_, Stop::Everything)))
+    }
+}
+
 impl End {
     fn new(host: HostId, assoc: AssocId, channel: Channel, local: SocketAddr, remote: SocketAddr) -> Self {
         Self {
@@ -309,7 +334,7 @@ fn listening(host: HostId, at: SocketAddr) -> Option<Channel> {
     match (host.role, at.port()) {
         (Role::Registrar, ASAP_PORT) => Some(Channel::Asap),
         (Role::Registrar, ENRP_PORT) => Some(Channel::Enrp),
-        (Role::Element | Role::User, ENDPOINT_PORT) => Some(Channel::Asap),
+        (Role::Element | Role::User | Role::Watcher, ENDPOINT_PORT) => Some(Channel::Asap),
         _ => None,
     }
 }
@@ -330,40 +355,48 @@ impl Network for Channels {
 
     fn crash(&mut self, host: HostId) {
         self.resume(host);
+        self.told.remove(&host);
+        for id in self.ends_of(host) {
+            self.remove(id);
+        }
         if let Some(host) = self.hosts.get_mut(&host) {
             host.running = false;
             host.inputs.clear();
         }
-        let ends: Vec<EndId> =
-            self.ends.iter().filter(|(_, end)| end.host == host).map(|(id, _)| *id).collect();
-        for id in ends {
-            self.remove(id);
-        }
     }
 
-    fn pause(&mut self, host: HostId) {
+    fn pause(&mut self, host: HostId, stop: Stop) {
         let now = self.now;
+        self.told.remove(&host);
         if let Some(host) = self.hosts.get_mut(&host) {
-            host.paused.get_or_insert(now);
+            host.stopped.get_or_insert((now, stop));
         }
     }
 
-    fn resume(&mut self, host: HostId) {
+    fn resume(&mut self, id: HostId) {
         let now = self.now;
-        let Some(host) = self.hosts.get_mut(&host) else { return };
-        let Some(since) = host.paused.take() else { return };
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        let Some((since, stop)) = host.stopped.take() else { return };
         host.lag += now.since(since).saturating_sub(CLOCK_STEP);
+        if !host.inputs.is_empty() {
+            self.told.insert(id);
+        }
         for happening in std::mem::take(&mut host.missed) {
             self.at(now, happening);
         }
+        if stop == Stop::Process {
+            for end in self.ends_of(id) {
+                self.read(end);
+            }
+        }
     }
 
-    fn block(&mut self, from: HostId, to: HostId) {
-        self.blocked.insert((from, to));
+    fn cut(&mut self, number: u32, cut: Cut) {
+        self.cuts.insert(number, cut);
     }
 
-    fn unblock(&mut self, from: HostId, to: HostId) {
-        self.blocked.remove(&(from, to));
+    fn mend(&mut self, number: u32) {
+        self.cuts.remove(number);
     }
 
     fn set_link(&mut self, link: Link) {
@@ -423,18 +456,19 @@ impl Network for Channels {
     }
 
     fn poll_inputs(&mut self, host: HostId) -> Vec<Input> {
+        self.told.remove(&host);
         self.hosts.get_mut(&host).map(|host| host.inputs.drain(..).collect()).unwrap_or_default()
     }
 
     fn step(&mut self, until: Time) -> Option<HostId> {
-        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= until) {
+        loop {
+            if let Some(host) = self.told.first() {
+                return Some(*host);
+            }
+            let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= until) else { break };
             let ((time, _), happening) = entry.remove_entry();
             self.now = self.now.max(time);
             self.happen(happening);
-            let told = |(_, host): &(&HostId, &Host)| host.paused.is_none() && !host.inputs.is_empty();
-            if let Some((host, _)) = self.hosts.iter().find(told) {
-                return Some(*host);
-            }
         }
         self.now = self.now.max(until);
         None

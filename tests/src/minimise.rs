@@ -1,0 +1,117 @@
+//! Makes a failing run smaller, as long as it fails in the same way.
+
+use crate::faults;
+use crate::run::Violation;
+use crate::spec::{Spec, Spread};
+use net::memory::Link;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The smallest run found that still violates what `violation` does, by running at most `budget` others.
+///
+/// `runs` runs a spec and says what is violated in it.
+pub fn minimise(
+    violation: Violation,
+    budget: u32,
+    runs: &dyn Fn(&Spec) -> Option<Box<Violation>>,
+) -> Violation {
+    let kind = violation.kind();
+    let mut search = Search { best: violation, kind, budget, runs };
+    search.shorten();
+    while search.round() {}
+    search.best
+}
+
+struct Search<'a> {
+    best: Violation,
+    kind: String,
+    budget: u32,
+    runs: &'a dyn Fn(&Spec) -> Option<Box<Violation>>,
+}
+
+impl Search<'_> {
+    /// Keeps a smaller spec if it still fails. Says so.
+    fn attempt(&mut self, spec: Spec) -> bool {
+        if self.budget == 0 || spec == self.best.spec {
+            return false;
+        }
+        self.budget -= 1;
+        match (self.runs)(&spec).filter(|violation| violation.kind() == self.kind) {
+            Some(violation) => {
+                self.best = *violation;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Spec)) -> bool {
+        let mut spec = self.best.spec.clone();
+        change(&mut spec);
+        self.attempt(spec)
+    }
+
+    /// Nothing after the violation matters.
+    fn shorten(&mut self) {
+        let rounds = self.best.round + 1;
+        self.change(|spec| spec.rounds = rounds);
+    }
+
+    /// Tries everything once. Says whether anything helped.
+    fn round(&mut self) -> bool {
+        let incidents = self.fewer(&self.incidents(), &|spec, only| spec.only = Some(only.clone()));
+        let hosts = self.best.spec.hosts().into_iter().skip(1).collect();
+        let hosts = self.fewer(&hosts, &|spec, kept| {
+            let all = spec.hosts().into_iter().skip(1);
+            spec.without.extend(all.filter(|host| !kept.contains(host)));
+        });
+        let simpler = self.simpler();
+        incidents | hosts | simpler
+    }
+
+    fn incidents(&self) -> BTreeSet<u32> {
+        let spec = &self.best.spec;
+        let incidents = (0..spec.rounds).flat_map(|round| faults::incidents(spec, round));
+        incidents.map(|incident| incident.number).collect()
+    }
+
+    /// Takes away ever smaller parts of a set (delta debugging). Says whether anything could go.
+    fn fewer<T: Copy + Ord>(&mut self, all: &BTreeSet<T>, keep: &dyn Fn(&mut Spec, &BTreeSet<T>)) -> bool {
+        let mut kept = all.clone();
+        let mut part = kept.len();
+        while part > 0 {
+            let items: Vec<T> = kept.iter().copied().collect();
+            for part in items.chunks(part) {
+                let fewer: BTreeSet<T> = kept.iter().copied().filter(|item| !part.contains(item)).collect();
+                if self.change(|spec| keep(spec, &fewer)) {
+                    kept = fewer;
+                }
+            }
+            part /= 2;
+        }
+        kept.len() < all.len()
+    }
+
+    /// Fewer elements and sessions, a better network, less going on.
+    fn simpler(&mut self) -> bool {
+        let mut any = false;
+        let fewer = |spread: Spread| Spread { count: (spread.count / 2).max(spread.hosts), ..spread };
+        while self.change(|spec| spec.elements = fewer(spec.elements)) {
+            any = true;
+        }
+        while self.change(|spec| spec.users = fewer(spec.users)) {
+            any = true;
+        }
+        any |= self.change(|spec| spec.link = Link::perfect());
+        any |= self.change(|spec| spec.link.loss = 0);
+        any |= self.change(|spec| spec.link.jitter = Duration::ZERO);
+        any |= self.change(|spec| spec.refused = 0);
+        any |= self.change(|spec| spec.churn_every = Duration::ZERO);
+        any |= self.change(|spec| spec.pools = 1);
+        any |= self.change(|spec| spec.peace = Duration::from_secs(4));
+        let quiet = Spec::quiet(0);
+        any |= self.change(|spec| spec.send_queue = quiet.send_queue);
+        any |= self.change(|spec| spec.page = quiet.page);
+        any
+    }
+}

@@ -1,0 +1,282 @@
+//! The process of a server: elements in pools, sessions that count.
+
+use super::{handle, policy};
+use crate::counter::{self, Counter};
+use crate::invariants::Name;
+use crate::network::HostId;
+use crate::spec::Spec;
+use params::{PeIdentifier, PoolHandle, RegistrarId};
+use proto::endpoint::{
+    AsapEndpoint, ElementId, ElementTransport, Event, Message, Registration, SendError, SessionId,
+};
+use proto::{Node, Time};
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A process with elements that count.
+pub struct Server {
+    pub(super) machine: AsapEndpoint,
+    rng: ChaCha12Rng,
+    /// Its home as it knows it.
+    pub home: Option<RegistrarId>,
+    members: Vec<Member>,
+    /// Which of the members an element is.
+    elements: BTreeMap<ElementId, usize>,
+    sessions: BTreeMap<SessionId, Counter>,
+    /// Results that are to come, since when.
+    awaited: BTreeSet<(Time, ElementId)>,
+    churn_every: Duration,
+    /// When it next changes something on purpose.
+    next_change: Option<Time>,
+    leaving: bool,
+}
+
+/// An element that the process has, or had and may have again.
+struct Member {
+    pool: u16,
+    /// The identifier that it insists on.
+    fixed: Option<PeIdentifier>,
+    life: Option<Duration>,
+    element: Option<ElementId>,
+    /// Its identifier while it is registered.
+    registered: Option<PeIdentifier>,
+    /// Whether it is to be there.
+    wanted: bool,
+    /// Since when its result is to come.
+    awaited: Option<Time>,
+}
+
+impl Server {
+    pub(super) fn start(
+        machine: AsapEndpoint,
+        host: HostId,
+        spec: &Spec,
+        mut rng: ChaCha12Rng,
+        now: Time,
+    ) -> Self {
+        let churns = !spec.churn_every.is_zero();
+        let member = |number: u16| Member {
+            // Round the pools, beginning somewhere else on each host.
+            pool: (host.number + number) % spec.pools.max(1),
+            // Some keep their identifier over restarts.
+            fixed: host
+                .number
+                .is_multiple_of(3)
+                .then(|| PeIdentifier(1_000_000 + 1000 * u32::from(host.number) + u32::from(number))),
+            life: rng.random_bool(0.8).then_some(Duration::from_secs(rng.random_range(2..=60))),
+            element: None,
+            registered: None,
+            wanted: !churns || rng.random_bool(0.9),
+            awaited: None,
+        };
+        let members = (0..spec.elements.on(host.number)).map(member).collect();
+        let mut server = Self {
+            machine,
+            rng,
+            home: None,
+            members,
+            elements: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            churn_every: spec.churn_every,
+            next_change: None,
+            leaving: false,
+        };
+        for member in 0..server.members.len() {
+            // That it cannot is what the census finds.
+            let _ = server.register(now, member);
+        }
+        server
+    }
+
+    /// The elements that are registered as far as the process knows.
+    pub fn registered(&self) -> impl Iterator<Item = Name> {
+        self.members.iter().filter_map(|member| Some((handle(member.pool), member.registered?)))
+    }
+
+    /// The pool of one of its elements.
+    pub fn pool(&self, element: ElementId) -> Option<PoolHandle> {
+        self.elements.get(&element).map(|number| handle(self.members[*number].pool))
+    }
+
+    /// How many are registered.
+    pub fn count(&self) -> usize {
+        self.members.iter().filter(|member| member.registered.is_some()).count()
+    }
+
+    /// Whether one of them is registered.
+    pub fn has(&self, (handle, id): &Name) -> bool {
+        let named = |member: &&Member| member.registered == Some(*id);
+        self.members.iter().filter(named).any(|member| super::handle(member.pool) == *handle)
+    }
+
+    /// The pool of an element that is to be registered and is not.
+    pub fn unregistered(&self) -> Option<PoolHandle> {
+        let missing = self.members.iter().find(|member| member.wanted != member.registered.is_some());
+        missing.map(|member| handle(member.pool))
+    }
+
+    pub(super) fn waits_since(&self) -> Option<Time> {
+        self.awaited.first().map(|(since, _)| *since)
+    }
+
+    pub(super) fn due(&self) -> Option<Time> {
+        self.next_change
+    }
+
+    pub(super) fn set_churning(&mut self, now: Time, churning: bool) {
+        self.next_change = (churning && !self.churn_every.is_zero() && !self.leaving).then_some(now);
+        if churning {
+            self.change_later(now);
+        }
+    }
+
+    fn change_later(&mut self, now: Time) {
+        let pause = Duration::ZERO..=self.churn_every * 2;
+        self.next_change = self.next_change.map(|_| now + self.rng.random_range(pause));
+    }
+
+    /// An element comes or goes, or changes its load.
+    pub(super) fn work(&mut self, now: Time) -> Result<(), String> {
+        if self.next_change.is_none_or(|at| at > now) || self.members.is_empty() {
+            return Ok(());
+        }
+        self.change_later(now);
+        let number = self.rng.random_range(0..self.members.len());
+        let toggles = self.rng.random_bool(0.4);
+        let member = &mut self.members[number];
+        match member.element {
+            None if !member.wanted => {
+                member.wanted = true;
+                self.register(now, number)
+            }
+            // It is about to go.
+            None => Ok(()),
+            Some(_) if !member.wanted => Ok(()),
+            Some(element) if toggles => {
+                member.wanted = false;
+                self.wait(now, number, element);
+                self.machine.deregister(now, element).map_err(|error| format!("not deregistered: {error}"))
+            }
+            Some(element) => {
+                let policy = policy(member.pool, &mut self.rng);
+                self.machine.set_policy(now, element, policy).map_err(|error| format!("no new load: {error}"))
+            }
+        }
+    }
+
+    fn register(&mut self, now: Time, number: usize) -> Result<(), String> {
+        let member = &mut self.members[number];
+        if !member.wanted {
+            return Ok(());
+        }
+        let registration = Registration {
+            handle: handle(member.pool),
+            policy: policy(member.pool, &mut self.rng),
+            life: member.life,
+            id: member.fixed,
+            transport: ElementTransport::Sessions,
+        };
+        let element = self.machine.register(now, registration);
+        let element = element.map_err(|error| format!("not registered: {error}"))?;
+        member.element = Some(element);
+        self.elements.insert(element, number);
+        self.wait(now, number, element);
+        Ok(())
+    }
+
+    pub(super) fn leave(&mut self, now: Time) {
+        self.leaving = true;
+        self.next_change = None;
+        for (element, number) in self.elements.clone() {
+            self.wait(now, number, element);
+        }
+        self.machine.shutdown(now);
+    }
+
+    fn wait(&mut self, now: Time, number: usize, element: ElementId) {
+        self.waited(number, element);
+        self.members[number].awaited = Some(now);
+        self.awaited.insert((now, element));
+    }
+
+    fn waited(&mut self, number: usize, element: ElementId) {
+        if let Some(since) = self.members[number].awaited.take() {
+            self.awaited.remove(&(since, element));
+        }
+    }
+
+    /// The next event of the machine, handled.
+    ///
+    /// # Errors
+    /// An invariant does not hold.
+    pub fn event(&mut self, now: Time) -> Result<Option<Event>, String> {
+        let Some(event) = self.machine.poll_event() else { return Ok(None) };
+        match &event {
+            Event::Registered { element, .. }
+            | Event::RegistrationFailed { element, .. }
+            | Event::Expired { element }
+            | Event::Deregistered { element, .. } => self.element_event(now, *element, &event)?,
+            Event::HomeChanged { home } => self.home = Some(*home),
+            Event::RegistrarConnected { .. } | Event::RegistrarLost | Event::NoRegistrarFound { .. } => {
+                self.home = None;
+            }
+            Event::SessionAccepted { session, cookie, .. } => {
+                let cookie = cookie.as_ref().and_then(|cookie| Counter::from_cookie(cookie));
+                self.sessions.insert(*session, cookie.unwrap_or_default());
+            }
+            Event::CookieReceived { session, cookie } => {
+                if let Some(counter) = Counter::from_cookie(cookie) {
+                    self.sessions.insert(*session, counter);
+                }
+            }
+            Event::Received { session, message } => self.serve(now, *session, message)?,
+            Event::Closed { session, .. } => {
+                self.sessions.remove(session);
+            }
+            _ => {}
+        }
+        Ok(Some(event))
+    }
+
+    fn element_event(&mut self, now: Time, element: ElementId, event: &Event) -> Result<(), String> {
+        let number = *self.elements.get(&element).ok_or("an event of an element that is unknown")?;
+        let deregistering = !self.members[number].wanted || self.leaving;
+        let member = &mut self.members[number];
+        match event {
+            Event::Registered { id, home, .. } => {
+                member.registered = Some(*id);
+                self.home = home.or(self.home);
+                self.waited(number, element);
+            }
+            Event::RegistrationFailed { .. } => {
+                member.registered = None;
+                self.waited(number, element);
+            }
+            // It is told of by the machine, which registers again.
+            Event::Expired { .. } if !deregistering => self.wait(now, number, element),
+            Event::Deregistered { .. } => {
+                member.registered = None;
+                member.element = None;
+                self.elements.remove(&element);
+                self.waited(number, element);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, now: Time, session: SessionId, message: &Message) -> Result<(), String> {
+        let counter = self.sessions.get_mut(&session).ok_or("a message of a session that is unknown")?;
+        let operation = counter::number(&message.bytes).ok_or("a message that nobody has sent")?;
+        let answer = Message::new(counter::message(counter.handle(operation)));
+        let cookie = counter.cookie();
+        let sent = self.machine.set_cookie(now, session, cookie);
+        match sent.and_then(|()| self.machine.send(now, session, 0, answer)) {
+            Ok(()) | Err(SendError::Closed) => Ok(()),
+            Err(error) => Err(format!("an answer was refused: {error}")),
+        }
+    }
+}

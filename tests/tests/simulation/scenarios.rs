@@ -1,0 +1,211 @@
+//! Stories with a beginning and an end, in a world in which nothing else goes wrong.
+
+// The helpers are as much part of the tests as the functions that clippy knows for such.
+#![allow(clippy::unwrap_used)]
+
+use proto::Time;
+use proto::registrar::Registrar;
+use rserpool_tests::cuts::Cut;
+use rserpool_tests::faults::Fault;
+use rserpool_tests::network::Stop;
+use rserpool_tests::trace::Trace;
+use rserpool_tests::{HostId, Role, Spec, World};
+use std::time::Duration;
+
+struct Story {
+    world: World,
+}
+
+fn registrar(number: u16) -> HostId {
+    HostId { role: Role::Registrar, number }
+}
+
+fn element(number: u16) -> HostId {
+    HostId { role: Role::Element, number }
+}
+
+impl Story {
+    /// A scope that has found together.
+    fn new(spec: &str) -> Self {
+        let spec: Spec = spec.parse().unwrap();
+        let mut story = Self { world: World::new(&spec, Trace::new(false)).unwrap() };
+        story.pass(Duration::from_secs(3));
+        story.world.converged().unwrap();
+        story
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.world.run_until(self.world.now() + time).unwrap();
+    }
+
+    fn pass_seconds(&mut self, seconds: u64) {
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    fn inflict(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        for fault in faults {
+            self.world.inflict(&fault).unwrap();
+        }
+    }
+
+    fn cut(&mut self, these: &[HostId]) {
+        let hosts = self.world.hosts().into_iter();
+        let those = hosts.filter(|host| !these.contains(host)).collect();
+        let cut = Cut { these: these.iter().copied().collect(), those, both_ways: true };
+        self.inflict([Fault::Cut(0, cut)]);
+    }
+
+    /// How long it takes until something is so; at most a minute.
+    fn until(&mut self, mut so: impl FnMut(&World) -> bool) -> Duration {
+        let begin = self.world.now();
+        while !so(&self.world) {
+            assert!(self.world.now().since(begin) < Duration::from_secs(60), "it never is");
+            self.pass(Duration::from_millis(1));
+        }
+        self.world.now().since(begin)
+    }
+
+    fn happened(&self, what: &str) -> u64 {
+        self.world.happened().get(what).copied().unwrap_or(0)
+    }
+
+    fn registrar(&self, number: u16) -> &Registrar {
+        self.world.registrar(registrar(number)).unwrap()
+    }
+
+    fn lists(&self, number: u16) -> usize {
+        self.registrar(number).status(Time::ZERO).elements
+    }
+}
+
+/// Design D9: a site with 40 % of a pool is cut off for 30 seconds. None of its elements is removed anywhere.
+#[test]
+fn a_blackout_of_a_site_removes_nobody() {
+    for (icmp, registrars) in [(true, 1), (false, 3)] {
+        let mut story = Story::new(&format!(
+            "seed=1,registrars={registrars},elements=40/40,users=0/0,hold=60000,icmp={icmp}"
+        ));
+        let site: Vec<HostId> = (0..16).map(element).collect();
+        story.cut(&site);
+        story.pass_seconds(30);
+        assert_eq!(story.happened("elements removed"), 0);
+        assert!(story.happened("mass failures guarded") > 0);
+        story.inflict([Fault::Mend(0)]);
+        story.pass_seconds(5);
+        assert_eq!(story.happened("elements removed"), 0);
+        story.world.converged().unwrap();
+    }
+}
+
+/// Design D9: the same 40 % are killed, and the hosts say so. All are gone within a second.
+#[test]
+fn who_is_killed_is_removed_within_a_second() {
+    let mut story = Story::new("seed=2,registrars=3,elements=40/40,users=0/0,hold=60000,icmp=true");
+    story.inflict((0..16).map(|number| Fault::Crash(element(number))));
+    let all_gone = |world: &World| {
+        let lists = |number| world.registrar(registrar(number)).unwrap().status(Time::ZERO).elements;
+        (0..3).all(|number| lists(number) == 24)
+    };
+    let took = story.until(all_gone);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    story.until(|world| world.converged().is_ok());
+}
+
+/// Design D9: without any evidence the guard gives them up when it has held them for long enough, and ends.
+#[test]
+fn who_is_dead_is_not_held_for_ever() {
+    let mut story = Story::new("seed=3,registrars=1,elements=40/40,users=0/0,hold=10000,icmp=false");
+    story.inflict((0..16).map(|number| Fault::Crash(element(number))));
+    story.pass_seconds(9);
+    assert_eq!(story.lists(0), 40);
+    story.pass_seconds(4);
+    assert_eq!(story.lists(0), 24);
+    assert_eq!(story.registrar(0).status(Time::ZERO).guarded_pools, 0);
+    story.world.converged().unwrap();
+}
+
+/// A process that hangs while the kernel's SCTP answers for it: only keep-alives can tell (RFC 5352 §3.5).
+#[test]
+fn who_hangs_behind_a_living_association_is_removed_and_comes_back() {
+    let mut story = Story::new("seed=4,registrars=3,elements=6/6,users=0/0");
+    story.inflict([Fault::Pause(element(2), Stop::Process)]);
+    let took = story.until(|world| world.converged().is_ok());
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(story.lists(1), 5);
+    story.inflict([Fault::Resume(element(2))]);
+    story.until(|world| world.converged().is_ok());
+    assert_eq!(story.lists(1), 6);
+}
+
+/// A scope is cut into halves, each with elements: each takes over the other's registrars, elements stay where they can
+/// be reached, and after the healing all agree on all of them.
+#[test]
+fn halves_grow_together_again() {
+    let mut story = Story::new("seed=5,registrars=3,elements=12/12,users=4/4,watchers=2,hold=2000");
+    let half: Vec<HostId> = [registrar(0)].into_iter().chain((0..6).map(element)).collect();
+    story.cut(&half);
+    story.pass_seconds(10);
+    assert_eq!(story.lists(0), 6);
+    assert_eq!((story.lists(1), story.lists(2)), (6, 6));
+    assert!(story.happened("takeovers heard of") > 0);
+    story.inflict([Fault::Mend(0)]);
+    let took = story.until(|world| world.converged().is_ok());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(story.lists(0), 12);
+}
+
+/// A registrar is started anew with the same identifier before anybody has noticed its death.
+#[test]
+fn a_registrar_returns_with_its_identifier() {
+    let mut story = Story::new("seed=6,registrars=3,elements=9/9,users=0/0,watchers=1");
+    let id = story.registrar(0).id();
+    story.inflict([Fault::Crash(registrar(0)), Fault::Start(registrar(0))]);
+    assert_eq!(story.registrar(0).id(), id);
+    let took = story.until(|world| world.converged().is_ok());
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(story.lists(0), 9);
+}
+
+/// A registrar that is about to take over dies as well: whoever has acknowledged its takeover does it.
+#[test]
+fn the_winner_of_a_takeover_dies() {
+    let mut story = Story::new("seed=7,registrars=3,elements=12/12,users=0/0,icmp=false");
+    let mut by_id: Vec<u16> = vec![0, 1, 2];
+    by_id.sort_by_key(|number| story.registrar(*number).id());
+    // The target has the largest identifier, so the winner is the lowest.
+    let (winner, last, target) = (by_id[0], by_id[1], by_id[2]);
+    let id = story.registrar(target).id();
+    story.inflict([Fault::Crash(registrar(target))]);
+    // It has asked, and the other one has acknowledged.
+    story.until(|world| {
+        let last = world.registrar(registrar(last)).unwrap();
+        let not_active = |peer: &proto::registrar::PeerStatus| {
+            peer.id == id && peer.state == proto::registrar::PeerState::NotActive
+        };
+        last.peers(Time::ZERO).iter().any(not_active) || last.peers(Time::ZERO).len() < 2
+    });
+    story.inflict([Fault::Crash(registrar(winner))]);
+    story.until(|world| world.converged().is_ok());
+    assert_eq!(story.lists(last), 12);
+}
+
+/// A registrar joins while elements come and go all the time: it gets a table without gaps, page by page, and has to
+/// load nothing anew (RFC 5353 §3.2.3, A-58).
+#[test]
+fn a_table_that_changes_while_it_is_read_has_no_gaps() {
+    for seed in 8..14 {
+        let mut story = Story::new(&format!(
+            "seed={seed},registrars=2,elements=300/10,users=0/0,pools=3,page=1400,link=0/0/2000/0"
+        ));
+        story.inflict([Fault::Crash(registrar(1))]);
+        story.pass_seconds(2);
+        let before = story.happened("resynchronizations");
+        story.inflict([Fault::Start(registrar(1))]);
+        for number in 0..10 {
+            story.inflict([Fault::Leave(element(number)), Fault::Start(element(number))]);
+            story.pass(Duration::from_millis(8));
+        }
+        story.until(|world| world.converged().is_ok());
+        assert_eq!(story.happened("resynchronizations"), before, "seed {seed}");
+    }
+}
