@@ -5,6 +5,7 @@ use crate::{
     Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError,
     ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
+use net::MulticastConfig;
 use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, TransportKind};
 use net::sctp::{SctpConfig, SctpTiming};
 use net::udp::{EncapPorts, UdpConfig};
@@ -18,10 +19,14 @@ use std::time::Duration;
 /// How an [`AsapEndpoint`] is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The registrars, in any order: at least one. Each is an address with the port of its ASAP endpoint.
+    /// The registrars, in any order: at least one, unless others are found by themselves. Each is an address with the port
+    /// of its ASAP endpoint.
     pub registrars: Vec<SocketAddr>,
+    /// Where to listen for registrars that announce themselves; `None`: nowhere.
+    pub multicast: Option<Multicast>,
     /// Where sessions and registrars reach this process: an address with the number of the SCTP port, which is
-    /// the UDP port, too, unless `encap` is set; 0 takes any free one. `None`: loopback if all registrars are on loopback, else any.
+    /// the UDP port, too, unless `encap` is set; 0 takes any free one. `None`: loopback if all registrars are known to
+    /// be there, else any.
     pub listen: Option<SocketAddr>,
     /// Further local addresses beside `listen`, on the same port; with the kernel's SCTP only.
     pub also_listen: Vec<IpAddr>,
@@ -42,11 +47,36 @@ pub struct Config {
     pub encap: Option<EncapPorts>,
 }
 
+/// Where to listen for registrars that announce themselves (RFC 5352 §3.6). Anybody in the network can announce a
+/// registrar: it is as trustworthy as the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Multicast {
+    /// Multicast groups, each with a UDP port. Default: the assigned ones and that of rsplib.
+    pub groups: Vec<SocketAddr>,
+    /// Names of interfaces. Default, none: those with the address that the endpoint listens on; all of the host but
+    /// loopback if it listens on all.
+    pub interfaces: Vec<String>,
+}
+
+impl Default for Multicast {
+    fn default() -> Self {
+        Self { groups: MulticastConfig::default_groups(Channel::Asap).to_vec(), interfaces: Vec::new() }
+    }
+}
+
+impl From<Multicast> for MulticastConfig {
+    fn from(multicast: Multicast) -> Self {
+        let groups = multicast.groups.into_iter().map(|group| (Channel::Asap, group)).collect();
+        Self { groups, interfaces: multicast.interfaces, ..Self::new(&[]) }
+    }
+}
+
 impl Config {
     /// The defaults, for these registrars.
     pub fn new(registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
             registrars: registrars.into_iter().collect(),
+            multicast: None,
             listen: None,
             also_listen: Vec::new(),
             transport: TransportKind::Udp,
@@ -60,7 +90,10 @@ impl Config {
 
     /// Where to listen, or why that cannot work.
     fn listen(&self) -> Result<SocketAddr, EndpointError> {
-        let first = self.registrars.first().ok_or(EndpointError::NoRegistrarConfigured)?;
+        let finds_others = self.multicast.is_some();
+        if self.registrars.is_empty() && !finds_others {
+            return Err(EndpointError::NoRegistrarConfigured);
+        }
         if self.transport != TransportKind::Kernel && !self.also_listen.is_empty() {
             return Err(EndpointError::Invalid("several addresses need the transport \"kernel\""));
         }
@@ -73,7 +106,11 @@ impl Config {
                 Err(EndpointError::LoopbackOnly { listen, registrar })
             }
             (Some(listen), _) => Ok(listen),
-            (None, outside) => Ok(SocketAddr::new(any_address(first.is_ipv4(), outside.is_none()), 0)),
+            (None, outside) => {
+                let v4 = self.registrars.first().is_none_or(SocketAddr::is_ipv4);
+                let loopback = outside.is_none() && !finds_others;
+                Ok(SocketAddr::new(any_address(v4, loopback), 0))
+            }
         }
     }
 }
@@ -130,6 +167,7 @@ impl AsapEndpoint {
                     .with(UdpConfig { icmp: config.icmp, encap: config.encap }, config.also_listen),
                 ..Listen::new(Channel::Asap, listen, sctp)
             }],
+            multicast: config.multicast.map(Into::into),
         };
         let shared = Arc::clone(&attention);
         let make_shell = move |bound: &[SocketAddr]| {
@@ -248,6 +286,10 @@ mod tests {
         assert_eq!(config().listen().ok(), Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         let udp_port_0 = Config { encap: Some(EncapPorts::client(0)), ..config() };
         assert!(matches!(udp_port_0.listen(), Err(EndpointError::Invalid(why)) if why.contains("9899")));
+        let nobody = Config { registrars: Vec::new(), ..config() };
+        assert!(matches!(nobody.listen(), Err(EndpointError::NoRegistrarConfigured)));
+        let announced = Config { multicast: Some(Multicast::default()), ..nobody };
+        assert_eq!(announced.listen().ok(), Some(SocketAddr::from(([0, 0, 0, 0], 0))));
         let two = Config { also_listen: vec![Ipv4Addr::LOCALHOST.into()], ..config() };
         assert!(matches!(two.listen(), Err(EndpointError::Invalid(why)) if why.contains("kernel")));
     }

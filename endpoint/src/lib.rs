@@ -15,7 +15,7 @@ mod pipe;
 mod session;
 mod shell;
 
-pub use asap_endpoint::{AsapEndpoint, Config};
+pub use asap_endpoint::{AsapEndpoint, Config, Multicast};
 pub use element::{Element, NewSession};
 pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
 pub use net::TransportKind;

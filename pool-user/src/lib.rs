@@ -52,7 +52,7 @@ mod pool_user;
 mod session;
 
 pub use endpoint::{
-    AsapEndpoint, Compat, EndpointError, Message, Profile, Resolution, ResolveError, SendOptions,
+    AsapEndpoint, Compat, EndpointError, Message, Multicast, Profile, Resolution, ResolveError, SendOptions,
     SessionError, TransportKind,
 };
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};

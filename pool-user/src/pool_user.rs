@@ -2,7 +2,7 @@
 
 use crate::Session;
 use endpoint::{
-    AsapEndpoint, Compat, Config, EncapPorts, EndpointError, Profile, Resolution, ResolveError,
+    AsapEndpoint, Compat, Config, EncapPorts, EndpointError, Multicast, Profile, Resolution, ResolveError,
     ResolveOptions, SessionError, SessionOptions, TransportKind,
 };
 use params::{PeIdentifier, PoolHandle};
@@ -27,7 +27,7 @@ impl PoolUser {
         Self::builder(registrars).build()
     }
 
-    /// A client that asks these registrars (at least one, in any order).
+    /// A client that asks these registrars (in any order; at least one, unless others are found by themselves).
     pub fn builder(registrars: impl IntoIterator<Item = SocketAddr>) -> Builder {
         Builder { config: Config::new(registrars), session: SessionOptions::default() }
     }
@@ -85,6 +85,13 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Listens for registrars that announce themselves in the network (RFC 5352 §3.6); none need be given then. Default:
+    /// no. It takes whoever announces itself for a registrar: as trustworthy as the network.
+    pub fn multicast(mut self, multicast: Multicast) -> Self {
+        self.config.multicast = Some(multicast);
+        self
+    }
+
     /// Timers and thresholds. Default: [`Profile::Lan`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.config.profile = profile;
@@ -97,7 +104,7 @@ impl Builder {
         self
     }
 
-    /// The address of the client's UDP socket. Default: any free port, on loopback if all registrars are there, else
+    /// The address of the client's UDP socket. Default: any free port, on loopback if all registrars are known to be there, else
     /// on all addresses.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = Some(address);

@@ -3,6 +3,7 @@
 //! [`registrar::Registrar`] is a registrar (ENRP server, RFC 5353, and the server side of ASAP, RFC 5352);
 //! [`endpoint::AsapEndpoint`] is everything a pool element and a pool user do (RFC 5352). Both are a [`Node`].
 
+mod announce;
 pub mod endpoint;
 mod node;
 mod outbox;

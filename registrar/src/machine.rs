@@ -40,13 +40,14 @@ impl Machine {
                 listen(Channel::Asap, &config.listen.asap),
                 listen(Channel::Enrp, &config.listen.enrp),
             ],
+            multicast: config.multicast(),
         };
         let config = config.clone();
         let handle = Driver::spawn(
             driver,
             move |addresses| {
-                let enrp_port = addresses.get(1).map_or(0, SocketAddr::port);
-                let config = proto::registrar::Config { id: Some(id), ..config.machine(enrp_port) };
+                let port = |index: usize| addresses.get(index).map_or(0, SocketAddr::port);
+                let config = proto::registrar::Config { id: Some(id), ..config.machine(port(0), port(1)) };
                 Registrar::new(config, rng, Time::ZERO)
             },
             move |_, _, event| {

@@ -10,7 +10,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The registrars to hunt among (RFC 5352 §3.6): for each its addresses with the ASAP port, the preferred
-    /// one first. The order among registrars does not matter.
+    /// one first. The order among registrars does not matter. Others join them: those that announce themselves
+    /// ([`Input::Announce`](crate::Input::Announce)), that take us over, or that
+    /// [`add_registrar`](super::AsapEndpoint::add_registrar) names.
     pub registrars: Vec<Vec<SocketAddr>>,
     /// Our listening SCTP port: where sessions and registrars reach this process (RFC 5352 §3.4).
     pub port: u16,
@@ -47,6 +49,8 @@ impl Config {
 /// Bounds of an endpoint: what is over them is refused with an error or counted, never kept.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Registrars beside the configured ones.
+    pub registrars: usize,
     /// Elements of this process.
     pub elements: usize,
     /// Resolutions that wait for an answer.
@@ -66,6 +70,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            registrars: 64,
             elements: 1024,
             resolutions: 4096,
             cached_pools: 1024,

@@ -3,6 +3,7 @@
 //! [`Registrar`] owns the handlespace and speaks with pool elements and pool users over ASAP associations and
 //! with its peers over ENRP associations. Each procedure of the RFCs is one file here and one `impl` block.
 
+mod announce;
 mod asap;
 mod association;
 mod audit;
@@ -28,6 +29,7 @@ mod timers;
 mod update;
 
 pub use crate::profile::Compat;
+pub use announce::Announce;
 pub use config::{Arbitration, Config, ForeignAddresses, Limits};
 pub use event::{Event, PeerDownReason, RemovalReason};
 pub use guard::Guard;
@@ -74,6 +76,7 @@ pub struct Registrar {
     startup: startup::Startup,
     peers: BTreeMap<RegistrarId, peers::Peer>,
     contacts: Vec<peers::Contact>,
+    announcements: announce::Announcements,
     /// Homes of elements that are no peers of ours, and since when.
     orphaned: BTreeMap<RegistrarId, Time>,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
@@ -89,7 +92,13 @@ impl Registrar {
     /// A registrar that starts now: it looks for its peers and serves ASAP at once.
     pub fn new(mut config: Config, mut rng: ChaCha12Rng, now: Time) -> Self {
         // A cycle that takes no time would never let go of the machine.
-        for cycle in [&mut config.timers.peer_heartbeat_cycle, &mut config.timers.keep_alive_interval] {
+        let timers = &mut config.timers;
+        for cycle in [
+            &mut timers.peer_heartbeat_cycle,
+            &mut timers.keep_alive_interval,
+            &mut timers.t6_server_announce,
+            &mut timers.mentor_discovery_timeout,
+        ] {
             *cycle = (*cycle).max(SHORTEST_CYCLE);
         }
         let id = config.id.unwrap_or_else(|| RegistrarId(rng.next_u32().max(1)));
@@ -112,6 +121,7 @@ impl Registrar {
             startup: startup::Startup::new(now),
             peers: BTreeMap::new(),
             contacts: Vec::new(),
+            announcements: announce::Announcements::default(),
             orphaned: BTreeMap::new(),
             takeovers: BTreeMap::new(),
             claims: VecDeque::new(),
@@ -120,7 +130,7 @@ impl Registrar {
             config,
         };
         for addresses in registrar.config.peers.clone() {
-            registrar.add_contact(now, addresses, true);
+            registrar.add_contact(now, addresses, peers::Source::Configured);
         }
         registrar.begin_startup(now);
         registrar
@@ -134,7 +144,7 @@ impl Registrar {
     /// Adds a registrar that was learned from outside, for instance from DNS.
     pub fn add_peer(&mut self, now: Time, addresses: Vec<SocketAddr>) {
         if self.is_serving() {
-            self.add_contact(now, addresses, true);
+            self.add_contact(now, addresses, peers::Source::Configured);
             self.connect_contacts(now);
         }
     }
@@ -219,6 +229,7 @@ impl Registrar {
     fn expired(&mut self, now: Time, timer: Timer) {
         match timer {
             Timer::Heartbeat => self.heartbeat(now),
+            Timer::Announce => self.announce_ourselves(now),
             Timer::Startup => self.startup_timeout(now),
             Timer::Peer(id) => self.peer_timeout(now, id),
             Timer::Takeover(target) => self.takeover_timeout(now, target),
@@ -251,8 +262,10 @@ impl Node for Registrar {
             Input::PeerShutdown { assoc } => self.associations.closing(assoc),
             Input::SendFailed { .. } => self.counters.send_failures += 1,
             Input::Down { assoc, why } => self.down(now, assoc, &why),
-            // Multicast is off; a path that fails leaves the others, and the last one ends the association.
-            Input::Announce { .. } | Input::Path { .. } => {}
+            Input::Addresses { channel, addresses } => self.addresses_changed(now, channel, addresses),
+            Input::Announce { from, channel, bytes } => self.announcement(now, from, channel, &bytes),
+            // A path that fails leaves the others, and the last one ends the association.
+            Input::Path { .. } => {}
         }
     }
 

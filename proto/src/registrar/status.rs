@@ -172,6 +172,9 @@ counters! {
     updates_received
     updates_ignored
     presences_received
+    announcements_sent
+    announcements_received
+    announcements_ignored
     table_requests
     table_requests_rejected
     table_responses_ignored

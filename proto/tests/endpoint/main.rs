@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod announce;
 mod chaos;
 mod hunt;
 mod keep_alive;

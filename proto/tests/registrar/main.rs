@@ -5,6 +5,7 @@
 
 mod network;
 
+mod announce;
 mod chaos;
 mod flow;
 mod guard;

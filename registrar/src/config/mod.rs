@@ -4,10 +4,12 @@
 //! are errors. What depends on the profile (timers, some limits) is an `Option` here: `None` is the profile's number.
 
 mod listen;
+mod multicast;
 mod resolve;
 pub(crate) mod values;
 
 pub use listen::ListenAddress;
+pub use multicast::Multicast;
 use net::udp::EncapPorts;
 
 use params::RegistrarId;
@@ -41,6 +43,8 @@ pub struct Config {
     /// Registrars known beforehand: the ENRP addresses of one registrar an entry.
     #[serde(deserialize_with = "values::peers")]
     pub peers: Vec<Vec<SocketAddr>>,
+    /// How it finds registrars, and clients it, without being told addresses.
+    pub multicast: Multicast,
     /// The timers that fit the network.
     #[serde(deserialize_with = "values::profile")]
     pub profile: Profile,
@@ -71,6 +75,7 @@ impl Default for Config {
             listen: Listen::default(),
             advertise: Vec::new(),
             peers: Vec::new(),
+            multicast: Multicast::default(),
             profile: Profile::Lan,
             compat: Compat::default(),
             foreign_addresses: ForeignAddresses::default(),
@@ -153,6 +158,12 @@ pub struct Timers {
     /// How long to look for a mentor before going on alone.
     #[serde(deserialize_with = "values::optional_duration")]
     pub mentor_discovery_timeout: Option<Duration>,
+    /// T6-Serverannounce: how often one of all registrars announces itself by multicast.
+    #[serde(deserialize_with = "values::optional_duration")]
+    pub t6_server_announce: Option<Duration>,
+    /// T7-ENRPoutdate: how long a registrar that announced itself counts among them, at least.
+    #[serde(deserialize_with = "values::optional_duration")]
+    pub t7_enrp_outdate: Option<Duration>,
     /// The shortest time between two lists of a pool that a subscriber gets.
     #[serde(deserialize_with = "values::optional_duration")]
     pub push_interval: Option<Duration>,

@@ -148,7 +148,9 @@ impl Soak {
                 assert!(story.up || story.asked, "{story:?}");
                 story.down = true;
             }
-            Input::Announce { .. } | Input::Path { .. } => unreachable!("it names an association"),
+            Input::Addresses { .. } | Input::Announce { .. } | Input::Path { .. } => {
+                unreachable!("it names an association")
+            }
         }
     }
 }
