@@ -48,7 +48,8 @@ async fn resolve(arguments: Arguments, context: &Context) -> Result<Resolved, Fa
     let multicast = (context.registrar.is_none() && context.multicast).then(Multicast::default);
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 3863));
     let registrar = context.registrar.or(multicast.is_none().then_some(local));
-    let config = Config { encap, transport, multicast, ..Config::new(registrar) };
+    // One question, to that registrar.
+    let config = Config { encap, transport, multicast, registrar_pool: false, ..Config::new(registrar) };
     let endpoint = AsapEndpoint::start(config).map_err(anyhow::Error::from)?;
     let options = ResolveOptions { items, uncached: true };
     let answer = endpoint.resolve(pool.clone(), options).await;

@@ -22,6 +22,9 @@ pub struct Config {
     /// The registrars, in any order: at least one, unless others are found by themselves. Each is an address with the port
     /// of its ASAP endpoint.
     pub registrars: Vec<SocketAddr>,
+    /// Whether to learn the other registrars from the one that was found, and to go to them when it is gone. Not where
+    /// rsplib takes part.
+    pub registrar_pool: bool,
     /// Where to listen for registrars that announce themselves; `None`: nowhere.
     pub multicast: Option<Multicast>,
     /// Where sessions and registrars reach this process: an address with the number of the SCTP port, which is
@@ -76,6 +79,7 @@ impl Config {
     pub fn new(registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
             registrars: registrars.into_iter().collect(),
+            registrar_pool: true,
             multicast: None,
             listen: None,
             also_listen: Vec::new(),
@@ -151,6 +155,7 @@ impl AsapEndpoint {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::System(std::io::Error::other(error)))?;
         let mut machine = machine::Config::new(config.registrars, 0, seed);
+        machine.registrar_pool = config.registrar_pool;
         machine.timers = config.profile.endpoint();
         machine.compat = if config.profile == Profile::Rsplib { Compat::Rsplib } else { config.compat };
         machine.timers.cookie_wait = config.cookie_wait.unwrap_or(machine.timers.cookie_wait);

@@ -85,6 +85,13 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Whether to learn the other registrars of the scope from the one that was found first, to go on with them when it is
+    /// gone. Default: yes.
+    pub fn registrar_pool(mut self, registrar_pool: bool) -> Self {
+        self.config.registrar_pool = registrar_pool;
+        self
+    }
+
     /// Listens for registrars that announce themselves in the network (RFC 5352 §3.6); none need be given then. Default:
     /// no. It takes whoever announces itself for a registrar: as trustworthy as the network.
     pub fn multicast(mut self, multicast: Multicast) -> Self {

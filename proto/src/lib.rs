@@ -12,5 +12,9 @@ pub mod registrar;
 mod time;
 mod timers;
 
+/// The handle of the pool whose elements are the registrars themselves (design D6). Nobody else can register there. The
+/// identifier of an element is that of its registrar, its user transport the registrar's ASAP endpoint.
+pub const REGISTRAR_POOL: &str = "_rserpool.registrars";
+
 pub use node::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, PPID_NONE, Transmit};
 pub use time::Time;

@@ -38,7 +38,8 @@ pub struct DriverConfig {
     /// the first of them. Associations of [`Channel::Asap`] and [`Channel::Session`] use the first, those of another
     /// channel the endpoint of that channel (or the first, if there is none).
     pub listen: Vec<Listen>,
-    /// The multicast groups for announcements; `None`: no announcements are sent or received.
+    /// The multicast groups for announcements, if any. With a configuration, even one without groups, the machine is told
+    /// its addresses ([`Input::Addresses`](proto::Input::Addresses)).
     pub multicast: Option<MulticastConfig>,
 }
 
@@ -127,7 +128,7 @@ impl Driver {
         E: FnMut(&mut N, Time, N::Event) + Send + 'static,
     {
         let bound = bind_all(&config.listen)?;
-        if config.multicast.is_some() {
+        if config.multicast.as_ref().is_some_and(|multicast| !multicast.groups.is_empty()) {
             bound.iter().try_for_each(Bound::admit_groups)?;
         }
         let addresses: Vec<SocketAddr> = bound.iter().flat_map(Bound::local_addresses).collect();

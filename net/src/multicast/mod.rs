@@ -158,7 +158,9 @@ impl Multicast {
                 return Vec::new();
             }
         };
-        self.report_missing(&all);
+        if !self.config.groups.is_empty() {
+            self.report_missing(&all);
+        }
         let mut wanted = BTreeSet::new();
         let mut inputs = Vec::new();
         for local in &self.locals {
@@ -175,7 +177,7 @@ impl Multicast {
                     Some(Membership { channel, group, interface, source })
                 }));
             }
-            let addresses = interfaces::reachable_at(&chosen, &local.addresses);
+            let addresses = interfaces::reachable_at(&self.addressed(&all, &chosen), &local.addresses);
             if self.addresses.get(&local.channel) != Some(&addresses) {
                 self.addresses.insert(local.channel, addresses.clone());
                 inputs.push(Input::Addresses { channel: local.channel, addresses });
@@ -187,6 +189,15 @@ impl Multicast {
             self.join(membership);
         }
         inputs
+    }
+
+    /// The interfaces whose addresses others may use: without groups all but loopback, whether they can do multicast or
+    /// not.
+    fn addressed<'a>(&self, all: &'a [Interface], chosen: &[&'a Interface]) -> Vec<&'a Interface> {
+        match self.config.groups.is_empty() {
+            true => all.iter().filter(|interface| !interface.loopback).collect(),
+            false => chosen.to_vec(),
+        }
     }
 
     fn report_missing(&mut self, all: &[Interface]) {

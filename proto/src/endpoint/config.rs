@@ -14,6 +14,9 @@ pub struct Config {
     /// ([`Input::Announce`](crate::Input::Announce)), that take us over, or that
     /// [`add_registrar`](super::AsapEndpoint::add_registrar) names.
     pub registrars: Vec<Vec<SocketAddr>>,
+    /// Whether to learn the other registrars from the home registrar ([`REGISTRAR_POOL`](crate::REGISTRAR_POOL)). Not where
+    /// rsplib takes part.
+    pub registrar_pool: bool,
     /// Our listening SCTP port: where sessions and registrars reach this process (RFC 5352 §3.4).
     pub port: u16,
     /// Addresses to register instead of those of the registrar association; empty: those of the association.
@@ -35,6 +38,7 @@ impl Config {
     pub fn new(registrars: impl IntoIterator<Item = SocketAddr>, port: u16, seed: [u8; 32]) -> Self {
         Self {
             registrars: registrars.into_iter().map(|address| vec![address]).collect(),
+            registrar_pool: false,
             port,
             advertise: Vec::new(),
             timers: Profile::Lan.endpoint(),

@@ -144,7 +144,8 @@ impl AsapEndpoint {
         {
             self.events.push_back(Event::NoRegistrarFound { tried: self.servers.first_addresses() });
         }
-        for (assoc, _) in std::mem::take(&mut round.attempts) {
+        for (assoc, server) in std::mem::take(&mut round.attempts) {
+            self.servers.failed(server);
             self.abort_association(assoc, "no answer within T5");
         }
         if self.home.is_some() {
@@ -176,7 +177,10 @@ impl AsapEndpoint {
                 Some(peer) => self.adopt_home(now, other, None, peer, Some(server)),
                 None => self.try_registrars(),
             },
-            _ => self.try_registrars(),
+            _ => {
+                self.servers.failed(server);
+                self.try_registrars();
+            }
         }
     }
 
@@ -210,6 +214,7 @@ impl AsapEndpoint {
             self.leave(now, old.assoc);
         }
         self.repeat_requests(now);
+        self.ask_for_registrars(now);
     }
 
     /// The association to the home registrar is gone: hunt at once.
@@ -217,6 +222,7 @@ impl AsapEndpoint {
         let Some(lost) = self.home.take() else { return };
         let short = now.since(lost.since) < self.config.timers.t5_server_hunt;
         self.hunt.short_lived = if short { self.hunt.short_lived.saturating_add(1) } else { 0 };
+        self.timers.cancel(&Timer::Registrars);
         self.events.push_back(Event::RegistrarLost);
         self.requests_failed();
         if self.is_idle_in_shutdown() {

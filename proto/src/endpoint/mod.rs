@@ -12,6 +12,7 @@ mod event;
 mod failover;
 mod hunt;
 mod keep_alive;
+mod registrars;
 mod registration;
 mod request;
 mod resolution;
@@ -122,6 +123,7 @@ enum Timer {
     T4(ElementId),
     T5,
     T7(ServerId),
+    Registrars,
     Pending(AssocId),
     Connect(SessionId),
     Retry(SessionId),
@@ -138,6 +140,7 @@ impl Timer {
             Self::T4(_) => "T4-reregistration",
             Self::T5 => "T5-Serverhunt",
             Self::T7(_) => "T7-ENRPoutdate",
+            Self::Registrars => "registrars",
             Self::Pending(_) => "cookie-wait",
             Self::Connect(_) => "session-connect",
             Self::Retry(_) => "session-retry",
@@ -234,6 +237,7 @@ impl AsapEndpoint {
             return;
         }
         self.end_hunt();
+        self.timers.cancel(&Timer::Registrars);
         self.unsent_reports.clear();
         self.home = None;
         let unused = |(assoc, role): (&AssocId, &Role)| match role {
@@ -360,6 +364,7 @@ impl AsapEndpoint {
             Timer::T4(element) => self.t4_expired(now, element),
             Timer::T5 => self.t5_expired(now),
             Timer::T7(server) => self.t7_expired(server),
+            Timer::Registrars => self.ask_for_registrars(now),
             Timer::Pending(assoc) => self.pending_expired(assoc),
             Timer::Connect(session) => self.connect_expired(now, session),
             Timer::Retry(session) => self.retry_expired(now, session),

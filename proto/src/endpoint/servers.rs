@@ -90,6 +90,13 @@ impl Servers {
         self.map.get(&id).is_some_and(doubtful)
     }
 
+    /// It was not reached at its first address: another one is tried next.
+    pub(super) fn failed(&mut self, id: ServerId) {
+        if let Some(server) = self.map.get_mut(&id) {
+            server.addresses.rotate_left(1);
+        }
+    }
+
     /// An association to it is established.
     pub(super) fn verified(&mut self, now: Time, id: ServerId) {
         if let Some(server) = self.map.get_mut(&id) {

@@ -53,12 +53,13 @@ impl Registrar {
     pub(super) fn addresses_changed(&mut self, now: Time, channel: Channel, addresses: Vec<IpAddr>) {
         let before = self.announcements.addresses.insert(channel, addresses);
         if self.is_serving() && before.as_ref() != self.announcements.addresses.get(&channel) {
+            self.register_ourselves(now);
             self.announce_ourselves(now);
         }
     }
 
     /// Where one of our endpoints is, unless nobody has said so.
-    fn own_transport(&self, channel: Channel, port: u16) -> Option<SctpTransport> {
+    pub(super) fn own_transport(&self, channel: Channel, port: u16) -> Option<SctpTransport> {
         let addresses = match self.config.advertise.as_slice() {
             // rsplib takes the source of the datagram anyway.
             advertised if !advertised.is_empty() && !self.config.compat.is_rsplib() => advertised.to_vec(),

@@ -1,5 +1,6 @@
 //! The audit of peers' tables by checksum, and the resynchronisation of what differs (RFC 5353 §3.6).
 
+use super::registrars::is_registrar_pool;
 use super::timers::Timer;
 use super::{ElementKey, Event, Registrar, RemovalReason, State};
 use crate::{AssocId, Channel, Time};
@@ -93,7 +94,8 @@ impl Registrar {
     /// the other if it hears nothing of that.
     fn given_up(&mut self, now: Time, owner: RegistrarId, key: ElementKey) {
         let addresses = self.asap_addresses(&key);
-        let connected = self.associations.find(Channel::Asap, &addresses);
+        let reached = (!is_registrar_pool(&key.handle)).then_some(addresses);
+        let connected = reached.and_then(|addresses| self.associations.find(Channel::Asap, &addresses));
         let Some(assoc) = connected.filter(|assoc| self.associations.is_up(*assoc)) else {
             self.remove(now, &key, RemovalReason::Audit);
             return;

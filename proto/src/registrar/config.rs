@@ -21,6 +21,9 @@ pub struct Config {
     pub peers: Vec<Vec<SocketAddr>>,
     /// What it announces by multicast, and listens to. Nothing, unless somebody wants it.
     pub announce: Announce,
+    /// Whether it registers itself in [`REGISTRAR_POOL`](crate::REGISTRAR_POOL), as soon as it knows its addresses. Where
+    /// rsplib takes part it never does.
+    pub registrar_pool: bool,
     /// Timers and thresholds (RFC 5353 §4, RFC 5352 §7).
     pub timers: RegistrarTimers,
     /// Who wins when several registrars want to take over the same one.
@@ -46,6 +49,7 @@ impl Config {
             advertise: Vec::new(),
             peers: Vec::new(),
             announce: Announce::default(),
+            registrar_pool: false,
             timers: profile.registrar(),
             arbitration: Arbitration::LowestId,
             foreign_addresses: ForeignAddresses::Trim,

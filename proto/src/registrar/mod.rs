@@ -17,6 +17,7 @@ mod leave;
 mod owned;
 mod peers;
 mod push;
+mod registrars;
 mod registration;
 mod report;
 mod resolution;
@@ -151,7 +152,9 @@ impl Registrar {
 
     /// Removes an element by the operator's wish, whoever its home is. Says whether there was one.
     pub fn remove_element(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) -> bool {
-        self.remove_by_right(now, &ElementKey::new(handle, id), RemovalReason::Administrator)
+        // Registrars come and go with their processes.
+        !registrars::is_registrar_pool(handle)
+            && self.remove_by_right(now, &ElementKey::new(handle, id), RemovalReason::Administrator)
     }
 
     fn up(

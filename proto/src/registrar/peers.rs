@@ -130,6 +130,7 @@ impl Registrar {
             }
         }
         if !assoc.is_accepted() {
+            self.introduce_ourselves(assoc);
             self.send_presence(assoc, RegistrarId::NONE, true);
         }
     }
@@ -152,6 +153,8 @@ impl Registrar {
             contact.association = other;
             if other.is_none() {
                 contact.failures += 1;
+                // At another of its addresses next time.
+                contact.addresses.rotate_left(1);
                 contact.retry_at = now + pause * (1 << contact.failures.saturating_sub(1).min(MAX_DOUBLINGS));
             }
         }
@@ -263,6 +266,9 @@ impl Registrar {
         self.peers.insert(sender, peer);
         self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
         self.events.push_back(Event::PeerUp { id: sender, addresses: remote });
+        if assoc.is_accepted() {
+            self.introduce_ourselves(assoc);
+        }
         self.send_presence(assoc, sender, true);
         true
     }
@@ -388,6 +394,7 @@ impl Registrar {
 
     /// Takes a peer off the list; its addresses remain a contact, for it may return.
     pub(super) fn forget_peer(&mut self, now: Time, id: RegistrarId) {
+        self.unregister_registrar(now, id);
         let Some(peer) = self.peers.remove(&id) else { return };
         self.timers.cancel(&Timer::Peer(id));
         self.resynchronization_aborted(id);

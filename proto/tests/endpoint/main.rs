@@ -6,6 +6,7 @@ mod announce;
 mod chaos;
 mod hunt;
 mod keep_alive;
+mod registrars;
 mod registration;
 mod resolution;
 mod server;

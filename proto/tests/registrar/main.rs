@@ -13,6 +13,7 @@ mod keep_alive;
 mod leave;
 mod peers;
 mod push;
+mod registrars;
 mod registration;
 mod rsplib;
 mod takeover;

@@ -173,7 +173,8 @@ impl Network {
     /// A process with one element of "pool", by the real machine; it knows these registrars.
     pub(crate) fn start_endpoint(&mut self, host: Host, registrars: &[Host]) {
         let addresses = registrars.iter().map(|registrar| endpoint(*registrar, Channel::Asap));
-        let config = endpoint::Config::new(addresses, 3863, [host; 32]);
+        let mut config = endpoint::Config::new(addresses, 3863, [host; 32]);
+        config.registrar_pool = true;
         let mut machine = AsapEndpoint::new(config, self.now);
         let registration = endpoint::Registration {
             handle: pool(),

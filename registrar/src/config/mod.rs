@@ -45,6 +45,9 @@ pub struct Config {
     pub peers: Vec<Vec<SocketAddr>>,
     /// How it finds registrars, and clients it, without being told addresses.
     pub multicast: Multicast,
+    /// Whether it is an element of the pool of registrars, so that clients that reach one know all. Where rsplib is part
+    /// of the scope it is not.
+    pub registrar_pool: bool,
     /// The timers that fit the network.
     #[serde(deserialize_with = "values::profile")]
     pub profile: Profile,
@@ -76,6 +79,7 @@ impl Default for Config {
             advertise: Vec::new(),
             peers: Vec::new(),
             multicast: Multicast::default(),
+            registrar_pool: true,
             profile: Profile::Lan,
             compat: Compat::default(),
             foreign_addresses: ForeignAddresses::default(),

@@ -59,12 +59,13 @@ impl Config {
         Announce { asap: *enabled && !asap.is_empty(), enrp: *enabled && !enrp.is_empty() }
     }
 
-    /// The groups to be in.
+    /// The groups to be in; none if it announces nothing, for its addresses have to be known all the same.
     pub(crate) fn multicast(&self) -> Option<MulticastConfig> {
         let Multicast { enabled, asap, enrp, interfaces, hops } = &self.multicast;
         let asap = asap.iter().map(|group| (Channel::Asap, *group));
         let enrp = enrp.iter().map(|group| (Channel::Enrp, *group));
-        let groups = asap.chain(enrp).collect();
-        enabled.then(|| MulticastConfig { groups, interfaces: interfaces.clone(), hops: *hops })
+        let groups = asap.chain(enrp).filter(|_| *enabled).collect();
+        let wanted = *enabled || self.registrar_pool;
+        wanted.then(|| MulticastConfig { groups, interfaces: interfaces.clone(), hops: *hops })
     }
 }

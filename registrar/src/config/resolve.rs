@@ -139,6 +139,7 @@ impl Config {
             advertise: self.advertise.clone(),
             peers: self.peers.clone(),
             announce: self.announce(),
+            registrar_pool: self.registrar_pool,
             timers: self.timers(),
             arbitration: match self.takeover.arbitration {
                 Arbitration::LowestId => machine::Arbitration::LowestId,
@@ -272,7 +273,7 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&table),
-            "admin advertise compat foreign-addresses guard id limits listen log multicast peers profile sctp takeover timers"
+            "admin advertise compat foreign-addresses guard id limits listen log multicast peers profile registrar-pool sctp takeover timers"
         );
         for (section, expected) in [
             ("admin", "socket tcp"),
