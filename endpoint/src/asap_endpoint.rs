@@ -6,6 +6,7 @@ use crate::{
     ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
 use net::MulticastConfig;
+use net::dns::{self, DnsConfig};
 use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, TransportKind};
 use net::sctp::{SctpConfig, SctpTiming};
 use net::udp::{EncapPorts, UdpConfig};
@@ -22,6 +23,8 @@ pub struct Config {
     /// The registrars, in any order: at least one, unless others are found by themselves. Each is an address with the port
     /// of its ASAP endpoint.
     pub registrars: Vec<SocketAddr>,
+    /// Where DNS names registrars (SRV records `_asap._sctp.DOMAIN`), if anywhere.
+    pub dns: Option<DnsConfig>,
     /// Whether to learn the other registrars from the one that was found, and to go to them when it is gone. Not where
     /// rsplib takes part.
     pub registrar_pool: bool,
@@ -79,6 +82,7 @@ impl Config {
     pub fn new(registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
             registrars: registrars.into_iter().collect(),
+            dns: None,
             registrar_pool: true,
             multicast: None,
             listen: None,
@@ -94,7 +98,7 @@ impl Config {
 
     /// Where to listen, or why that cannot work.
     fn listen(&self) -> Result<SocketAddr, EndpointError> {
-        let finds_others = self.multicast.is_some();
+        let finds_others = self.multicast.is_some() || self.dns.is_some();
         if self.registrars.is_empty() && !finds_others {
             return Err(EndpointError::NoRegistrarConfigured);
         }
@@ -180,6 +184,9 @@ impl AsapEndpoint {
             Shell::new(machine, shared, Time::ZERO)
         };
         let handle = Driver::spawn(driver, make_shell, |_, _, never| match never {})?;
+        if let Some(dns) = config.dns {
+            follow_dns(dns, handle.clone())?;
+        }
         let local = handle.local_addresses().first().copied().unwrap_or(listen);
         Ok(Self { inner: Arc::new(Inner { handle, attention, local, message_limit, leave }) })
     }
@@ -267,6 +274,34 @@ impl AsapEndpoint {
     pub(crate) fn message_limit(&self) -> usize {
         self.inner.message_limit
     }
+}
+
+/// Adds the registrars that DNS names, on a thread that ends with the endpoint: whoever uses this library need not be in
+/// a tokio runtime that lives as long.
+fn follow_dns(config: DnsConfig, handle: Handle<Shell>) -> Result<(), EndpointError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = runtime.map_err(StartError::System)?;
+    let follow = async move {
+        let tell = |registrars: Vec<Vec<SocketAddr>>| {
+            let handle = handle.clone();
+            async move {
+                let add = move |shell: &mut Shell, now| {
+                    shell.run(now, |shell, now| {
+                        registrars.into_iter().for_each(|one| shell.machine().add_registrar(now, one));
+                    });
+                };
+                // When it has ended this ends, too.
+                let _ = handle.call(add).await;
+            }
+        };
+        tokio::select! {
+            () = dns::follow(config, Channel::Asap, tell) => {}
+            _ = handle.closed() => {}
+        }
+    };
+    let thread = std::thread::Builder::new().name("asap-dns".into());
+    thread.spawn(move || runtime.block_on(follow)).map_err(StartError::System)?;
+    Ok(())
 }
 
 impl Drop for Inner {

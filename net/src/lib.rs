@@ -2,6 +2,7 @@
 
 mod buffers;
 mod clock;
+pub mod dns;
 pub mod driver;
 pub mod embedded;
 mod endpoint;

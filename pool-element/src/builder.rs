@@ -2,7 +2,7 @@
 
 use crate::PoolElement;
 use endpoint::{
-    AsapEndpoint, Compat, Config, ElementTransport, EncapPorts, Multicast, Profile, RegisterError,
+    AsapEndpoint, Compat, Config, DnsConfig, ElementTransport, EncapPorts, Multicast, Profile, RegisterError,
     Registration, TransportKind,
 };
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
@@ -89,6 +89,18 @@ impl Builder {
     /// port has the number of the SCTP port.
     pub fn encap_port(mut self, port: u16) -> Self {
         self.config.encap = Some(EncapPorts::same(port));
+        self
+    }
+
+    /// Takes the registrars that DNS names for a domain, with SRV records `_asap._sctp.DOMAIN`; none need be given then. They
+    /// are asked for again when they outdate; a failure is logged and tried again.
+    pub fn registrars_from_dns(self, domain: impl Into<String>) -> Self {
+        self.dns(DnsConfig { domain: domain.into(), server: None })
+    }
+
+    /// As [`Self::registrars_from_dns`], also of another name server than those of the system.
+    pub fn dns(mut self, dns: DnsConfig) -> Self {
+        self.config.dns = Some(dns);
         self
     }
 

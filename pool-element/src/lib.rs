@@ -66,7 +66,7 @@ mod session;
 pub use builder::Builder;
 pub use element::PoolElement;
 pub use endpoint::{
-    AsapEndpoint, Compat, EndpointError, Message, Multicast, Profile, RegisterError, SendOptions,
+    AsapEndpoint, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, RegisterError, SendOptions,
     SessionError, TransportKind,
 };
 pub use params::{

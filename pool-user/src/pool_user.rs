@@ -2,8 +2,8 @@
 
 use crate::Session;
 use endpoint::{
-    AsapEndpoint, Compat, Config, EncapPorts, EndpointError, Multicast, Profile, Resolution, ResolveError,
-    ResolveOptions, SessionError, SessionOptions, TransportKind,
+    AsapEndpoint, Compat, Config, DnsConfig, EncapPorts, EndpointError, Multicast, Profile, Resolution,
+    ResolveError, ResolveOptions, SessionError, SessionOptions, TransportKind,
 };
 use params::{PeIdentifier, PoolHandle};
 use std::net::SocketAddr;
@@ -85,6 +85,18 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Takes the registrars that DNS names for a domain, with SRV records `_asap._sctp.DOMAIN`; none need be given then. They
+    /// are asked for again when they outdate; a failure is logged and tried again.
+    pub fn registrars_from_dns(self, domain: impl Into<String>) -> Self {
+        self.dns(DnsConfig { domain: domain.into(), server: None })
+    }
+
+    /// As [`Self::registrars_from_dns`], also of another name server than those of the system.
+    pub fn dns(mut self, dns: DnsConfig) -> Self {
+        self.config.dns = Some(dns);
+        self
+    }
+
     /// Whether to learn the other registrars of the scope from the one that was found first, to go on with them when it is
     /// gone. Default: yes.
     pub fn registrar_pool(mut self, registrar_pool: bool) -> Self {

@@ -142,10 +142,11 @@ impl Registrar {
         self.id
     }
 
-    /// Adds a registrar that was learned from outside, for instance from DNS.
+    /// Adds a registrar that was learned from outside, for instance from DNS. It is forgotten when it was not reached for
+    /// long.
     pub fn add_peer(&mut self, now: Time, addresses: Vec<SocketAddr>) {
         if self.is_serving() {
-            self.add_contact(now, addresses, peers::Source::Configured);
+            self.add_contact(now, addresses, peers::Source::Learned);
             self.connect_contacts(now);
         }
     }

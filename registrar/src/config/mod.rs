@@ -43,6 +43,8 @@ pub struct Config {
     /// Registrars known beforehand: the ENRP addresses of one registrar an entry.
     #[serde(deserialize_with = "values::peers")]
     pub peers: Vec<Vec<SocketAddr>>,
+    /// Registrars that DNS names.
+    pub dns: Dns,
     /// How it finds registrars, and clients it, without being told addresses.
     pub multicast: Multicast,
     /// Whether it is an element of the pool of registrars, so that clients that reach one know all. Where rsplib is part
@@ -78,6 +80,7 @@ impl Default for Config {
             listen: Listen::default(),
             advertise: Vec::new(),
             peers: Vec::new(),
+            dns: Dns::default(),
             multicast: Multicast::default(),
             registrar_pool: true,
             profile: Profile::Lan,
@@ -112,6 +115,17 @@ impl Default for Listen {
             enrp: SocketAddr::from(([127, 0, 0, 1], 9901)).into(),
         }
     }
+}
+
+/// Registrars that DNS names, by SRV records `_enrp._sctp.DOMAIN`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Dns {
+    /// The domains to ask for, again and again.
+    pub domains: Vec<String>,
+    /// The name server; `None`: those of the system.
+    #[serde(deserialize_with = "values::dns_server")]
+    pub server: Option<SocketAddr>,
 }
 
 /// The dialect of the scope.

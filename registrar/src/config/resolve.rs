@@ -273,10 +273,11 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&table),
-            "admin advertise compat foreign-addresses guard id limits listen log multicast peers profile registrar-pool sctp takeover timers"
+            "admin advertise compat dns foreign-addresses guard id limits listen log multicast peers profile registrar-pool sctp takeover timers"
         );
         for (section, expected) in [
             ("admin", "socket tcp"),
+            ("dns", "domains server"),
             ("listen", "asap enrp"),
             ("multicast", "asap enabled enrp hops interfaces"),
             ("sctp", "encap-port icmp mtu"),
