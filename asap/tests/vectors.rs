@@ -345,7 +345,7 @@ fn a_registration_with_an_unknown_policy_is_rejected() {
     for policy_type in
         [0u32, 0x4000_0000, 0x6, 0x3fff_ffff, 0x4000_0005, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
     {
-        let policy = Policy::Opaque { policy_type: PolicyType(policy_type), value: Bytes::new() };
+        let policy = Policy::Opaque { policy_type: PolicyType(policy_type), value: Box::default() };
         let element = PoolElement { policy, ..element() };
         let octets = Message::from(Registration { handle: "pool".into(), element }).encode().unwrap();
         let decoded = decode(&octets);

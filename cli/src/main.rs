@@ -36,6 +36,10 @@ struct Cli {
     #[arg(long, global = true, value_name = "HOST:PORT", env = "RSERPOOL_REGISTRAR", value_parser = registrar)]
     registrar: Option<SocketAddr>,
 
+    /// Without --registrar: resolve at any registrar that announces itself by multicast
+    #[arg(long, global = true, env = "RSERPOOL_MULTICAST")]
+    multicast: bool,
+
     /// UDP port behind which the registrar's SCTP port is, if its SCTP is a kernel's (usually 9899)
     #[arg(long, global = true, value_name = "PORT", env = "RSERPOOL_ENCAP_PORT", value_parser = encap_port)]
     encap_port: Option<EncapPorts>,
@@ -98,6 +102,8 @@ enum Command {
 struct Context {
     admin: Option<admin::Address>,
     registrar: Option<SocketAddr>,
+    /// Whether to look for a registrar that announces itself if none is given.
+    multicast: bool,
     encap: Option<EncapPorts>,
     transport: TransportKind,
     screen: Screen,
@@ -116,6 +122,7 @@ fn main() -> ExitCode {
     let context = Context {
         admin: cli.admin,
         registrar: cli.registrar,
+        multicast: cli.multicast,
         encap: cli.encap_port,
         transport: cli.transport,
         screen,

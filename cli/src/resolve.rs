@@ -3,7 +3,7 @@
 use crate::output::{Columns, policy, transport};
 use crate::{Context, Failure, pool_argument};
 use clap::Args;
-use endpoint::{AsapEndpoint, Config, ResolveError, ResolveOptions};
+use endpoint::{AsapEndpoint, Config, Multicast, ResolveError, ResolveOptions};
 use params::PoolHandle;
 use registrar::admin::api;
 use serde::Serialize;
@@ -38,28 +38,34 @@ struct Server {
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
-    let registrar = context.registrar.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3863)));
-    let resolved = resolve(arguments, registrar, context).await?;
+    let resolved = resolve(arguments, context).await?;
     Ok(context.screen.show(&resolved, table, names)?)
 }
 
-async fn resolve(
-    arguments: Arguments,
-    registrar: SocketAddr,
-    context: &Context,
-) -> Result<Resolved, Failure> {
+async fn resolve(arguments: Arguments, context: &Context) -> Result<Resolved, Failure> {
     let Arguments { pool, items } = arguments;
     let Context { encap, transport, .. } = *context;
-    let config = Config { encap, transport, ..Config::new([registrar]) };
+    let multicast = (context.registrar.is_none() && context.multicast).then(Multicast::default);
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 3863));
+    let registrar = context.registrar.or(multicast.is_none().then_some(local));
+    // One question, to that registrar.
+    let config = Config { encap, transport, multicast, registrar_pool: false, ..Config::new(registrar) };
     let endpoint = AsapEndpoint::start(config).map_err(anyhow::Error::from)?;
     let options = ResolveOptions { items, uncached: true };
     let answer = endpoint.resolve(pool.clone(), options).await;
     endpoint.close().await;
     let resolution = answer.map_err(|error| match error {
-        ResolveError::UnknownPool(_) => Failure::NotFound(format!("{error} at the registrar {registrar}")),
-        ResolveError::NoRegistrar(_) => Failure::Unreachable(format!(
-            "no registrar answers at {registrar}: start one there, or choose another with --registrar"
-        )),
+        ResolveError::UnknownPool(_) => Failure::NotFound(match registrar {
+            Some(registrar) => format!("{error} at the registrar {registrar}"),
+            None => error.to_string(),
+        }),
+        ResolveError::NoRegistrar(_) => Failure::Unreachable(match registrar {
+            Some(registrar) => format!(
+                "no registrar answers at {registrar}: start one there, or choose another with --registrar"
+            ),
+            None => "no registrar announces itself: start one with --multicast, or name one with --registrar"
+                .into(),
+        }),
         other => Failure::Other(other.into()),
     })?;
     let server = |element: &params::PoolElement| Server {

@@ -5,6 +5,8 @@ use crate::{
     Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError,
     ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
+use net::MulticastConfig;
+use net::dns::{self, DnsConfig};
 use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, TransportKind};
 use net::sctp::{SctpConfig, SctpTiming};
 use net::udp::{EncapPorts, UdpConfig};
@@ -18,10 +20,19 @@ use std::time::Duration;
 /// How an [`AsapEndpoint`] is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The registrars, in any order: at least one. Each is an address with the port of its ASAP endpoint.
+    /// The registrars, in any order: at least one, unless others are found by themselves. Each is an address with the port
+    /// of its ASAP endpoint.
     pub registrars: Vec<SocketAddr>,
+    /// Where DNS names registrars (SRV records `_asap._sctp.DOMAIN`), if anywhere.
+    pub dns: Option<DnsConfig>,
+    /// Whether to learn the other registrars from the one that was found, and to go to them when it is gone. Not where
+    /// rsplib takes part.
+    pub registrar_pool: bool,
+    /// Where to listen for registrars that announce themselves; `None`: nowhere.
+    pub multicast: Option<Multicast>,
     /// Where sessions and registrars reach this process: an address with the number of the SCTP port, which is
-    /// the UDP port, too, unless `encap` is set; 0 takes any free one. `None`: loopback if all registrars are on loopback, else any.
+    /// the UDP port, too, unless `encap` is set; 0 takes any free one. `None`: loopback if all registrars are known to
+    /// be there, else any.
     pub listen: Option<SocketAddr>,
     /// Further local addresses beside `listen`, on the same port; with the kernel's SCTP only.
     pub also_listen: Vec<IpAddr>,
@@ -42,11 +53,38 @@ pub struct Config {
     pub encap: Option<EncapPorts>,
 }
 
+/// Where to listen for registrars that announce themselves (RFC 5352 §3.6). Anybody in the network can announce a
+/// registrar: it is as trustworthy as the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Multicast {
+    /// Multicast groups, each with a UDP port. Default: the assigned ones and that of rsplib.
+    pub groups: Vec<SocketAddr>,
+    /// Names of interfaces. Default, none: those with the address that the endpoint listens on; all of the host but
+    /// loopback if it listens on all.
+    pub interfaces: Vec<String>,
+}
+
+impl Default for Multicast {
+    fn default() -> Self {
+        Self { groups: MulticastConfig::default_groups(Channel::Asap).to_vec(), interfaces: Vec::new() }
+    }
+}
+
+impl From<Multicast> for MulticastConfig {
+    fn from(multicast: Multicast) -> Self {
+        let groups = multicast.groups.into_iter().map(|group| (Channel::Asap, group)).collect();
+        Self { groups, interfaces: multicast.interfaces, ..Self::new(&[]) }
+    }
+}
+
 impl Config {
     /// The defaults, for these registrars.
     pub fn new(registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
             registrars: registrars.into_iter().collect(),
+            dns: None,
+            registrar_pool: true,
+            multicast: None,
             listen: None,
             also_listen: Vec::new(),
             transport: TransportKind::Udp,
@@ -60,7 +98,10 @@ impl Config {
 
     /// Where to listen, or why that cannot work.
     fn listen(&self) -> Result<SocketAddr, EndpointError> {
-        let first = self.registrars.first().ok_or(EndpointError::NoRegistrarConfigured)?;
+        let finds_others = self.multicast.is_some() || self.dns.is_some();
+        if self.registrars.is_empty() && !finds_others {
+            return Err(EndpointError::NoRegistrarConfigured);
+        }
         if self.transport != TransportKind::Kernel && !self.also_listen.is_empty() {
             return Err(EndpointError::Invalid("several addresses need the transport \"kernel\""));
         }
@@ -73,7 +114,11 @@ impl Config {
                 Err(EndpointError::LoopbackOnly { listen, registrar })
             }
             (Some(listen), _) => Ok(listen),
-            (None, outside) => Ok(SocketAddr::new(any_address(first.is_ipv4(), outside.is_none()), 0)),
+            (None, outside) => {
+                let v4 = self.registrars.first().is_none_or(SocketAddr::is_ipv4);
+                let loopback = outside.is_none() && !finds_others;
+                Ok(SocketAddr::new(any_address(v4, loopback), 0))
+            }
         }
     }
 }
@@ -114,6 +159,7 @@ impl AsapEndpoint {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::System(std::io::Error::other(error)))?;
         let mut machine = machine::Config::new(config.registrars, 0, seed);
+        machine.registrar_pool = config.registrar_pool;
         machine.timers = config.profile.endpoint();
         machine.compat = if config.profile == Profile::Rsplib { Compat::Rsplib } else { config.compat };
         machine.timers.cookie_wait = config.cookie_wait.unwrap_or(machine.timers.cookie_wait);
@@ -130,6 +176,7 @@ impl AsapEndpoint {
                     .with(UdpConfig { icmp: config.icmp, encap: config.encap }, config.also_listen),
                 ..Listen::new(Channel::Asap, listen, sctp)
             }],
+            multicast: config.multicast.map(Into::into),
         };
         let shared = Arc::clone(&attention);
         let make_shell = move |bound: &[SocketAddr]| {
@@ -137,6 +184,9 @@ impl AsapEndpoint {
             Shell::new(machine, shared, Time::ZERO)
         };
         let handle = Driver::spawn(driver, make_shell, |_, _, never| match never {})?;
+        if let Some(dns) = config.dns {
+            follow_dns(dns, handle.clone())?;
+        }
         let local = handle.local_addresses().first().copied().unwrap_or(listen);
         Ok(Self { inner: Arc::new(Inner { handle, attention, local, message_limit, leave }) })
     }
@@ -226,6 +276,34 @@ impl AsapEndpoint {
     }
 }
 
+/// Adds the registrars that DNS names, on a thread that ends with the endpoint: whoever uses this library need not be in
+/// a tokio runtime that lives as long.
+fn follow_dns(config: DnsConfig, handle: Handle<Shell>) -> Result<(), EndpointError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = runtime.map_err(StartError::System)?;
+    let follow = async move {
+        let tell = |registrars: Vec<Vec<SocketAddr>>| {
+            let handle = handle.clone();
+            async move {
+                let add = move |shell: &mut Shell, now| {
+                    shell.run(now, |shell, now| {
+                        registrars.into_iter().for_each(|one| shell.machine().add_registrar(now, one));
+                    });
+                };
+                // When it has ended this ends, too.
+                let _ = handle.call(add).await;
+            }
+        };
+        tokio::select! {
+            () = dns::follow(config, Channel::Asap, tell) => {}
+            _ = handle.closed() => {}
+        }
+    };
+    let thread = std::thread::Builder::new().name("asap-dns".into());
+    thread.spawn(move || runtime.block_on(follow)).map_err(StartError::System)?;
+    Ok(())
+}
+
 impl Drop for Inner {
     /// Nobody needs the endpoint any more: it deregisters what is registered, closes what is open, and ends.
     fn drop(&mut self) {
@@ -248,6 +326,10 @@ mod tests {
         assert_eq!(config().listen().ok(), Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         let udp_port_0 = Config { encap: Some(EncapPorts::client(0)), ..config() };
         assert!(matches!(udp_port_0.listen(), Err(EndpointError::Invalid(why)) if why.contains("9899")));
+        let nobody = Config { registrars: Vec::new(), ..config() };
+        assert!(matches!(nobody.listen(), Err(EndpointError::NoRegistrarConfigured)));
+        let announced = Config { multicast: Some(Multicast::default()), ..nobody };
+        assert_eq!(announced.listen().ok(), Some(SocketAddr::from(([0, 0, 0, 0], 0))));
         let two = Config { also_listen: vec![Ipv4Addr::LOCALHOST.into()], ..config() };
         assert!(matches!(two.listen(), Err(EndpointError::Invalid(why)) if why.contains("kernel")));
     }

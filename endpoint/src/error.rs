@@ -15,7 +15,9 @@ pub enum EndpointError {
     #[error("{0}{advice}", advice = advice(.0))]
     Start(Arc<StartError>),
     /// The list of registrars is empty.
-    #[error("no registrar is configured: give the address of at least one")]
+    #[error(
+        "no registrar is configured: give the address of at least one, or have them found by DNS or multicast"
+    )]
     NoRegistrarConfigured,
     /// A socket on loopback reaches nobody outside.
     #[error("registrar {registrar} cannot be reached from {listen}: listen on an address of the network")]
@@ -157,12 +159,15 @@ pub enum SessionError {
     },
 }
 
-/// Addresses, shown separated by commas.
+/// Addresses of registrars, shown separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses(pub Vec<SocketAddr>);
 
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("any address that DNS or an announcement has named");
+        }
         for (n, address) in self.0.iter().enumerate() {
             write!(f, "{}{address}", if n > 0 { ", " } else { "" })?;
         }

@@ -15,10 +15,11 @@ mod pipe;
 mod session;
 mod shell;
 
-pub use asap_endpoint::{AsapEndpoint, Config};
+pub use asap_endpoint::{AsapEndpoint, Config, Multicast};
 pub use element::{Element, NewSession};
 pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
 pub use net::TransportKind;
+pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
 pub use pipe::Incoming;
 pub use proto::endpoint::{

@@ -56,7 +56,7 @@ pub(crate) fn run(peer: &Peer) -> anyhow::Result<()> {
         transport: peer.transport.with(udp, Vec::new()),
         ..Listen::new(Channel::Asap, peer.listen, sctp)
     };
-    let config = DriverConfig { name: "peer".into(), listen: vec![listen] };
+    let config = DriverConfig { name: "peer".into(), listen: vec![listen], multicast: None };
     let handle = Driver::spawn(config, |_| Machine::default(), |_, _, never| match never {})?;
     println!("listening {}", handle.local_addresses()[0]);
     for line in std::io::stdin().lock().lines() {
@@ -228,7 +228,7 @@ impl Node for Machine {
                 println!("down {}: {why:?}", self.number(assoc));
                 self.associations.remove(&assoc);
             }
-            Input::Announce { .. } | Input::Backlog { .. } => {}
+            Input::Addresses { .. } | Input::Announce { .. } | Input::Backlog { .. } => {}
         }
     }
 

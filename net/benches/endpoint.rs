@@ -305,7 +305,8 @@ fn start(role: Role, sctp: SctpConfig) -> Handle<Machine> {
         busy: false,
         transmits: VecDeque::new(),
     };
-    Driver::spawn(DriverConfig { name: "endpoint".into(), listen }, machine, |_, _, ()| {}).unwrap()
+    Driver::spawn(DriverConfig { name: "endpoint".into(), listen, multicast: None }, machine, |_, _, ()| {})
+        .unwrap()
 }
 
 async fn serve_sctp(timing: Option<&str>) {

@@ -2,14 +2,17 @@
 
 mod buffers;
 mod clock;
+pub mod dns;
 pub mod driver;
 pub mod embedded;
 mod endpoint;
 pub mod kernel;
 pub mod memory;
+pub mod multicast;
 pub mod raw;
 pub mod sctp;
 pub mod udp;
 
 pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped, Transport, TransportKind};
 pub use endpoint::Endpoint;
+pub use multicast::MulticastConfig;

@@ -35,7 +35,7 @@ fn an_address_of_another_host_is_a_clear_error() {
 
 #[test]
 fn a_driver_without_an_address_does_not_start() {
-    let config = DriverConfig { name: "none".into(), listen: Vec::new() };
+    let config = DriverConfig { name: "none".into(), listen: Vec::new(), multicast: None };
     assert!(matches!(start(config), Err(StartError::NoEndpoint)));
 }
 
@@ -43,8 +43,11 @@ fn a_driver_without_an_address_does_not_start() {
 fn port_zero_takes_any_free_port_and_the_machine_learns_it() {
     let (sender, told) = mpsc::channel();
     let listen = |channel| Listen::new(channel, (V4, 0).into(), SctpConfig::control());
-    let config =
-        DriverConfig { name: "two".into(), listen: vec![listen(Channel::Asap), listen(Channel::Enrp)] };
+    let config = DriverConfig {
+        name: "two".into(),
+        listen: vec![listen(Channel::Asap), listen(Channel::Enrp)],
+        multicast: None,
+    };
     let make = move |addresses: &[_]| {
         sender.send(addresses.to_vec()).unwrap();
         Machine::new(false)

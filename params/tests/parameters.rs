@@ -204,7 +204,7 @@ fn each_transport_has_its_format() {
             "00070010 12340000 00010008 c0000201",
             Transport::UdpLite(UdpLiteTransport { port: 0x1234, address }),
         ),
-        ("00100008 61626364", Transport::Opaque("abcd".into())),
+        ("00100008 61626364", Transport::Opaque(b"abcd"[..].into())),
     ] {
         assert_eq!(transport(hex), Ok(expected.clone()));
         assert_eq!(hex::encode(written(|encoder| expected.encode(encoder))), hex.replace(' ', ""));
@@ -219,7 +219,7 @@ fn an_element_has_home_and_life() {
         id: PeIdentifier(0x01020304),
         home: RegistrarId::NONE,
         life: RegistrationLife::INFINITE,
-        user_transport: Transport::Opaque("abcd".into()),
+        user_transport: Transport::Opaque(b"abcd"[..].into()),
         policy: Policy::RoundRobin,
         asap_transport: None,
     };

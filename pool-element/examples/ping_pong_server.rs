@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use protocol::{PPID, Ping, Pong};
 use rserpool_pool_element::{
-    Compat, Load, PeIdentifier, Policy, PoolElement, Profile, SendOptions, Session, TransportKind,
+    Compat, Load, Multicast, PeIdentifier, Policy, PoolElement, Profile, SendOptions, Session, TransportKind,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,8 +19,11 @@ use tokio::task::JoinSet;
 #[derive(Parser)]
 struct Args {
     /// Registrars: the ASAP address of each
-    #[arg(required = true)]
+    #[arg(required_unless_present = "multicast")]
     registrars: Vec<SocketAddr>,
+    /// Find registrars that announce themselves by multicast
+    #[arg(long)]
+    multicast: bool,
     /// Pool to join
     #[arg(long, default_value = protocol::POOL)]
     pool: String,
@@ -84,6 +87,9 @@ async fn main() -> anyhow::Result<()> {
         .life(Duration::from_secs(args.life));
     if let Some(id) = args.id {
         builder = builder.id(PeIdentifier(id));
+    }
+    if args.multicast {
+        builder = builder.multicast(Multicast::default());
     }
     if let Some(port) = args.encap_port {
         builder = builder.encap_port(port);

@@ -2,8 +2,8 @@
 
 use crate::PoolElement;
 use endpoint::{
-    AsapEndpoint, Compat, Config, ElementTransport, EncapPorts, Profile, RegisterError, Registration,
-    TransportKind,
+    AsapEndpoint, Compat, Config, DnsConfig, ElementTransport, EncapPorts, Multicast, Profile, RegisterError,
+    Registration, TransportKind,
 };
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -43,7 +43,8 @@ impl Builder {
         self
     }
 
-    /// The registrars, in any order: at least one, unless the element shares an endpoint. One of them becomes
+    /// The registrars, in any order: at least one, unless others are found by themselves or the element shares an
+    /// endpoint. One of them becomes
     /// the element's home; the others are there in case it dies.
     pub fn registrars(mut self, registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.config.registrars = registrars.into_iter().collect();
@@ -88,6 +89,33 @@ impl Builder {
     /// port has the number of the SCTP port.
     pub fn encap_port(mut self, port: u16) -> Self {
         self.config.encap = Some(EncapPorts::same(port));
+        self
+    }
+
+    /// Takes the registrars that DNS names for a domain, with SRV records `_asap._sctp.DOMAIN`; none need be given then. They
+    /// are asked for again when they outdate; a failure is logged and tried again.
+    pub fn registrars_from_dns(self, domain: impl Into<String>) -> Self {
+        self.dns(DnsConfig { domain: domain.into(), server: None })
+    }
+
+    /// As [`Self::registrars_from_dns`], also of another name server than those of the system.
+    pub fn dns(mut self, dns: DnsConfig) -> Self {
+        self.config.dns = Some(dns);
+        self
+    }
+
+    /// Whether to learn the other registrars of the scope from the one that was found first, to go on with them when it is
+    /// gone. Default: yes.
+    pub fn registrar_pool(mut self, registrar_pool: bool) -> Self {
+        self.config.registrar_pool = registrar_pool;
+        self
+    }
+
+    /// Listens for registrars that announce themselves in the network (RFC 5352 §3.6); none need be given then. Default:
+    /// no. It takes whoever announces itself for a registrar: as trustworthy as the network. To hear the network the
+    /// element has to [listen](Self::listen) there.
+    pub fn multicast(mut self, multicast: Multicast) -> Self {
+        self.config.multicast = Some(multicast);
         self
     }
 

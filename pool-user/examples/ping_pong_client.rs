@@ -9,7 +9,9 @@ mod protocol;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use protocol::{PPID, Ping, Pong};
-use rserpool_pool_user::{Compat, PoolUser, Profile, Received, SendOptions, Session, TransportKind};
+use rserpool_pool_user::{
+    Compat, Multicast, PoolUser, Profile, Received, SendOptions, Session, TransportKind,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,8 +19,11 @@ use std::time::Duration;
 #[derive(Parser)]
 struct Args {
     /// Registrars: the ASAP address of each
-    #[arg(required = true)]
+    #[arg(required_unless_present = "multicast")]
     registrars: Vec<SocketAddr>,
+    /// Find registrars that announce themselves by multicast
+    #[arg(long)]
+    multicast: bool,
     /// Pool to ping
     #[arg(long, default_value = protocol::POOL)]
     pool: String,
@@ -48,6 +53,9 @@ async fn main() -> anyhow::Result<()> {
     let mut builder = PoolUser::builder(args.registrars).sctp_over(args.transport);
     if let Some(listen) = args.listen {
         builder = builder.listen(listen);
+    }
+    if args.multicast {
+        builder = builder.multicast(Multicast::default());
     }
     if let Some(port) = args.encap_port {
         builder = builder.encap_port(port);

@@ -52,8 +52,8 @@ mod pool_user;
 mod session;
 
 pub use endpoint::{
-    AsapEndpoint, Compat, EndpointError, Message, Profile, Resolution, ResolveError, SendOptions,
-    SessionError, TransportKind,
+    AsapEndpoint, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, Resolution, ResolveError,
+    SendOptions, SessionError, TransportKind,
 };
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 pub use pool_user::{Builder, PoolUser};

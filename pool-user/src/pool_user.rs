@@ -2,8 +2,8 @@
 
 use crate::Session;
 use endpoint::{
-    AsapEndpoint, Compat, Config, EncapPorts, EndpointError, Profile, Resolution, ResolveError,
-    ResolveOptions, SessionError, SessionOptions, TransportKind,
+    AsapEndpoint, Compat, Config, DnsConfig, EncapPorts, EndpointError, Multicast, Profile, Resolution,
+    ResolveError, ResolveOptions, SessionError, SessionOptions, TransportKind,
 };
 use params::{PeIdentifier, PoolHandle};
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ impl PoolUser {
         Self::builder(registrars).build()
     }
 
-    /// A client that asks these registrars (at least one, in any order).
+    /// A client that asks these registrars (in any order; at least one, unless others are found by themselves).
     pub fn builder(registrars: impl IntoIterator<Item = SocketAddr>) -> Builder {
         Builder { config: Config::new(registrars), session: SessionOptions::default() }
     }
@@ -85,6 +85,32 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Takes the registrars that DNS names for a domain, with SRV records `_asap._sctp.DOMAIN`; none need be given then. They
+    /// are asked for again when they outdate; a failure is logged and tried again.
+    pub fn registrars_from_dns(self, domain: impl Into<String>) -> Self {
+        self.dns(DnsConfig { domain: domain.into(), server: None })
+    }
+
+    /// As [`Self::registrars_from_dns`], also of another name server than those of the system.
+    pub fn dns(mut self, dns: DnsConfig) -> Self {
+        self.config.dns = Some(dns);
+        self
+    }
+
+    /// Whether to learn the other registrars of the scope from the one that was found first, to go on with them when it is
+    /// gone. Default: yes.
+    pub fn registrar_pool(mut self, registrar_pool: bool) -> Self {
+        self.config.registrar_pool = registrar_pool;
+        self
+    }
+
+    /// Listens for registrars that announce themselves in the network (RFC 5352 §3.6); none need be given then. Default:
+    /// no. It takes whoever announces itself for a registrar: as trustworthy as the network.
+    pub fn multicast(mut self, multicast: Multicast) -> Self {
+        self.config.multicast = Some(multicast);
+        self
+    }
+
     /// Timers and thresholds. Default: [`Profile::Lan`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.config.profile = profile;
@@ -97,7 +123,7 @@ impl Builder {
         self
     }
 
-    /// The address of the client's UDP socket. Default: any free port, on loopback if all registrars are there, else
+    /// The address of the client's UDP socket. Default: any free port, on loopback if all registrars are known to be there, else
     /// on all addresses.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = Some(address);

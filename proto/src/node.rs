@@ -129,6 +129,14 @@ pub enum Input {
         /// The message.
         bytes: Bytes,
     },
+    /// Where a local endpoint can be reached from the networks that announcements go to; said before the first of them
+    /// can be sent, and when it changes.
+    Addresses {
+        /// ASAP or ENRP.
+        channel: Channel,
+        /// Without port; loopback only where announcements stay on this host.
+        addresses: Vec<IpAddr>,
+    },
     /// A multicast datagram arrived (announcements, D6).
     Announce {
         /// Source of the datagram.
@@ -211,7 +219,7 @@ pub enum Transmit {
         /// The message.
         bytes: Bytes,
     },
-    /// Send a multicast datagram.
+    /// Send a datagram to all multicast groups of a protocol.
     Announce {
         /// ASAP or ENRP.
         channel: Channel,

@@ -73,6 +73,10 @@ pub struct RegistrarTimers {
     pub max_bad_pe_report: u32,
     /// How long to look for a mentor at start before going on alone.
     pub mentor_discovery_timeout: Duration,
+    /// T6-Serverannounce: how often one of all registrars announces itself by multicast.
+    pub t6_server_announce: Duration,
+    /// T7-ENRPoutdate: how long a registrar that announced itself counts among them, at least (ambiguity A-46).
+    pub t7_enrp_outdate: Duration,
     /// The shortest time between two lists of a pool that a subscriber gets (ambiguity A-34).
     pub push_interval: Duration,
 }
@@ -88,6 +92,10 @@ pub struct EndpointTimers {
     pub t3_deregistration: Duration,
     /// T5-Serverhunt; doubles up to `retran_max`.
     pub t5_server_hunt: Duration,
+    /// T6-Serverannounce: how often one of all registrars announces itself, for what [`Self::t7_enrp_outdate`] must be.
+    pub t6_server_announce: Duration,
+    /// T7-ENRPoutdate: how long a registrar is known that announced itself, at least (ambiguity A-46).
+    pub t7_enrp_outdate: Duration,
     /// RETRAN-MAX.
     pub retran_max: Duration,
     /// MAX-REG-ATTEMPT.
@@ -119,6 +127,8 @@ impl Profile {
                 keep_alive_timeout: ms(250),
                 max_bad_pe_report: 3,
                 mentor_discovery_timeout: ms(500),
+                t6_server_announce: s(1),
+                t7_enrp_outdate: s(5),
                 push_interval: ms(100),
             },
             Self::Wan => RegistrarTimers {
@@ -129,6 +139,8 @@ impl Profile {
                 keep_alive_timeout: s(3),
                 max_bad_pe_report: 3,
                 mentor_discovery_timeout: s(5),
+                t6_server_announce: s(1),
+                t7_enrp_outdate: s(5),
                 push_interval: s(1),
             },
             Self::Rsplib => RegistrarTimers {
@@ -139,6 +151,8 @@ impl Profile {
                 keep_alive_timeout: s(5),
                 max_bad_pe_report: 3,
                 mentor_discovery_timeout: s(5),
+                t6_server_announce: s(1),
+                t7_enrp_outdate: s(5),
                 push_interval: s(1),
             },
             Self::Rfc => RegistrarTimers {
@@ -149,6 +163,8 @@ impl Profile {
                 keep_alive_timeout: s(5),
                 max_bad_pe_report: 3,
                 mentor_discovery_timeout: s(5),
+                t6_server_announce: s(1),
+                t7_enrp_outdate: s(5),
                 push_interval: s(1),
             },
         }
@@ -164,6 +180,8 @@ impl Profile {
                 t2_registration: ms(500),
                 t3_deregistration: ms(500),
                 t5_server_hunt: ms(250),
+                t6_server_announce: s(1),
+                t7_enrp_outdate: s(5),
                 retran_max: s(2),
                 max_reg_attempt: 2,
                 max_request_retransmit: 2,
@@ -175,6 +193,8 @@ impl Profile {
                 t2_registration: s(5),
                 t3_deregistration: s(5),
                 t5_server_hunt: s(3),
+                t6_server_announce: s(1),
+                t7_enrp_outdate: s(5),
                 retran_max: s(30),
                 max_reg_attempt: 2,
                 max_request_retransmit: 2,
@@ -186,6 +206,8 @@ impl Profile {
                 t2_registration: s(3),
                 t3_deregistration: s(3),
                 t5_server_hunt: ms(7500),
+                t6_server_announce: s(1),
+                t7_enrp_outdate: s(5),
                 retran_max: s(60),
                 max_reg_attempt: 2,
                 max_request_retransmit: 2,
@@ -197,6 +219,8 @@ impl Profile {
                 t2_registration: s(30),
                 t3_deregistration: s(30),
                 t5_server_hunt: s(10),
+                t6_server_announce: s(1),
+                t7_enrp_outdate: s(5),
                 retran_max: s(60),
                 max_reg_attempt: 2,
                 max_request_retransmit: 2,

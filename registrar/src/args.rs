@@ -38,6 +38,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", env = "RSERPOOL_ADVERTISE", value_delimiter = ' ')]
     advertise: Option<Vec<String>>,
 
+    /// Announce itself by multicast, and find registrars that do
+    #[arg(long, env = "RSERPOOL_MULTICAST")]
+    multicast: bool,
+
     /// Timers: lan, wan, rfc or rsplib [default: lan]
     #[arg(long, value_name = "NAME", env = "RSERPOOL_PROFILE")]
     profile: Option<String>,
@@ -115,6 +119,9 @@ impl Args {
                 overrides.push((flag.to_owned(), key.to_owned(), Value::String(value.clone())));
             }
         }
+        if self.multicast {
+            overrides.push(("--multicast".into(), "multicast.enabled".into(), Value::Boolean(true)));
+        }
         for (flag, key, values) in
             [("--peer", "peers", &self.peers), ("--advertise", "advertise", &self.advertise)]
         {
@@ -178,6 +185,7 @@ mod tests {
             "--peer=127.0.0.1:1,127.0.0.2:1",
             "--peer=127.0.0.1:2",
             "--encap-port=9899",
+            "--multicast",
             "--set=timers.keep-alive-interval=100ms",
             "--set=limits.pools=7",
         ])
@@ -188,6 +196,7 @@ mod tests {
         assert_eq!(config.peers.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(config.timers.keep_alive_interval, Some(Duration::from_millis(100)));
         assert_eq!(config.limits.pools, Some(7));
+        assert!(config.multicast.enabled);
         assert_eq!(config.sctp.encap_port.map(|ports| (ports.local, ports.remote)), Some((9899, 9899)));
     }
 

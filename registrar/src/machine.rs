@@ -2,6 +2,7 @@
 
 use crate::Config;
 use crate::config::ListenAddress;
+use net::dns::{self, DnsConfig};
 use net::udp::UdpConfig;
 use net::{Driver, DriverConfig, Handle, Listen, Stopped};
 use params::RegistrarId;
@@ -40,13 +41,14 @@ impl Machine {
                 listen(Channel::Asap, &config.listen.asap),
                 listen(Channel::Enrp, &config.listen.enrp),
             ],
+            multicast: config.multicast(),
         };
         let config = config.clone();
         let handle = Driver::spawn(
             driver,
             move |addresses| {
-                let enrp_port = addresses.get(1).map_or(0, SocketAddr::port);
-                let config = proto::registrar::Config { id: Some(id), ..config.machine(enrp_port) };
+                let port = |index: usize| addresses.get(index).map_or(0, SocketAddr::port);
+                let config = proto::registrar::Config { id: Some(id), ..config.machine(port(0), port(1)) };
                 Registrar::new(config, rng, Time::ZERO)
             },
             move |_, _, event| {
@@ -67,6 +69,21 @@ impl Machine {
         F: FnOnce(&Registrar, Time) -> R + Send + 'static,
     {
         self.handle.call(|registrar, now| f(registrar, now)).await
+    }
+
+    /// Adds the registrars that DNS names for a domain, from now on and as long as this is awaited.
+    pub(crate) async fn follow_dns(self, config: DnsConfig) {
+        let tell = |registrars: Vec<Vec<SocketAddr>>| {
+            let handle = self.handle.clone();
+            async move {
+                let add = move |registrar: &mut Registrar, now| {
+                    registrars.into_iter().for_each(|addresses| registrar.add_peer(now, addresses));
+                };
+                // When it has ended nobody awaits this any more.
+                let _ = handle.call(add).await;
+            }
+        };
+        dns::follow(config, Channel::Enrp, tell).await;
     }
 
     /// Ends its associations in order, so that its peers take over at once, then its thread.

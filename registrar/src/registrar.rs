@@ -3,6 +3,7 @@
 use crate::admin::{self, AdminError};
 use crate::machine::Machine;
 use crate::{Config, ConfigError, Event, Status, Stopped, log};
+use net::dns::DnsConfig;
 use params::RegistrarId;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,8 +24,8 @@ pub struct Registrar {
     /// For the first listener: has everything from the start on.
     first_events: Mutex<Option<Events>>,
     admin: admin::Server,
-    /// Writes the log; ends with the registrar.
-    _log: JoinSet<()>,
+    /// What writes the log and asks DNS; ends with the registrar.
+    _tasks: JoinSet<()>,
 }
 
 /// Why a registrar could not start.
@@ -62,13 +63,17 @@ impl Registrar {
         warn_of_open_addresses(&config);
 
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
-        let mut log = JoinSet::new();
-        log.spawn_on(log::follow(Events::new(&events)), &runtime);
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(log::follow(Events::new(&events)), &runtime);
         let first_events = Mutex::new(Some(Events::new(&events)));
         let machine = Machine::start(&config, events.clone()).map_err(|error| start_error(error, &config))?;
         let admin =
             admin::Server::start(&config.admin, machine.asap.port(), &admin::router(machine.clone()))?;
-        Ok(Self { machine, events, first_events, admin, _log: log })
+        for domain in &config.dns.domains {
+            let dns = DnsConfig { domain: domain.clone(), server: config.dns.server };
+            tasks.spawn_on(machine.clone().follow_dns(dns), &runtime);
+        }
+        Ok(Self { machine, events, first_events, admin, _tasks: tasks })
     }
 
     /// Its identifier.

@@ -271,3 +271,20 @@ async fn sigterm_hands_its_elements_over() {
     assert_eq!(survivor.status().await.unwrap().owned_elements, 8);
     survivor.stop().await;
 }
+
+// OVW-3-01
+#[test]
+fn daemons_that_announce_themselves_find_each_other() {
+    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    let groups = format!("--set=multicast.enrp=[\"239.255.79.1:{port}\"]");
+    let start = |id: &str| Running::start(&["--multicast", "--set=multicast.asap=[]", &groups, id]);
+    let mut first = start("--id=1");
+    let mut second = start("--id=2");
+    let mut log = BufReader::new(second.child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("registrar up peer=0x00000001")));
+    for daemon in [&mut first, &mut second] {
+        drop(daemon.child.stdin.take());
+    }
+    assert_eq!(first.end().0, Some(0));
+    assert!(second.child.wait().unwrap().success());
+}

@@ -138,6 +138,7 @@ impl Bench {
         let config = DriverConfig {
             name: "bench".into(),
             listen: vec![Listen { transport, ..Listen::new(Channel::Asap, listen, Load::sctp()) }],
+            multicast: None,
         };
         // One event for the association's begin, one for its end, and one for each phase, which is taken at once.
         let (sender, events) = mpsc::channel(8);

@@ -201,6 +201,7 @@ async fn registrar(config: &Config, context: &Context) -> Registrar {
     let asap = endpoint::Config {
         encap: context.encap,
         transport: context.transport,
+        registrar_pool: false,
         ..endpoint::Config::new([address])
     };
     let answers = match AsapEndpoint::start(asap) {

@@ -18,6 +18,7 @@ pub use handle::{CallError, EndpointCounters, Handle, Stopped};
 pub use transport::{BackendCounters, Transport, TransportKind};
 
 use crate::clock::Clock;
+use crate::multicast::{Local, Multicast, MulticastConfig};
 use crate::sctp::SctpConfig;
 use proto::{Channel, Node, Time};
 use std::io;
@@ -37,6 +38,9 @@ pub struct DriverConfig {
     /// the first of them. Associations of [`Channel::Asap`] and [`Channel::Session`] use the first, those of another
     /// channel the endpoint of that channel (or the first, if there is none).
     pub listen: Vec<Listen>,
+    /// The multicast groups for announcements, if any. With a configuration, even one without groups, the machine is told
+    /// its addresses ([`Input::Addresses`](proto::Input::Addresses)).
+    pub multicast: Option<MulticastConfig>,
 }
 
 /// An endpoint to open.
@@ -124,6 +128,9 @@ impl Driver {
         E: FnMut(&mut N, Time, N::Event) + Send + 'static,
     {
         let bound = bind_all(&config.listen)?;
+        if config.multicast.as_ref().is_some_and(|multicast| !multicast.groups.is_empty()) {
+            bound.iter().try_for_each(Bound::admit_groups)?;
+        }
         let addresses: Vec<SocketAddr> = bound.iter().flat_map(Bound::local_addresses).collect();
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let mut seeds = vec![[0; 32]; bound.len()];
@@ -131,11 +138,14 @@ impl Driver {
             getrandom::fill(seed).map_err(io::Error::other)?;
         }
         let (handle, receiver) = handle::new(addresses.clone());
+        let multicast = config.multicast.map(|multicast| {
+            Multicast::new(multicast, config.listen.iter().zip(&addresses).map(local).collect())
+        });
         let run = move || async move {
             match open_all(&config.listen, bound, seeds) {
                 Ok(endpoints) => {
                     let node = make_node(&addresses);
-                    Turns::new(Clock::system(), endpoints, node, on_event, receiver).run().await;
+                    Turns::new(Clock::system(), endpoints, multicast, node, on_event, receiver).run().await;
                 }
                 Err(error) => receiver.end(format!("it could not start: {error}")),
             }
@@ -143,6 +153,13 @@ impl Driver {
         thread::Builder::new().name(config.name).spawn(move || runtime.block_on(run()))?;
         Ok(handle)
     }
+}
+
+/// Where an endpoint is, for announcements.
+fn local((listen, bound): (&Listen, &SocketAddr)) -> Local {
+    let further = listen.transport.further_addresses().iter();
+    let further = further.map(|ip| SocketAddr::new(*ip, bound.port()));
+    Local { channel: listen.channel, addresses: std::iter::once(*bound).chain(further).collect() }
 }
 
 fn bind_all(listen: &[Listen]) -> Result<Vec<Bound>, StartError> {

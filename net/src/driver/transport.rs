@@ -81,6 +81,14 @@ impl FromStr for TransportKind {
 }
 
 impl Transport {
+    /// The local addresses beside the one to listen on.
+    pub(super) fn further_addresses(&self) -> &[IpAddr] {
+        match self {
+            Self::Kernel(config) => &config.addresses,
+            Self::Udp(_) | Self::Raw(_) => &[],
+        }
+    }
+
     /// Whether endpoints at different SCTP ports of one address share a socket, as they must where the socket is not at
     /// the SCTP port.
     pub fn shares(&self) -> bool {
@@ -146,6 +154,14 @@ impl Bound {
         match self {
             Self::Embedded(listener) => listener.local_addresses().collect(),
             Self::Kernel(listener, _) => vec![listener.local_address()],
+        }
+    }
+
+    /// Lets sockets of multicast groups have the UDP port, too, if there is one.
+    pub(super) fn admit_groups(&self) -> io::Result<()> {
+        match self {
+            Self::Embedded(listener) => listener.admit_groups(),
+            Self::Kernel(..) => Ok(()),
         }
     }
 

@@ -4,7 +4,8 @@ use super::handle::{Command, Receiver, Stop};
 use super::ports::Ports;
 use super::transport::Opened;
 use crate::clock::Clock;
-use proto::{Input, Node, Time};
+use crate::multicast::{Budget, Multicast};
+use proto::{Input, Node, Time, Transmit};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,6 +24,7 @@ const MAX_TRANSMITS: usize = 8192;
 pub(super) struct Turns<N, E> {
     // Dropped in this order: who waits for the end of the events or of the thread finds the ports free.
     ports: Ports,
+    multicast: Option<Multicast>,
     clock: Clock,
     sleep: Pin<Box<Sleep>>,
     node: N,
@@ -56,21 +58,14 @@ where
     pub(super) fn new(
         clock: Clock,
         endpoints: Vec<Opened>,
+        multicast: Option<Multicast>,
         node: N,
         on_event: E,
         receiver: Receiver<N>,
     ) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
-        Self {
-            ports: Ports::new(endpoints),
-            clock,
-            sleep,
-            node,
-            on_event,
-            stopping: None,
-            behind: false,
-            receiver,
-        }
+        let ports = Ports::new(endpoints);
+        Self { ports, multicast, clock, sleep, node, on_event, stopping: None, behind: false, receiver }
     }
 
     /// Runs until the last handle is gone or a stop is done.
@@ -117,7 +112,17 @@ where
             self.clock.drained();
         }
         self.tell_backlog(now);
-        self.ports.has_backlog()
+        self.read_announcements(cx, now) | self.ports.has_backlog()
+    }
+
+    /// Reads what arrived in multicast groups, so much of it; whether there is more.
+    fn read_announcements(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+        let Some(multicast) = &mut self.multicast else { return false };
+        let mut budget = Budget::new();
+        while let Some(input) = multicast.poll(cx, &mut budget) {
+            self.node.handle_input(now, input);
+        }
+        budget.has_more()
     }
 
     /// Tells the machine how far behind it is, and when it is not any more.
@@ -153,6 +158,10 @@ where
                 self.deliver(index, now);
             }
         }
+        let news = self.multicast.as_mut().map(|multicast| multicast.refresh(now)).unwrap_or_default();
+        for input in news {
+            self.node.handle_input(now, input);
+        }
         if self.node.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.node.handle_timeout(now);
         }
@@ -164,8 +173,12 @@ where
         let mut carried = 0;
         loop {
             while let Some(transmit) = self.node.poll_transmit() {
-                let index = self.ports.carry_out(now, transmit);
-                self.deliver(index, now);
+                if let Transmit::Announce { channel, bytes } = transmit {
+                    self.multicast.iter_mut().for_each(|multicast| multicast.send(channel, &bytes));
+                } else {
+                    let index = self.ports.carry_out(now, transmit);
+                    self.deliver(index, now);
+                }
                 carried += 1;
                 if carried == MAX_TRANSMITS {
                     return true;
@@ -200,7 +213,8 @@ where
     fn rest(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<Turn> {
         let node = self.node.poll_timeout().map(|(at, _)| at);
         let stop = self.stopping.as_ref().map(|stop| stop.deadline);
-        let next = [node, stop, self.ports.poll_timeout()].into_iter().flatten().min();
+        let multicast = self.multicast.as_ref().map(Multicast::poll_timeout);
+        let next = [node, stop, multicast, self.ports.poll_timeout()].into_iter().flatten().min();
         if next.is_some_and(|next| next <= now) {
             return Poll::Ready(Turn::Again);
         }

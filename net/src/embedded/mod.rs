@@ -84,6 +84,12 @@ impl EmbeddedListener {
         Ok(SockRef::from(&self.bound.socket).recv_buffer_size()? / 2)
     }
 
+    /// Lets sockets that are bound to multicast groups have its port, too. Whoever has not bound it by now still cannot,
+    /// except with the same option.
+    pub(crate) fn admit_groups(&self) -> io::Result<()> {
+        SockRef::from(&self.bound.socket).set_reuse_address(true)
+    }
+
     /// Where it listens: the socket's address with each of the SCTP ports.
     pub fn local_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let with_port = |&(_, port): &(Channel, u16)| {

@@ -1,6 +1,6 @@
 //! The socket of an endpoint: how it is bound and what is asked of the kernel.
 
-use crate::buffers;
+use crate::{buffers, multicast};
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -35,8 +35,9 @@ impl BoundSocket {
         if let SocketAddr::V6(v6) = address {
             socket.set_only_v6(!v6.ip().is_unspecified())?;
         }
+        ignore_groups(&socket, address)?;
         buffers::enlarge(&socket, RECEIVE_BUFFER, SEND_BUFFER);
-        socket.bind(&address.into())?;
+        bind_beside_groups(&socket, address)?;
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
         if icmp {
@@ -68,12 +69,31 @@ impl BoundSocket {
     }
 }
 
+/// Announcements to groups that others on this host are in are none of our packets.
+fn ignore_groups(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    socket.set_multicast_all_v4(false)?;
+    if address.is_ipv6() { socket.set_multicast_all_v6(false) } else { Ok(()) }
+}
+
+/// Binds a socket to an address that nobody else has. A socket that is bound to a multicast group
+/// ([`multicast`](crate::multicast)) is in the way of one on `0.0.0.0` or `[::]`, though it takes nothing away from it.
+fn bind_beside_groups(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    let bound = socket.bind(&address.into());
+    let in_use = matches!(&bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
+    if !in_use || !address.ip().is_unspecified() || !multicast::only_groups_have(address) {
+        return bound;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.set_reuse_address(false)
+}
+
 /// Registers the socket with the runtime it is called in.
 ///
 /// Not `tokio::net::UdpSocket`: that one always asks for both readiness, so that every datagram a peer reads
 /// wakes the sender, and an ICMP error makes it look writable for ever.
 #[allow(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
-pub(super) fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>> {
+pub(crate) fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>> {
     // SAFETY: the socket owns its descriptor: open and the same until it is dropped, which the `AsyncFd` does
     // only after it has deregistered it; nobody can replace it, for only shared references are handed out.
     unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(io::Error::from)

@@ -12,7 +12,7 @@ use rserpool_net::kernel::KernelConfig;
 use rserpool_net::raw::RawConfig;
 use rserpool_net::sctp::{self, SctpConfig};
 use rserpool_net::udp::{EncapPorts, UdpConfig};
-use rserpool_net::{Driver, DriverConfig, Handle, Listen, Transport};
+use rserpool_net::{Driver, DriverConfig, Handle, Listen, MulticastConfig, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -129,13 +129,14 @@ pub(crate) struct Setup {
     /// Whether there is an endpoint for ENRP beside the one for ASAP.
     pub(crate) enrp: bool,
     pub(crate) sctp: SctpConfig,
+    pub(crate) multicast: Option<MulticastConfig>,
 }
 
 impl Setup {
     pub(crate) fn on(ip: IpAddr) -> Self {
         let sctp = SctpConfig::sessions();
         let transport = Transport::default();
-        Self { address: (ip, 0).into(), echo: false, transport, enrp: false, sctp }
+        Self { address: (ip, 0).into(), echo: false, transport, enrp: false, sctp, multicast: None }
     }
 
     /// On the kernel's SCTP.
@@ -175,7 +176,11 @@ impl Setup {
         };
         let mut channels = vec![Channel::Asap];
         channels.extend(self.enrp.then_some(Channel::Enrp));
-        DriverConfig { name: "endpoint".into(), listen: channels.into_iter().map(listen).collect() }
+        DriverConfig {
+            name: "endpoint".into(),
+            listen: channels.into_iter().map(listen).collect(),
+            multicast: self.multicast.clone(),
+        }
     }
 
     pub(crate) fn start(self) -> Peer {

@@ -110,7 +110,10 @@ async fn without_a_registrar_every_operation_ends_with_an_error_that_names_the_a
 #[tokio::test]
 async fn what_cannot_work_is_said_at_once() {
     let error = PoolUser::new([]).connect("counter").await.unwrap_err();
-    assert_eq!(error.to_string(), "no registrar is configured: give the address of at least one");
+    assert_eq!(
+        error.to_string(),
+        "no registrar is configured: give the address of at least one, or have them found by DNS or multicast"
+    );
 
     let element = PoolElement::builder("counter").registrars(["192.0.2.1:3863".parse().unwrap()]);
     let error = element.register().await.unwrap_err();

@@ -6,5 +6,6 @@ mod elements;
 mod encap;
 mod failover;
 mod flow_control;
+mod multicast;
 mod registrars;
 mod support;

@@ -41,3 +41,24 @@ async fn another_registrar_takes_over_and_sessions_go_on() {
     while within("the home is gone", idle.home_changed()).await.unwrap().is_some() {}
     assert_eq!(number(&within("request", session.request(3u64.to_be_bytes())).await.unwrap()), 3);
 }
+
+// Design D6: who was given one registrar knows the others, and goes on with them.
+#[tokio::test]
+async fn one_address_is_enough_to_know_all_registrars() {
+    let [first, second] = two_registrars().await;
+    let element = PoolElement::builder("counter").registrars([first.asap_address()]).register();
+    let mut element = within("registration", element).await.unwrap();
+    let user = PoolUser::new([first.asap_address()]);
+    let alone = PoolUser::builder([first.asap_address()]).registrar_pool(false).build();
+    for user in [&user, &alone] {
+        within("resolution", user.resolve_uncached("counter")).await.unwrap();
+        // Answers come in order: both have heard of the registrars, or not asked, when this one is there.
+        let all = within("resolution", user.resolve_uncached("_rserpool.registrars")).await.unwrap();
+        assert_eq!(all.elements.len(), 2);
+    }
+    drop(first);
+    within("a new home", async { while element.home_changed().await.unwrap() != Some(second.id()) {} }).await;
+    let resolution = within("resolution", user.resolve_uncached("counter")).await.unwrap();
+    assert_eq!(resolution.elements[0].id, element.id());
+    assert!(within("an error", alone.resolve_uncached("counter")).await.is_err());
+}

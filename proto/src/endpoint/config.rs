@@ -10,8 +10,13 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The registrars to hunt among (RFC 5352 §3.6): for each its addresses with the ASAP port, the preferred
-    /// one first. The order among registrars does not matter.
+    /// one first. The order among registrars does not matter. Others join them: those that announce themselves
+    /// ([`Input::Announce`](crate::Input::Announce)), that take us over, or that
+    /// [`add_registrar`](super::AsapEndpoint::add_registrar) names.
     pub registrars: Vec<Vec<SocketAddr>>,
+    /// Whether to learn the other registrars from the home registrar ([`REGISTRAR_POOL`](crate::REGISTRAR_POOL)). Not where
+    /// rsplib takes part.
+    pub registrar_pool: bool,
     /// Our listening SCTP port: where sessions and registrars reach this process (RFC 5352 §3.4).
     pub port: u16,
     /// Addresses to register instead of those of the registrar association; empty: those of the association.
@@ -33,6 +38,7 @@ impl Config {
     pub fn new(registrars: impl IntoIterator<Item = SocketAddr>, port: u16, seed: [u8; 32]) -> Self {
         Self {
             registrars: registrars.into_iter().map(|address| vec![address]).collect(),
+            registrar_pool: false,
             port,
             advertise: Vec::new(),
             timers: Profile::Lan.endpoint(),
@@ -47,6 +53,8 @@ impl Config {
 /// Bounds of an endpoint: what is over them is refused with an error or counted, never kept.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Registrars beside the configured ones.
+    pub registrars: usize,
     /// Elements of this process.
     pub elements: usize,
     /// Resolutions that wait for an answer.
@@ -66,6 +74,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            registrars: 64,
             elements: 1024,
             resolutions: 4096,
             cached_pools: 1024,

@@ -5,18 +5,16 @@
 //! begins with those that were not tried. While there is a home the hunt looks for an alternative only once:
 //! the request that has no answer starts it again.
 
+use super::servers::{Origin, ServerId, Servers};
 use super::{AsapEndpoint, Event, Peer, Role, Timer};
 use crate::{AssocId, Channel, DownReason, Time, Transmit};
 use params::RegistrarId;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// RFC 5352 §3.6 SH1.
 const MAX_PARALLEL: usize = 3;
-/// How many registrars that took us over are remembered beside the configured ones.
-const MAX_LEARNED: usize = 8;
 /// Hunts that take longer are told the user.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// So many homes that hang up at once are replaced without a pause.
@@ -24,19 +22,15 @@ const QUICK_CHANGES: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Hunt {
-    /// The addresses of each registrar: the configured ones, then at most [`MAX_LEARNED`] others.
-    registrars: Vec<Vec<SocketAddr>>,
-    configured: usize,
-    learned: usize,
-    /// Indices of the registrars, the next to try first.
-    order: VecDeque<usize>,
+    /// The known registrars, the next to try first.
+    order: VecDeque<ServerId>,
     /// The registrar that was our home last: others come before it (RFC 5352 §3.6 "a different server").
-    last: Option<usize>,
+    last: Option<ServerId>,
     /// Homes in a row that were lost within T5.
     short_lived: u32,
     round: Option<Round>,
     /// Attempts of an earlier hunt that are still on their way, with their registrars: they count, too.
-    spare: BTreeMap<AssocId, usize>,
+    spare: BTreeMap<AssocId, ServerId>,
 }
 
 #[derive(Debug)]
@@ -45,7 +39,7 @@ struct Round {
     untold_since: Option<Time>,
     t5: Duration,
     untried: usize,
-    attempts: BTreeMap<AssocId, usize>,
+    attempts: BTreeMap<AssocId, ServerId>,
 }
 
 /// The registrar that all requests go to.
@@ -55,42 +49,19 @@ pub(super) struct Home {
     /// Known once it sent a keep-alive.
     pub(super) id: Option<RegistrarId>,
     pub(super) peer: Peer,
-    server: Option<usize>,
+    pub(super) server: Option<ServerId>,
     since: Time,
 }
 
 impl Hunt {
-    pub(super) fn new(registrars: Vec<Vec<SocketAddr>>) -> Self {
-        let registrars: Vec<_> = registrars.into_iter().filter(|addresses| !addresses.is_empty()).collect();
-        let configured = registrars.len();
+    pub(super) fn new(servers: &Servers) -> Self {
         Self {
-            registrars,
-            configured,
-            learned: 0,
-            order: (0..configured).collect(),
+            order: servers.ids().collect(),
             last: None,
             short_lived: 0,
             round: None,
             spare: BTreeMap::new(),
         }
-    }
-
-    /// The index of a registrar that has connected to us; it replaces the oldest of those when they are many.
-    fn learn(&mut self, addresses: &[SocketAddr]) -> Option<usize> {
-        let first = addresses.first()?;
-        if let Some(known) = self.registrars.iter().position(|known| known.contains(first)) {
-            return Some(known);
-        }
-        let index = self.configured + self.learned % MAX_LEARNED;
-        self.learned += 1;
-        match self.registrars.get_mut(index) {
-            Some(oldest) => *oldest = addresses.to_vec(),
-            None => {
-                self.registrars.push(addresses.to_vec());
-                self.order.push_back(index);
-            }
-        }
-        Some(index)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -108,12 +79,13 @@ impl AsapEndpoint {
 
     /// Starts the hunt unless it is on; beside a home that does not answer it looks for another one.
     pub(super) fn start_hunt(&mut self, now: Time) {
-        if self.hunt.is_running() || self.hunt.order.is_empty() {
+        if self.hunt.is_running() {
             return;
         }
         let order = self.hunt.order.make_contiguous();
         order.shuffle(&mut self.rng);
-        order.sort_by_key(|&server| Some(server) == self.hunt.last);
+        let servers = &self.servers;
+        order.sort_by_key(|&server| (Some(server) == self.hunt.last, servers.is_doubtful(server)));
         let t5 = self.config.timers.t5_server_hunt;
         self.hunt.round = Some(Round { untold_since: Some(now), t5, untried: 0, attempts: BTreeMap::new() });
         if self.home.is_none() && self.hunt.short_lived > QUICK_CHANGES {
@@ -144,7 +116,7 @@ impl AsapEndpoint {
             round.untried -= 1;
             self.hunt.order.rotate_left(1);
             let Some(&server) = self.hunt.order.back() else { break };
-            let Some(remote) = self.hunt.registrars.get(server) else { break };
+            let Some(remote) = self.servers.addresses(server) else { break };
             if home == Some(server) || round.attempts.values().any(|attempt| *attempt == server) {
                 continue;
             }
@@ -152,11 +124,27 @@ impl AsapEndpoint {
             let assoc = AssocId::connected(self.last_number);
             round.attempts.insert(assoc, server);
             self.associations.insert(assoc, Role::Attempt);
-            let remote = remote.clone();
+            let remote = remote.to_vec();
             self.outbox.push_immediate(Transmit::Connect { assoc, channel: Channel::Asap, remote });
         }
         if self.home.is_some() && self.hunt.round.as_ref().is_some_and(|round| round.attempts.is_empty()) {
             self.end_hunt();
+        }
+    }
+
+    /// A registrar became known: a hunt that goes on tries it at once.
+    pub(super) fn server_found(&mut self, server: ServerId) {
+        let Some(round) = &mut self.hunt.round else { return self.hunt.order.push_back(server) };
+        self.hunt.order.push_front(server);
+        round.untried += 1;
+        self.try_registrars();
+    }
+
+    /// A registrar is not known any more. An association to it that is on its way may still become the home.
+    pub(super) fn server_forgotten(&mut self, server: ServerId) {
+        self.hunt.order.retain(|known| *known != server);
+        if let Some(round) = &mut self.hunt.round {
+            round.untried = round.untried.min(self.hunt.order.len());
         }
     }
 
@@ -166,11 +154,10 @@ impl AsapEndpoint {
         round.t5 = (round.t5 * 2).min(self.config.timers.retran_max);
         if self.home.is_none() && round.untold_since.take_if(|since| now.since(*since) >= PATIENCE).is_some()
         {
-            let tried =
-                self.hunt.registrars.iter().filter_map(|addresses| addresses.first().copied()).collect();
-            self.events.push_back(Event::NoRegistrarFound { tried });
+            self.events.push_back(Event::NoRegistrarFound { tried: self.servers.first_addresses() });
         }
-        for (assoc, _) in std::mem::take(&mut round.attempts) {
+        for (assoc, server) in std::mem::take(&mut round.attempts) {
+            self.servers.failed(server);
             self.abort_association(assoc, "no answer within T5");
         }
         if self.home.is_some() {
@@ -195,7 +182,10 @@ impl AsapEndpoint {
                 Some(peer) => self.adopt_home(now, other, None, peer, Some(server)),
                 None => self.try_registrars(),
             },
-            _ => self.try_registrars(),
+            _ => {
+                self.servers.failed(server);
+                self.try_registrars();
+            }
         }
     }
 
@@ -220,10 +210,13 @@ impl AsapEndpoint {
         assoc: AssocId,
         id: Option<RegistrarId>,
         peer: Peer,
-        server: Option<usize>,
+        server: Option<ServerId>,
     ) {
         self.end_hunt();
-        let server = server.or_else(|| self.hunt.learn(&peer.remote));
+        let server = server.or_else(|| self.learn(now, peer.remote.clone(), Origin::Learned));
+        if let Some(server) = server {
+            self.servers.verified(now, server);
+        }
         self.associations.insert(assoc, Role::Registrar(peer.clone()));
         self.hunt.last = server;
         self.events.push_back(Event::RegistrarConnected { remote: peer.remote.clone() });
@@ -232,6 +225,7 @@ impl AsapEndpoint {
             self.leave(now, old.assoc);
         }
         self.repeat_requests(now);
+        self.ask_for_registrars(now);
     }
 
     /// The association to the home registrar is gone: hunt at once.
@@ -239,6 +233,7 @@ impl AsapEndpoint {
         let Some(lost) = self.home.take() else { return };
         let short = now.since(lost.since) < self.config.timers.t5_server_hunt;
         self.hunt.short_lived = if short { self.hunt.short_lived.saturating_add(1) } else { 0 };
+        self.timers.cancel(&Timer::Registrars);
         self.events.push_back(Event::RegistrarLost);
         self.requests_failed();
         if self.is_idle_in_shutdown() {

@@ -12,9 +12,11 @@ mod event;
 mod failover;
 mod hunt;
 mod keep_alive;
+mod registrars;
 mod registration;
 mod request;
 mod resolution;
+mod servers;
 mod session;
 
 pub use config::{
@@ -23,6 +25,7 @@ pub use config::{
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 
+use crate::announce::Gate;
 use crate::outbox::Outbox;
 use crate::profile::{Compat, RSPLIB_MAX_HANDLE};
 use crate::timers::Timers;
@@ -35,6 +38,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use registration::Element;
 use resolution::Lookup;
+use servers::{ServerId, Servers};
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -57,7 +61,10 @@ pub struct AsapEndpoint {
     /// How many associations have the role [`Role::Pending`].
     pending: usize,
     home: Option<Home>,
+    servers: Servers,
     hunt: Hunt,
+    /// What is looked at of what arrives by multicast.
+    gate: Gate,
     elements: BTreeMap<ElementId, Element>,
     identities: BTreeMap<(PoolHandle, PeIdentifier), ElementId>,
     lookups: BTreeMap<PoolHandle, Lookup>,
@@ -85,6 +92,10 @@ pub struct Counters {
     pub refused_associations: u64,
     /// Messages that were not sent because too many waited for their association.
     pub dropped_replies: u64,
+    /// Announcements of registrars by multicast.
+    pub announcements: u64,
+    /// Multicast datagrams that were none, named nobody who can be reached, or were too many.
+    pub announcements_ignored: u64,
 }
 
 /// What an association is for.
@@ -111,6 +122,8 @@ enum Timer {
     T3(ElementId),
     T4(ElementId),
     T5,
+    T7(ServerId),
+    Registrars,
     Pending(AssocId),
     Connect(SessionId),
     Retry(SessionId),
@@ -126,6 +139,8 @@ impl Timer {
             Self::T3(_) => "T3-deregistration",
             Self::T4(_) => "T4-reregistration",
             Self::T5 => "T5-Serverhunt",
+            Self::T7(_) => "T7-ENRPoutdate",
+            Self::Registrars => "registrars",
             Self::Pending(_) => "cookie-wait",
             Self::Connect(_) => "session-connect",
             Self::Retry(_) => "session-retry",
@@ -152,11 +167,13 @@ impl AsapEndpoint {
             &mut timers.t3_deregistration,
             &mut timers.t5_server_hunt,
             &mut timers.retran_max,
+            &mut timers.t7_enrp_outdate,
             &mut timers.connect_timeout,
         ] {
             *timer = (*timer).max(SHORTEST_TIMER);
         }
         let memory = timers.connect_timeout.saturating_mul(4);
+        let servers = Servers::new(std::mem::take(&mut config.registrars), config.limits.registrars);
         Self {
             rng: ChaCha12Rng::from_seed(config.seed),
             timers: Timers::default(),
@@ -167,7 +184,9 @@ impl AsapEndpoint {
             associations: BTreeMap::new(),
             pending: 0,
             home: None,
-            hunt: Hunt::new(std::mem::take(&mut config.registrars)),
+            hunt: Hunt::new(&servers),
+            servers,
+            gate: Gate::default(),
             elements: BTreeMap::new(),
             identities: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -218,6 +237,7 @@ impl AsapEndpoint {
             return;
         }
         self.end_hunt();
+        self.timers.cancel(&Timer::Registrars);
         self.unsent_reports.clear();
         self.home = None;
         let unused = |(assoc, role): (&AssocId, &Role)| match role {
@@ -347,6 +367,8 @@ impl AsapEndpoint {
             Timer::T3(element) => self.t3_expired(now, element),
             Timer::T4(element) => self.t4_expired(now, element),
             Timer::T5 => self.t5_expired(now),
+            Timer::T7(server) => self.t7_expired(server),
+            Timer::Registrars => self.ask_for_registrars(now),
             Timer::Pending(assoc) => self.pending_expired(assoc),
             Timer::Connect(session) => self.connect_expired(now, session),
             Timer::Retry(session) => self.retry_expired(now, session),
@@ -387,7 +409,8 @@ impl Node for AsapEndpoint {
             Input::Restart { assoc } => self.restarted(now, assoc),
             Input::Down { assoc, why } => self.down(now, assoc, why),
             Input::PeerShutdown { assoc } => self.peer_shutdown(assoc),
-            Input::Path { .. } | Input::Announce { .. } | Input::Backlog { .. } => {}
+            Input::Announce { from, channel, bytes } => self.announcement(now, from, channel, &bytes),
+            Input::Path { .. } | Input::Addresses { .. } | Input::Backlog { .. } => {}
         }
         self.leave_when_idle(now);
     }

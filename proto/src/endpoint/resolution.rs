@@ -2,6 +2,7 @@
 //!
 //! Whoever wants the same thing at the same time shares one request.
 
+use super::registrars;
 use super::{
     AsapEndpoint, CommandError, Event, RequestId, Resolution, ResolveError, ResolveOptions, SessionId, Timer,
     check_handle,
@@ -115,6 +116,12 @@ impl AsapEndpoint {
         assoc: AssocId,
         response: HandleResolutionResponse,
     ) {
+        if registrars::is_registrar_pool(&response.handle) {
+            self.registrars_told(now, &response);
+            if !self.lookups.contains_key(&response.handle) {
+                return;
+            }
+        }
         let HandleResolutionResponse { accepted: _, handle, policy, elements, error } = response;
         let Some(lookup) = self.lookups.get(&handle) else {
             self.counters.unexpected += 1;

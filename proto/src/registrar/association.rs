@@ -287,6 +287,11 @@ impl Associations {
         self.outgoing.push_back(Outgoing::Message { assoc, bytes, replaces });
     }
 
+    /// Queues what belongs to no association.
+    pub(super) fn transmit(&mut self, transmit: Transmit) {
+        self.outgoing.push_back(Outgoing::Other(transmit));
+    }
+
     /// Ends an association in order.
     pub(super) fn shutdown(&mut self, assoc: AssocId) {
         self.outgoing.push_back(Outgoing::Other(Transmit::Shutdown { assoc }));

@@ -3,6 +3,7 @@
 //! The checksum covers which elements there are, not their policies. So a table is loaded anew as well when an
 //! association to its owner was lost, and with it perhaps an update.
 
+use super::registrars::is_registrar_pool;
 use super::timers::Timer;
 use super::{ElementKey, Event, Registrar, RemovalReason, State};
 use crate::{AssocId, Channel, Time};
@@ -136,7 +137,8 @@ impl Registrar {
     /// the other if it hears nothing of that.
     fn given_up(&mut self, now: Time, owner: RegistrarId, key: ElementKey) {
         let addresses = self.asap_addresses(&key);
-        let connected = self.associations.find(Channel::Asap, &addresses);
+        let reached = (!is_registrar_pool(&key.handle)).then_some(addresses);
+        let connected = reached.and_then(|addresses| self.associations.find(Channel::Asap, &addresses));
         let Some(assoc) = connected.filter(|assoc| self.associations.is_up(*assoc)) else {
             self.remove(now, &key, RemovalReason::Audit);
             return;

@@ -1,6 +1,6 @@
 //! What an operator decides about a registrar, and the limits that keep it standing (design D3, D4, D8, D11).
 
-use super::Guard;
+use super::{Announce, Guard};
 use crate::profile::{Compat, Profile, RegistrarTimers};
 use params::RegistrarId;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Config {
     /// Its identifier. `None`, the normal case: a random one, never zero (RFC 5353 §3.2.1).
     pub id: Option<RegistrarId>,
+    /// The SCTP port on which it listens for ASAP; announced to clients.
+    pub asap_port: u16,
     /// The SCTP port on which it listens for ENRP; announced to the peers.
     pub enrp_port: u16,
     /// The addresses under which peers reach it. Empty: those that the association itself uses.
@@ -17,6 +19,11 @@ pub struct Config {
     /// ENRP endpoints of registrars known beforehand, one entry a registrar, all its addresses with its SCTP
     /// port. An entry that turns out to be this registrar itself does no harm.
     pub peers: Vec<Vec<SocketAddr>>,
+    /// What it announces by multicast, and listens to. Nothing, unless somebody wants it.
+    pub announce: Announce,
+    /// Whether it registers itself in [`REGISTRAR_POOL`](crate::REGISTRAR_POOL), as soon as it knows its addresses. Where
+    /// rsplib takes part it never does.
+    pub registrar_pool: bool,
     /// Timers and thresholds (RFC 5353 §4, RFC 5352 §7).
     pub timers: RegistrarTimers,
     /// Who wins when several registrars want to take over the same one.
@@ -36,14 +43,17 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults with the timers of `profile`; ENRP on its well-known port, no peers.
+    /// The defaults with the timers of `profile`; ASAP and ENRP on their well-known ports, no peers.
     pub fn new(profile: Profile) -> Self {
         let compat = profile.compat();
         Self {
             id: None,
+            asap_port: crate::announce::ASAP_PORT,
             enrp_port: 9901,
             advertise: Vec::new(),
             peers: Vec::new(),
+            announce: Announce::default(),
+            registrar_pool: false,
             timers: profile.registrar(),
             arbitration: Arbitration::LowestId,
             foreign_addresses: ForeignAddresses::Trim,

@@ -1,6 +1,7 @@
 //! The elements of the handlespace and which of them are ours: every change of ownership passes here.
 
 use super::owned::Owned;
+use super::registrars::{is_genuine, is_registrar_pool};
 use super::{Event, Registrar, RemovalReason};
 use crate::{AssocId, Time};
 use params::{PeIdentifier, PoolElement, PoolHandle, RegistrarId};
@@ -57,12 +58,18 @@ impl Registrar {
         if self.element(key).is_some() {
             return true;
         }
-        self.handlespace.element_count() < limits.elements
-            && (self.handlespace.pool_count() < limits.pools || self.handlespace.pool(&key.handle).is_some())
+        if is_registrar_pool(&key.handle) {
+            return self.registrars() <= limits.peers;
+        }
+        self.served_elements() < limits.elements
+            && (self.served_pools() < limits.pools || self.handlespace.pool(&key.handle).is_some())
     }
 
-    /// Tells that an element was stored that was not there before, or was.
+    /// Tells that an element was stored that was not there before, or was. Of registrars others events tell.
     pub(super) fn element_stored(&mut self, key: &ElementKey, home: RegistrarId, previous: bool) {
+        if is_registrar_pool(&key.handle) {
+            return;
+        }
         let (handle, id) = (key.handle.clone(), key.id);
         if previous {
             self.events.push_back(Event::ElementReregistered { handle, id, home });
@@ -77,7 +84,7 @@ impl Registrar {
     /// Stores what a peer told. It replaces what there was, ownership included.
     pub(super) fn store_foreign(&mut self, now: Time, handle: &PoolHandle, mut element: PoolElement) {
         let key = ElementKey::new(handle, element.id);
-        if self.suit_scope(handle, &mut element).is_err() {
+        if self.suit_scope(handle, &mut element).is_err() || !is_genuine(handle, &element) {
             self.counters.updates_ignored += 1;
             return;
         }
@@ -174,6 +181,9 @@ impl Registrar {
         self.forget_reports(now, key);
         self.forget_silence(now, key);
         self.pool_changed(now, &key.handle, true);
+        if is_registrar_pool(&key.handle) {
+            return Some(element);
+        }
         let (handle, id, home) = (key.handle.clone(), key.id, element.home);
         self.events.push_back(Event::ElementRemoved { handle: handle.clone(), id, home, why });
         if self.handlespace.pool(&handle).is_none() {

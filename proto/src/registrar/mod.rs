@@ -3,6 +3,7 @@
 //! [`Registrar`] owns the handlespace and speaks with pool elements and pool users over ASAP associations and
 //! with its peers over ENRP associations. Each procedure of the RFCs is one file here and one `impl` block.
 
+mod announce;
 mod asap;
 mod association;
 mod audit;
@@ -18,6 +19,7 @@ mod owned;
 mod peers;
 mod push;
 mod reached;
+mod registrars;
 mod registration;
 mod report;
 mod resolution;
@@ -30,6 +32,7 @@ mod timers;
 mod update;
 
 pub use crate::profile::Compat;
+pub use announce::Announce;
 pub use config::{Arbitration, Config, ForeignAddresses, Limits};
 pub use event::{Event, PeerDownReason, RemovalReason};
 pub use guard::Guard;
@@ -76,6 +79,7 @@ pub struct Registrar {
     startup: startup::Startup,
     peers: BTreeMap<RegistrarId, peers::Peer>,
     contacts: Vec<peers::Contact>,
+    announcements: announce::Announcements,
     /// Homes of elements that are no peers of ours, and since when.
     orphaned: BTreeMap<RegistrarId, Time>,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
@@ -92,7 +96,13 @@ impl Registrar {
     /// A registrar that starts now: it looks for its peers and serves ASAP at once.
     pub fn new(mut config: Config, mut rng: ChaCha12Rng, now: Time) -> Self {
         // A cycle that takes no time would never let go of the machine.
-        for cycle in [&mut config.timers.peer_heartbeat_cycle, &mut config.timers.keep_alive_interval] {
+        let timers = &mut config.timers;
+        for cycle in [
+            &mut timers.peer_heartbeat_cycle,
+            &mut timers.keep_alive_interval,
+            &mut timers.t6_server_announce,
+            &mut timers.mentor_discovery_timeout,
+        ] {
             *cycle = (*cycle).max(SHORTEST_CYCLE);
         }
         let id = config.id.unwrap_or_else(|| RegistrarId(rng.next_u32().max(1)));
@@ -115,6 +125,7 @@ impl Registrar {
             startup: startup::Startup::new(now),
             peers: BTreeMap::new(),
             contacts: Vec::new(),
+            announcements: announce::Announcements::default(),
             orphaned: BTreeMap::new(),
             takeovers: BTreeMap::new(),
             overload: overload::Overload::default(),
@@ -124,7 +135,7 @@ impl Registrar {
             config,
         };
         for addresses in registrar.config.peers.clone() {
-            registrar.add_contact(now, addresses, true);
+            registrar.add_contact(now, addresses, peers::Source::Configured);
         }
         registrar.begin_startup(now);
         registrar
@@ -135,17 +146,20 @@ impl Registrar {
         self.id
     }
 
-    /// Adds a registrar that was learned from outside, for instance from DNS.
+    /// Adds a registrar that was learned from outside, for instance from DNS. It is forgotten when it was not reached for
+    /// long.
     pub fn add_peer(&mut self, now: Time, addresses: Vec<SocketAddr>) {
         if self.is_serving() {
-            self.add_contact(now, addresses, true);
+            self.add_contact(now, addresses, peers::Source::Learned);
             self.connect_contacts(now);
         }
     }
 
     /// Removes an element by the operator's wish, whoever its home is. Says whether there was one.
     pub fn remove_element(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) -> bool {
-        self.remove_by_right(now, &ElementKey::new(handle, id), RemovalReason::Administrator)
+        // Registrars come and go with their processes.
+        !registrars::is_registrar_pool(handle)
+            && self.remove_by_right(now, &ElementKey::new(handle, id), RemovalReason::Administrator)
     }
 
     fn up(
@@ -220,6 +234,7 @@ impl Registrar {
     fn expired(&mut self, now: Time, timer: Timer) {
         match timer {
             Timer::Heartbeat => self.heartbeat(now),
+            Timer::Announce => self.announce_ourselves(now),
             Timer::Startup => self.startup_timeout(now),
             Timer::Peer(id) => self.peer_timeout(now, id),
             Timer::Takeover(target) => self.takeover_timeout(now, target),
@@ -255,8 +270,10 @@ impl Node for Registrar {
             Input::SendFailed { .. } => self.counters.send_failures += 1,
             Input::Down { assoc, why } => self.down(now, assoc, &why),
             Input::Backlog { packets } => self.backlog_changed(now, packets),
-            // Multicast is off; a path that fails leaves the others, and the last one ends the association.
-            Input::Announce { .. } | Input::Path { .. } => {}
+            Input::Addresses { channel, addresses } => self.addresses_changed(now, channel, addresses),
+            Input::Announce { from, channel, bytes } => self.announcement(now, from, channel, &bytes),
+            // A path that fails leaves the others, and the last one ends the association.
+            Input::Path { .. } => {}
         }
     }
 

@@ -48,45 +48,69 @@ pub(super) struct Contact {
     addresses: Vec<SocketAddr>,
     /// The association being tried or in use.
     association: Option<AssocId>,
-    /// Configured ones are never forgotten.
-    configured: bool,
+    source: Source,
     /// It is ourselves.
     ourselves: bool,
     failures: u32,
     retry_at: Time,
 }
 
+/// Who says that there is a registrar, the least to be believed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// The operator. Never forgotten.
+    Configured,
+    /// A registrar, or itself.
+    Learned,
+    /// A multicast datagram.
+    Announced,
+}
+
+impl Source {
+    /// How often it is tried in vain before it is forgotten.
+    fn patience(self) -> u32 {
+        match self {
+            Self::Configured => u32::MAX,
+            Self::Learned => 1000,
+            // It announces itself again if it is there.
+            Self::Announced => 2,
+        }
+    }
+}
+
 /// How many times MAX-TIME-LAST-HEARD the home of an element may stay unknown.
 const ORPHAN_PATIENCE: u32 = 3;
-/// How often a contact that was learned is tried in vain before it is forgotten.
-const FORGET_AFTER: u32 = 1000;
 /// The pause between attempts doubles this many times, starting with MAX-TIME-NO-RESPONSE.
 const MAX_DOUBLINGS: u32 = 3;
 
 impl Registrar {
     /// Tries this address from now on, unless it is known.
-    pub(super) fn add_contact(&mut self, now: Time, addresses: Vec<SocketAddr>, configured: bool) {
+    pub(super) fn add_contact(&mut self, now: Time, addresses: Vec<SocketAddr>, source: Source) {
         if addresses.is_empty() {
             return;
         }
         let overlaps = |contact: &&mut Contact| contact.addresses.iter().any(|a| addresses.contains(a));
         if let Some(known) = self.contacts.iter_mut().find(overlaps) {
-            known.configured |= configured;
+            known.source = known.source.min(source);
             return;
         }
-        if !configured && self.contacts.len() >= self.config.limits.peers {
+        if source != Source::Configured && self.contacts.len() >= self.config.limits.peers {
             self.counters.contacts_refused += 1;
-            // Whoever was tried in vain most often makes room.
+            // Whoever is to be believed least, and was tried in vain most often, makes room.
             let useless = self.contacts.iter().enumerate().filter(|(_, contact)| {
-                !contact.configured && contact.association.is_none() && contact.failures > 0
+                contact.source != Source::Configured
+                    && contact.source >= source
+                    && contact.association.is_none()
+                    && contact.failures > 0
             });
-            let Some((index, _)) = useless.max_by_key(|(_, contact)| contact.failures) else { return };
+            let least = useless.max_by_key(|(_, contact)| (contact.source, contact.failures));
+            let Some((index, _)) = least else { return };
             self.contacts.remove(index);
         }
         self.contacts.push(Contact {
             addresses,
             association: None,
-            configured,
+            source,
             ourselves: false,
             failures: 0,
             retry_at: now,
@@ -95,7 +119,7 @@ impl Registrar {
 
     /// Connects to every contact that is neither connected nor in its pause.
     pub(super) fn connect_contacts(&mut self, now: Time) {
-        self.contacts.retain(|contact| contact.configured || contact.failures < FORGET_AFTER);
+        self.contacts.retain(|contact| contact.failures < contact.source.patience());
         for contact in &mut self.contacts {
             if contact.ourselves || contact.association.is_some() || contact.retry_at > now {
                 continue;
@@ -113,6 +137,7 @@ impl Registrar {
             }
         }
         if !assoc.is_accepted() {
+            self.introduce_ourselves(assoc);
             self.send_presence(assoc, RegistrarId::NONE, true);
         }
     }
@@ -135,11 +160,13 @@ impl Registrar {
             contact.association = other;
             if other.is_none() {
                 contact.failures += 1;
+                // At another of its addresses next time.
+                contact.addresses.rotate_left(1);
                 contact.retry_at = now + pause * (1 << contact.failures.saturating_sub(1).min(MAX_DOUBLINGS));
             }
         }
         if self.contacts.iter().all(|contact| contact.association.is_none()) {
-            self.nobody_answers();
+            self.nobody_answers(now);
         }
         if let (DownReason::Duplicate(_), Some(other)) = (why, other) {
             self.send_presence(other, RegistrarId::NONE, true);
@@ -200,6 +227,7 @@ impl Registrar {
         }
         for contact in self.contacts.iter_mut().filter(|contact| contact.association == Some(assoc)) {
             contact.failures = 0;
+            contact.source = contact.source.min(Source::Learned);
         }
         let Some(peer) = self.peers.get_mut(&sender) else {
             return self.peer_found(now, assoc, sender, remote);
@@ -250,6 +278,9 @@ impl Registrar {
         self.peers.insert(sender, peer);
         self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
         self.events.push_back(Event::PeerUp { id: sender, addresses: remote });
+        if assoc.is_accepted() {
+            self.introduce_ourselves(assoc);
+        }
         self.send_presence(assoc, sender, true);
         true
     }
@@ -388,6 +419,7 @@ impl Registrar {
 
     /// Takes a peer off the list; its addresses remain a contact, for it may return.
     pub(super) fn forget_peer(&mut self, now: Time, id: RegistrarId) {
+        self.unregister_registrar(now, id);
         let Some(peer) = self.peers.remove(&id) else { return };
         self.timers.cancel(&Timer::Peer(id));
         self.resynchronization_aborted(id);
@@ -395,8 +427,13 @@ impl Registrar {
             self.events.push_back(Event::PeerDown { id, why: PeerDownReason::TakenOver });
         }
         if peer.proven {
-            self.add_contact(now, peer.addresses, false);
+            self.add_contact(now, peer.addresses, Source::Learned);
         }
+    }
+
+    /// Whether an association to this peer is there or on its way.
+    pub(super) fn is_connected_to(&self, id: RegistrarId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.association.is_some())
     }
 
     /// The established association to a peer.

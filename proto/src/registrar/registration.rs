@@ -2,6 +2,7 @@
 
 use super::association::Association;
 use super::config::ForeignAddresses;
+use super::registrars::is_registrar_pool;
 use super::table::COMMON_TABLE_RESPONSE;
 use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Time};
@@ -20,6 +21,9 @@ impl Registrar {
     /// ASAP_REGISTRATION. The answer waits if somebody else may have the identifier.
     pub(super) fn registration_received(&mut self, now: Time, assoc: AssocId, registration: Registration) {
         let key = ElementKey::new(&registration.handle, registration.element.id);
+        if is_registrar_pool(&key.handle) {
+            return self.registration_rejected(assoc, &key, CauseCode::SECURITY.into());
+        }
         if self.element(&key).is_some() && !self.speaks_for(assoc, &key) {
             self.park(assoc, Message::Registration(registration));
             return self.verify_for(now, key, assoc);
@@ -135,7 +139,8 @@ impl Registrar {
     pub(super) fn deregistration_received(&mut self, now: Time, assoc: AssocId, request: Deregistration) {
         let key = ElementKey::new(&request.handle, request.id);
         let mut error = None;
-        if self.element(&key).is_some() && !self.speaks_for(assoc, &key) {
+        let foreign = !self.speaks_for(assoc, &key) || is_registrar_pool(&key.handle);
+        if self.element(&key).is_some() && foreign {
             self.counters.deregistrations_rejected += 1;
             error = Some(CauseCode::SECURITY.into());
         } else if self.remove_by_right(now, &key, RemovalReason::Deregistered) {

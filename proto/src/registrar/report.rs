@@ -4,6 +4,7 @@
 //! one that answers, it is listed last for a while, since an answer to us does not prove that they can reach it. (With
 //! `strict_rfc` it is removed.)
 
+use super::registrars::is_registrar_pool;
 use super::timers::Timer;
 use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Time};
@@ -41,7 +42,9 @@ impl Registrar {
         self.counters.reports += 1;
         let key = ElementKey::new(&report.handle, report.id);
         let room = self.reports.len() < self.config.limits.reported_elements;
-        if self.element(&key).is_none() || !(room || self.reports.contains_key(&key)) {
+        // Whether a registrar lives is no question of keep-alives.
+        let probed = self.element(&key).is_some() && !is_registrar_pool(&key.handle);
+        if !probed || !(room || self.reports.contains_key(&key)) {
             self.counters.reports_ignored += 1;
             return;
         }

@@ -1,6 +1,7 @@
 //! Joining a scope: a mentor gives the peer list and the handlespace (RFC 5353 §3.2).
 //!
-//! All configured contacts are connected at once; the first that is heard becomes the mentor, the others are
+//! All configured contacts are connected at once, and where registrars announce themselves whoever does, or hears that we
+//! do (see [`announce`](super::announce)); the first that is heard becomes the mentor, the others are
 //! its backups. ASAP is served from the first moment: what registers here meanwhile is newer than anything a
 //! mentor knows. Requests of peers for list and table are rejected until the start is complete.
 
@@ -58,8 +59,8 @@ impl Registrar {
     /// Looks for a mentor; without contacts there is none to look for (RFC 5353 §3.2.2.1).
     pub(super) fn begin_startup(&mut self, now: Time) {
         self.timers.set(Timer::Heartbeat, now + self.config.timers.peer_heartbeat_cycle);
-        if self.contacts.is_empty() {
-            return self.started(None);
+        if self.contacts.is_empty() && !self.config.announce.enrp {
+            return self.started(now, None);
         }
         self.timers.set(Timer::Startup, now + self.config.timers.mentor_discovery_timeout);
         self.connect_contacts(now);
@@ -101,7 +102,7 @@ impl Registrar {
             if server.id != self.id && server.id != RegistrarId::NONE && !self.peers.contains_key(&server.id)
             {
                 let addresses = super::peers::socket_addresses(&server.transport, loopback);
-                self.add_contact(now, addresses, false);
+                self.add_contact(now, addresses, super::peers::Source::Learned);
             }
         }
         self.connect_contacts(now);
@@ -132,14 +133,14 @@ impl Registrar {
         } else if more {
             self.request_startup_table(now, assoc, mentor);
         } else {
-            self.started(Some(mentor));
+            self.started(now, Some(mentor));
         }
     }
 
-    /// No contact is connected, or on the way to be.
-    pub(super) fn nobody_answers(&mut self) {
-        if self.startup.phase == Phase::Discovering {
-            self.started(None);
+    /// No contact is connected, or on the way to be. Where registrars announce themselves another one may turn up.
+    pub(super) fn nobody_answers(&mut self, now: Time) {
+        if self.startup.phase == Phase::Discovering && !self.config.announce.enrp {
+            self.started(now, None);
         }
     }
 
@@ -153,7 +154,7 @@ impl Registrar {
     /// The timer of the start expired.
     pub(super) fn startup_timeout(&mut self, now: Time) {
         match self.startup.phase {
-            Phase::Discovering => self.started(None),
+            Phase::Discovering => self.started(now, None),
             Phase::List(mentor) | Phase::Table(mentor) => self.mentor_failed(now, mentor),
             Phase::Pausing => {
                 self.startup.tried.clear();
@@ -183,19 +184,20 @@ impl Registrar {
         let largest = self.startup.tried.last().is_none_or(|last| *last < self.id);
         let first = self.startup.rounds >= ROUNDS && largest;
         if !self.startup.rejected || first || now >= self.startup.since + answer * HARD_LIMIT {
-            return self.started(None);
+            return self.started(now, None);
         }
         self.startup.phase = Phase::Pausing;
         let pause = answer.mul_f64(self.rng.random_range(1.0..1.4));
         self.timers.set(Timer::Startup, now + pause);
     }
 
-    fn started(&mut self, mentor: Option<RegistrarId>) {
+    fn started(&mut self, now: Time, mentor: Option<RegistrarId>) {
         self.startup.phase = Phase::Done;
         self.timers.cancel(&Timer::Startup);
         self.state = State::Running;
         // What registered before a peer was known was not announced to it, and its audit was rejected until now.
         self.presence_to_all();
         self.events.push_back(Event::Started { mentor });
+        self.announce_ourselves(now);
     }
 }

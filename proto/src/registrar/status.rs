@@ -1,6 +1,7 @@
 //! The view for the admin API: plain values, made on request and one pool at a time.
 
 use super::peers::Peer;
+use super::registrars::is_registrar_pool;
 use super::report::Reports;
 use super::{ElementKey, Registrar};
 use crate::Time;
@@ -18,9 +19,9 @@ pub struct Status {
     pub state: State,
     /// Time since its start.
     pub uptime: Duration,
-    /// Pools in the handlespace.
+    /// Pools in the handlespace, without that of the registrars.
     pub pools: usize,
-    /// Elements in the handlespace.
+    /// Elements in the handlespace, without the registrars.
     pub elements: usize,
     /// Elements whose home this registrar is.
     pub owned_elements: usize,
@@ -172,6 +173,9 @@ counters! {
     updates_received
     updates_ignored
     presences_received
+    announcements_sent
+    announcements_received
+    announcements_ignored
     table_requests
     table_requests_rejected
     table_responses_ignored
@@ -208,9 +212,9 @@ impl Registrar {
             id: self.id,
             state: self.state,
             uptime: now.since(self.born),
-            pools: self.handlespace.pool_count(),
-            elements: self.handlespace.element_count(),
-            owned_elements: self.elements_of(self.id),
+            pools: self.served_pools(),
+            elements: self.served_elements(),
+            owned_elements: self.served_elements_of(self.id),
             peers: self.peers.values().filter(|peer| peer.state != PeerState::NotActive).count(),
             associations: self.associations.len(),
             checksum: self.own_checksum(),
@@ -229,14 +233,15 @@ impl Registrar {
             last_presence: peer.last_presence.map(|at| now.since(at)),
             announced_checksum: peer.announced_checksum,
             expected_checksum: self.handlespace.checksum(*id),
-            elements: self.elements_of(*id),
+            elements: self.served_elements_of(*id),
         };
         self.peers.iter().map(status).collect()
     }
 
-    /// At most `count` pools in the order of their handles, those after `after`.
+    /// At most `count` pools in the order of their handles, those after `after`, without that of the registrars.
     pub fn pools(&self, now: Time, after: Option<&PoolHandle>, count: usize) -> Vec<PoolSummary> {
-        self.handlespace.pools_after(after).take(count).map(|pool| self.summary(now, pool)).collect()
+        let pools = self.handlespace.pools_after(after).filter(|pool| !is_registrar_pool(pool.handle()));
+        pools.take(count).map(|pool| self.summary(now, pool)).collect()
     }
 
     /// One pool; `None` if there is no such pool.

@@ -7,7 +7,7 @@
 //!
 //! [`Arbitration`]: super::Arbitration
 
-use super::peers::Peer;
+use super::registrars::is_registrar_pool;
 use super::timers::Timer;
 use super::{ElementKey, Event, PeerState, Registrar, State};
 use crate::{AssocId, Time};
@@ -40,7 +40,7 @@ impl Registrar {
         if self.state == State::Stopping || self.takeovers.contains_key(&target) {
             return;
         }
-        if self.elements_of(target) == 0 {
+        if self.served_elements_of(target) == 0 {
             return self.forget_peer(now, target);
         }
         let better = |id: &&RegistrarId| self.config.arbitration.wins(**id, self.id);
@@ -167,7 +167,9 @@ impl Registrar {
             self.abort_takeover(target, Some(sender));
             self.forget_peer(now, target);
         }
-        let elements = self.keys_of(target);
+        let mut elements = self.keys_of(target);
+        // We are still here.
+        elements.retain(|key| !is_registrar_pool(&key.handle));
         for key in &elements {
             self.disown(key);
             self.change_home(key, sender);

@@ -9,6 +9,8 @@ use params::{PoolHandle, RegistrarId};
 pub(super) enum Timer {
     /// The next PRESENCE to all peers, and the next look at what is not connected.
     Heartbeat,
+    /// The next announcement by multicast.
+    Announce,
     /// A step of the start took too long, or the pause after a rejection is over.
     Startup,
     /// A peer was silent, did not answer, or its takeover by another registrar did not happen.
@@ -42,6 +44,7 @@ impl Timer {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Heartbeat => "PEER-HEARTBEAT-CYCLE",
+            Self::Announce => "T6-Serverannounce",
             Self::Startup => "startup",
             Self::Peer(_) => "MAX-TIME-LAST-HEARD",
             Self::Takeover(_) => "takeover",

@@ -1,6 +1,7 @@
 //! Changes of the handlespace, told and heard (RFC 5353 §3.3).
 
 use super::association::Replaces;
+use super::registrars::is_registrar_pool;
 use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Time};
 use enrp::{Body, HandleUpdate, UpdateAction};
@@ -110,6 +111,9 @@ impl Registrar {
     /// reach an element that it knows to be another's is verified by the owner (ambiguity A-63).
     fn removed_by_peer(&mut self, now: Time, sender: RegistrarId, key: ElementKey, home: RegistrarId) {
         let Some(owner) = self.home(&key) else { return };
+        if owner == self.id && is_registrar_pool(&key.handle) {
+            return self.confirm_ourselves();
+        }
         if self.config.strict_rfc {
             return self.remove(now, &key, RemovalReason::RemovedByPeer);
         }

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod announce;
 mod chaos;
 mod hunt;
 mod keep_alive;
+mod registrars;
 mod registration;
 mod resolution;
 mod server;

@@ -65,7 +65,7 @@ impl World {
             } else {
                 (1..=count).filter(|peer| *peer != host).collect()
             };
-            let config = Config { arbitration, ..Network::config(host, &peers) };
+            let config = Config { arbitration, registrar_pool: true, ..Network::config(host, &peers) };
             network.start_with(host, config);
             registrars.insert(host, host.into());
         }
@@ -123,6 +123,7 @@ impl World {
                 let id = self.registrars[&host] + 10;
                 config.id = Some(RegistrarId(id));
                 config.arbitration = self.arbitration;
+                config.registrar_pool = true;
                 self.registrars.insert(host, id);
                 self.network.start_with(host, config);
             }

@@ -7,6 +7,7 @@ mod announcements;
 mod network;
 mod played;
 
+mod announce;
 mod audit;
 mod chaos;
 mod flow;
@@ -16,6 +17,7 @@ mod leave;
 mod overload;
 mod peers;
 mod push;
+mod registrars;
 mod registration;
 mod rsplib;
 mod startup;

@@ -161,7 +161,10 @@ impl Network {
     }
 
     pub(crate) fn start_with(&mut self, host: Host, config: Config) {
-        let registrar = Registrar::new(config, ChaCha12Rng::seed_from_u64(host.into()), self.now);
+        let mut registrar = Registrar::new(config, ChaCha12Rng::seed_from_u64(host.into()), self.now);
+        for channel in [Channel::Asap, Channel::Enrp] {
+            registrar.handle_input(self.now, Input::Addresses { channel, addresses: vec![ip(host)] });
+        }
         self.dead.remove(&host);
         self.hosts.insert(host, Machine::Registrar(Box::new(registrar), Vec::new()));
         self.collect(host);
@@ -170,7 +173,8 @@ impl Network {
     /// A process with one element of "pool", by the real machine; it knows these registrars.
     pub(crate) fn start_endpoint(&mut self, host: Host, registrars: &[Host]) {
         let addresses = registrars.iter().map(|registrar| endpoint(*registrar, Channel::Asap));
-        let config = endpoint::Config::new(addresses, 3863, [host; 32]);
+        let mut config = endpoint::Config::new(addresses, 3863, [host; 32]);
+        config.registrar_pool = true;
         let mut machine = AsapEndpoint::new(config, self.now);
         let registration = endpoint::Registration {
             handle: pool(),
@@ -377,9 +381,26 @@ impl Network {
                     let theirs = Some(DownReason::PeerAborted(cause));
                     self.end((host, assoc), Some(DownReason::LocalAbort), theirs, LATENCY);
                 }
-                Transmit::Announce { .. } | Transmit::Read { .. } => {}
+                Transmit::Announce { channel, bytes } => self.multicast(host, channel, &bytes),
+                Transmit::Read { .. } => {}
             }
         }
+    }
+
+    /// To all that are in the group, the sender too.
+    fn multicast(&mut self, host: Host, channel: Channel, bytes: &Bytes) {
+        let from = endpoint(host, channel);
+        let others: Vec<Host> = self.hosts.keys().copied().collect();
+        for other in others {
+            if !self.cuts.contains(&(host.min(other), host.max(other))) {
+                self.deliver(other, LATENCY, Input::Announce { from, channel, bytes: bytes.clone() });
+            }
+        }
+    }
+
+    /// Any datagram from any source arrives at a host.
+    pub(crate) fn forge(&mut self, to: Host, from: SocketAddr, channel: Channel, bytes: Bytes) {
+        self.input(to, Input::Announce { from, channel, bytes });
     }
 
     fn connect(&mut self, host: Host, assoc: AssocId, channel: Channel, remote: SocketAddr) {

@@ -4,10 +4,12 @@
 //! are errors. What depends on the profile (timers, some limits) is an `Option` here: `None` is the profile's number.
 
 mod listen;
+mod multicast;
 mod resolve;
 pub(crate) mod values;
 
 pub use listen::ListenAddress;
+pub use multicast::Multicast;
 use net::udp::EncapPorts;
 
 use params::RegistrarId;
@@ -41,6 +43,13 @@ pub struct Config {
     /// Registrars known beforehand: the ENRP addresses of one registrar an entry.
     #[serde(deserialize_with = "values::peers")]
     pub peers: Vec<Vec<SocketAddr>>,
+    /// Registrars that DNS names.
+    pub dns: Dns,
+    /// How it finds registrars, and clients it, without being told addresses.
+    pub multicast: Multicast,
+    /// Whether it is an element of the pool of registrars, so that clients that reach one know all. Where rsplib is part
+    /// of the scope it is not.
+    pub registrar_pool: bool,
     /// The timers that fit the network.
     #[serde(deserialize_with = "values::profile")]
     pub profile: Profile,
@@ -74,6 +83,9 @@ impl Default for Config {
             listen: Listen::default(),
             advertise: Vec::new(),
             peers: Vec::new(),
+            dns: Dns::default(),
+            multicast: Multicast::default(),
+            registrar_pool: true,
             profile: Profile::Lan,
             compat: Compat::default(),
             foreign_addresses: ForeignAddresses::default(),
@@ -107,6 +119,17 @@ impl Default for Listen {
             enrp: SocketAddr::from(([127, 0, 0, 1], 9901)).into(),
         }
     }
+}
+
+/// Registrars that DNS names, by SRV records `_enrp._sctp.DOMAIN`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Dns {
+    /// The domains to ask for, again and again.
+    pub domains: Vec<String>,
+    /// The name server; `None`: those of the system.
+    #[serde(deserialize_with = "values::dns_server")]
+    pub server: Option<SocketAddr>,
 }
 
 /// The dialect of the scope.
@@ -157,6 +180,12 @@ pub struct Timers {
     /// How long to look for a mentor before going on alone.
     #[serde(deserialize_with = "values::optional_duration")]
     pub mentor_discovery_timeout: Option<Duration>,
+    /// T6-Serverannounce: how often one of all registrars announces itself by multicast.
+    #[serde(deserialize_with = "values::optional_duration")]
+    pub t6_server_announce: Option<Duration>,
+    /// T7-ENRPoutdate: how long a registrar that announced itself counts among them, at least.
+    #[serde(deserialize_with = "values::optional_duration")]
+    pub t7_enrp_outdate: Option<Duration>,
     /// The shortest time between two lists of a pool that a subscriber gets.
     #[serde(deserialize_with = "values::optional_duration")]
     pub push_interval: Option<Duration>,

@@ -24,6 +24,8 @@ impl Config {
             ("timers.keep-alive-interval", timers.keep_alive_interval),
             ("timers.keep-alive-timeout", timers.keep_alive_timeout),
             ("timers.mentor-discovery-timeout", timers.mentor_discovery_timeout),
+            ("timers.t6-server-announce", timers.t6_server_announce),
+            ("timers.t7-enrp-outdate", timers.t7_enrp_outdate),
             ("timers.push-interval", timers.push_interval),
         ] {
             if !TIMERS.contains(&timer) {
@@ -53,6 +55,7 @@ impl Config {
                 format!("{share} is no share in per cent: at most 100, which is off"),
             ));
         }
+        self.multicast.check()?;
         let limits = &self.limits;
         for (key, limit) in [
             ("limits.pools", limits.pools),
@@ -120,19 +123,24 @@ impl Config {
             mentor_discovery_timeout: set
                 .mentor_discovery_timeout
                 .unwrap_or(profile.mentor_discovery_timeout),
+            t6_server_announce: set.t6_server_announce.unwrap_or(profile.t6_server_announce),
+            t7_enrp_outdate: set.t7_enrp_outdate.unwrap_or(profile.t7_enrp_outdate),
             push_interval: set.push_interval.unwrap_or(profile.push_interval),
         }
     }
 
-    /// What the machine is told, given the ENRP port that was really bound.
-    pub(crate) fn machine(&self, enrp_port: u16) -> machine::Config {
+    /// What the machine is told, given the ports that were really bound.
+    pub(crate) fn machine(&self, asap_port: u16, enrp_port: u16) -> machine::Config {
         let dialect = if self.compat == Compat::Rsplib { Profile::Rsplib } else { self.profile };
         let base = machine::Config::new(dialect);
         machine::Config {
             id: self.id,
+            asap_port,
             enrp_port,
             advertise: self.advertise.clone(),
             peers: self.peers.clone(),
+            announce: self.announce(),
+            registrar_pool: self.registrar_pool,
             timers: self.timers(),
             arbitration: match self.takeover.arbitration {
                 Arbitration::LowestId => machine::Arbitration::LowestId,
@@ -230,7 +238,7 @@ mod tests {
     }
 
     fn in_force(config: &Config) -> (machine::Config, SctpConfig) {
-        (config.machine(9901), config.sctp_endpoint())
+        (config.machine(3863, 9901), config.sctp_endpoint())
     }
 
     #[test]
@@ -268,11 +276,13 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&table),
-            "admin advertise compat foreign-addresses guard id limits listen log peers profile sctp strict-rfc takeover timers"
+            "admin advertise compat dns foreign-addresses guard id limits listen log multicast peers profile registrar-pool sctp strict-rfc takeover timers"
         );
         for (section, expected) in [
             ("admin", "socket tcp"),
+            ("dns", "domains server"),
             ("listen", "asap enrp"),
+            ("multicast", "asap enabled enrp hops interfaces"),
             ("sctp", "encap-port icmp mtu"),
             ("takeover", "arbitration"),
         ] {
@@ -303,6 +313,8 @@ mod tests {
         assert!(message.contains("5 has no unit: write \"5ms\" or \"5s\""), "{message}");
         let message = refused("[limits]\npools = 0\n");
         assert_eq!(message, "limits.pools: 0 would refuse everybody: leave it out for the default");
+        let message = refused("[multicast]\nasap = [\"192.0.2.1:3863\"]\n");
+        assert!(message.starts_with("multicast.asap: 192.0.2.1:3863 is no multicast group"), "{message}");
         let message = refused("[timers]\nmax-time-last-heard = \"100ms\"\n");
         assert!(message.contains("longer than peer-heartbeat-cycle"), "{message}");
     }
@@ -318,7 +330,7 @@ mod tests {
 
     #[test]
     fn rsplib_compatibility_leaves_the_timers_alone() {
-        let config = Config::from_toml("compat = \"rsplib\"").unwrap().machine(1);
+        let config = Config::from_toml("compat = \"rsplib\"").unwrap().machine(2, 1);
         assert_eq!(config.compat, machine::Compat::Rsplib);
         assert_eq!(config.timers, Profile::Lan.registrar());
     }

@@ -102,6 +102,19 @@ pub(crate) fn parse_admin_tcp(text: &str) -> Result<Option<SocketAddr>, String> 
     Ok(Some(address))
 }
 
+/// Reads the address of a name server: `system`, or an address.
+pub(crate) fn parse_dns_server(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "system" {
+        return Ok(None);
+    }
+    let address = parse_address(text).map_err(|_| {
+        format!(
+            "{text:?} is no name server: write \"system\" or its address with the port, \"192.0.2.53:53\""
+        )
+    })?;
+    Ok(Some(address))
+}
+
 /// Reads the name of a timing profile.
 pub(crate) fn parse_profile(text: &str) -> Result<Profile, String> {
     match text {
@@ -132,6 +145,7 @@ macro_rules! deserializers {
 deserializers! {
     id = parse_id => Option<RegistrarId>;
     profile = parse_profile => Profile;
+    dns_server = parse_dns_server => Option<SocketAddr>;
     admin_socket = parse_admin_socket => AdminSocket;
     admin_tcp = parse_admin_tcp => Option<SocketAddr>;
 }

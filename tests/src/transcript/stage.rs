@@ -3,7 +3,8 @@
 use super::message;
 use super::process::Process;
 use crate::channels::{Channels, Manners};
-use crate::network::{ENRP_PORT, HostId, Network, Role};
+use crate::cuts::Cut;
+use crate::network::{ENRP_PORT, HostId, Network, Role, Stop};
 use net::memory::Link;
 use params::PoolHandle;
 use proto::endpoint::{AsapEndpoint, ElementId};
@@ -47,7 +48,9 @@ struct Hold {
 pub(super) struct Stage {
     network: Channels,
     hosts: BTreeMap<HostId, Host>,
-    cuts: BTreeSet<(HostId, HostId)>,
+    /// Hosts that do not reach each other, with the number of the network's cut.
+    cuts: BTreeMap<(HostId, HostId), u32>,
+    last_cut: u32,
     holds: Vec<Hold>,
     /// Who is at the other end of an association.
     peers: BTreeMap<(HostId, AssocId), (HostId, Channel)>,
@@ -61,7 +64,8 @@ impl Default for Stage {
         Self {
             network: Channels::new(1, LINK, MANNERS),
             hosts: BTreeMap::new(),
-            cuts: BTreeSet::new(),
+            cuts: BTreeMap::new(),
+            last_cut: 0,
             holds: Vec::new(),
             peers: BTreeMap::new(),
             output: String::new(),
@@ -75,7 +79,7 @@ pub(super) fn name(host: HostId) -> String {
     let role = match host.role {
         Role::Registrar => 'r',
         Role::Element => 'e',
-        Role::User => 'u',
+        Role::User | Role::Watcher => 'u',
     };
     format!("{role}{}", host.number)
 }
@@ -120,7 +124,7 @@ impl Stage {
     /// Whether what `from` sends to `to` arrives at once.
     fn reaches(&self, from: HostId, to: HostId) -> bool {
         let awake = |host: &Host| !host.frozen && host.hung.is_none();
-        let cut = self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
+        let cut = self.cuts.contains_key(&(from.min(to), from.max(to)));
         !cut && self.hosts.get(&to).is_some_and(awake)
     }
 }
@@ -190,7 +194,7 @@ impl Stage {
             state.frozen = frozen;
         }
         match frozen {
-            true => self.network.pause(host),
+            true => self.network.pause(host, Stop::Everything),
             false => self.network.resume(host),
         }
         self.drive_all();
@@ -212,22 +216,22 @@ impl Stage {
 
     /// Nothing passes between two hosts any more, or everything again.
     pub(super) fn set_cut(&mut self, a: HostId, b: HostId, cut: bool) {
-        for (from, to) in [(a, b), (b, a)] {
-            match cut {
-                true => self.network.block(from, to),
-                false => self.network.unblock(from, to),
-            }
-            match cut {
-                true => self.cuts.insert((from, to)),
-                false => self.cuts.remove(&(from, to)),
-            };
+        let pair = (a.min(b), a.max(b));
+        if let Some(number) = self.cuts.remove(&pair) {
+            self.network.mend(number);
+        }
+        if cut {
+            self.last_cut += 1;
+            let (these, those) = (BTreeSet::from([a]), BTreeSet::from([b]));
+            self.network.cut(self.last_cut, Cut { these, those, both_ways: true });
+            self.cuts.insert(pair, self.last_cut);
         }
     }
 
     /// Everything passes again.
     pub(super) fn heal(&mut self) {
-        for (a, b) in self.cuts.clone() {
-            self.set_cut(a, b, false);
+        for (_, number) in std::mem::take(&mut self.cuts) {
+            self.network.mend(number);
         }
     }
 }

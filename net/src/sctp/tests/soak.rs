@@ -148,7 +148,7 @@ impl Soak {
                 assert!(story.up || story.asked, "{story:?}");
                 story.down = true;
             }
-            Input::Announce { .. } | Input::Path { .. } | Input::Backlog { .. } => {
+            Input::Addresses { .. } | Input::Announce { .. } | Input::Path { .. } | Input::Backlog { .. } => {
                 unreachable!("it names an association")
             }
         }
