@@ -54,7 +54,7 @@ fn counters(network: &mut Network, host: Host) -> rserpool_proto::registrar::Cou
     network.registrar(host).status(now).counters
 }
 
-// ASAP-3.6-02, ASAP-3.6-03, ASAP-2.2.10-01, A-45: the announcement names the registrar and where it serves ASAP.
+// ASAP-4-07, ASAP-3.6-02, ASAP-3.6-03, ASAP-2.2.10-01, A-45: the announcement names the registrar and where it serves ASAP.
 #[test]
 fn a_registrar_announces_where_it_serves() {
     let mut network = Network::new();
