@@ -20,7 +20,8 @@ fi
 # --- packages -------------------------------------------------------------------------------------------------
 # The host's own apt sources, if the host is a Debian 12; otherwise a mirror has to be named.
 mkdir -p "$dir/debs" "$dir/lists/partial"
-apt=(-qq -o APT::Sandbox::User=root -o "Dir::Cache=$dir" -o Dpkg::Use-Pty=0)
+# What is installed here does not matter, also where it is a version that no source has any more.
+apt=(-qq -o APT::Sandbox::User=root -o "Dir::Cache=$dir" -o Dpkg::Use-Pty=0 -o Dir::State::Status=/dev/null)
 if [ -n "${INTEROP_MIRROR:-}" ]; then
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     [ -e "$keyring" ] || die "INTEROP_MIRROR needs $keyring: install debian-archive-keyring"
@@ -36,8 +37,11 @@ fi
 kernel=$(apt-cache "${apt[@]}" depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-6[^ ]*\)/\1/p' | head -n 1)
 [ -n "$kernel" ] || die "no package linux-image-cloud-amd64: run apt-get update"
 mapfile -t packages < <(sed -e 's/#.*//' -e '/^\s*$/d' "$here/packages")
-# Only what is new is downloaded; the answer says which versions belong together.
-(cd "$dir/debs" && apt-get "${apt[@]}" download "${packages[@]}" "$kernel") || die "the packages cannot be downloaded"
+# Only what is new is downloaded; the answer says which versions belong together. Lists that are old name versions that
+# are gone.
+download() { (cd "$dir/debs" && apt-get "${apt[@]}" download "${packages[@]}" "$kernel"); }
+download || { [ "$(id -u)" = 0 ] && apt-get -qq update && download; } ||
+    die "the packages cannot be downloaded: run apt-get update as root first"
 
 # --- root file system -----------------------------------------------------------------------------------------
 work=$(mktemp -d "$dir/work.XXXXXX")
