@@ -29,6 +29,8 @@ pub trait Endpoint {
 
     /// Reads what has arrived from the network, at most one batch. `Ready` when there may be more: call again.
     /// `Pending` when the network itself was asked and had nothing left; the task is woken when it has. The
-    /// driver's clock relies on that evidence, so a readiness remembered from earlier is not enough.
+    /// driver's clock relies on that evidence, so a readiness remembered from earlier is not enough. That the network had
+    /// nothing left may be remembered, though for much less time than the clock forgives (`GRACE`, by `now`), and
+    /// only while nobody has told of anything new.
     fn poll_io(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<std::io::Result<()>>;
 }

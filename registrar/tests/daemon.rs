@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use hickory_resolver::proto::op::{Message, MessageType, OpCode};
+use hickory_resolver::proto::rr::rdata::{A, SRV};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -282,6 +285,55 @@ fn daemons_that_announce_themselves_find_each_other() {
     let mut second = start("--id=2");
     let mut log = BufReader::new(second.child.stderr.take().unwrap()).lines();
     assert!(log.any(|line| line.unwrap().contains("registrar up peer=0x00000001")));
+    for daemon in [&mut first, &mut second] {
+        drop(daemon.child.stdin.take());
+    }
+    assert_eq!(first.end().0, Some(0));
+    assert!(second.child.wait().unwrap().success());
+}
+
+/// A name server whose `_enrp._sctp.example.net` is the registrar at this address of IPv4. It ends with the tests.
+fn name_server(registrar: SocketAddr) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1500];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).unwrap();
+            let query = Message::from_vec(&buffer[..length]).unwrap();
+            let mut answer = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
+            let question = query.queries[0].clone();
+            let data = match (question.name().to_string().as_str(), question.query_type(), registrar) {
+                ("_enrp._sctp.example.net.", RecordType::SRV, _) => {
+                    let host = Name::from_ascii("registrar.example.net.").unwrap();
+                    Some(RData::SRV(SRV::new(0, 0, registrar.port(), host)))
+                }
+                ("registrar.example.net.", RecordType::A, SocketAddr::V4(v4)) => Some(RData::A(A(*v4.ip()))),
+                _ => None,
+            };
+            answer.answers.extend(data.map(|data| Record::from_rdata(question.name().clone(), 30, data)));
+            answer.queries.push(question);
+            socket.send_to(&answer.to_vec().unwrap(), from).unwrap();
+        }
+    });
+    server
+}
+
+// ENRP-3.2.2.1-04
+#[test]
+fn a_daemon_joins_the_scope_that_dns_names() {
+    let mut first = Running::start(&["--id=1"]);
+    let server = name_server(first.ready["enrp"].as_str().unwrap().parse().unwrap());
+    let mut second = Running::start(&[
+        "--id=2",
+        "--set=dns.domains=[\"example.net\"]",
+        &format!("--set=dns.server=\"{server}\""),
+        "--set=timers.mentor-discovery-timeout=30s",
+    ]);
+    let mut log = BufReader::new(second.child.stderr.take().unwrap()).lines();
+    let outcome = |line: &String| line.contains("joined the scope") || line.contains("serving; no other");
+    let outcome = log.find_map(|line| line.ok().filter(outcome)).unwrap();
+    assert!(outcome.contains("joined the scope mentor=0x00000001"), "{outcome}");
     for daemon in [&mut first, &mut second] {
         drop(daemon.child.stdin.take());
     }

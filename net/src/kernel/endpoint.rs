@@ -28,6 +28,9 @@ const FRESH: Duration = Duration::from_millis(5);
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 /// Messages (or pieces of one) to take then.
 const TRICKLE: usize = 2;
+/// That ends when all that is held back takes this part of the receive budget: nobody is to be ended for what was taken
+/// without need.
+const TRICKLE_SHARE: usize = 2;
 
 /// A socket that is bound and waits for its thread.
 ///
@@ -432,6 +435,7 @@ impl Endpoint for KernelEndpoint {
                 self.read_to_the_end(assoc);
             } else if let Some(token) = self.associations.get(&assoc).map(|it| it.socket)
                 && token != Token::SHARED
+                && self.receive_charge < self.config.limits.receive_budget / TRICKLE_SHARE
             {
                 self.receive_up_to(token, TRICKLE);
             }

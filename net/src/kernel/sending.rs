@@ -120,12 +120,11 @@ impl KernelEndpoint {
 /// Gives the kernel the next messages of an association, a batch of them; returns how many it took. None: the next one
 /// is for a stream that a restart of the peer has taken away.
 fn send_next(socket: &KernelSocket, association: &Association) -> io::Result<usize> {
-    let queued = association.outbound.len();
     let departures =
         |count| association.outbound.iter().take(count).map_while(|it| departure(association, it));
-    // All but the last one wait for each other, to leave in as few packets as possible. That must never last: a peer whose
-    // window is closed meanwhile is given up. So there has to be room for one more, which lets them go.
-    let waiting = queued.saturating_sub(1).min(BATCH);
+    // All but the last one that can be sent wait for each other, to leave in as few packets as possible. That must never
+    // last: a peer whose window is closed meanwhile is given up. So there has to be room for one more, which lets them go.
+    let waiting = departures(BATCH + 1).count().saturating_sub(1);
     if waiting > 0 && socket.has_room(departures(waiting).map(|it| it.bytes.len())) {
         batch::send(socket, departures(waiting), true)
     } else {

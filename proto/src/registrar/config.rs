@@ -19,6 +19,9 @@ pub struct Config {
     /// ENRP endpoints of registrars known beforehand, one entry a registrar, all its addresses with its SCTP
     /// port. An entry that turns out to be this registrar itself does no harm.
     pub peers: Vec<Vec<SocketAddr>>,
+    /// Whether more of them are looked for, in DNS for instance, and [added](super::Registrar::add_peer) as they are found:
+    /// the start then waits for them as long as MENTOR-DISCOVERY-TIMEOUT.
+    pub expects_peers: bool,
     /// What it announces by multicast, and listens to. Nothing, unless somebody wants it.
     pub announce: Announce,
     /// Whether it registers itself in [`REGISTRAR_POOL`](crate::REGISTRAR_POOL), as soon as it knows its addresses. Where
@@ -52,6 +55,7 @@ impl Config {
             enrp_port: 9901,
             advertise: Vec::new(),
             peers: Vec::new(),
+            expects_peers: false,
             announce: Announce::default(),
             registrar_pool: false,
             timers: profile.registrar(),

@@ -1,7 +1,7 @@
 //! Joining a scope: a mentor gives the peer list and the handlespace (RFC 5353 §3.2).
 //!
-//! All configured contacts are connected at once, and where registrars announce themselves whoever does, or hears that we
-//! do (see [`announce`](super::announce)); the first that is heard becomes the mentor, the others are
+//! All configured contacts are connected at once, those that are found elsewhere (DNS) as soon as they are, and where
+//! registrars announce themselves whoever does, or hears that we do (see [`announce`](super::announce)); the first that is heard becomes the mentor, the others are
 //! its backups. ASAP is served from the first moment: what registers here meanwhile is newer than anything a
 //! mentor knows. Requests of peers for list and table are rejected until the start is complete.
 
@@ -59,7 +59,7 @@ impl Registrar {
     /// Looks for a mentor; without contacts there is none to look for (RFC 5353 §3.2.2.1).
     pub(super) fn begin_startup(&mut self, now: Time) {
         self.timers.set(Timer::Heartbeat, now + self.config.timers.peer_heartbeat_cycle);
-        if self.contacts.is_empty() && !self.config.announce.enrp {
+        if self.contacts.is_empty() && !self.may_find_others() {
             return self.started(now, None);
         }
         self.timers.set(Timer::Startup, now + self.config.timers.mentor_discovery_timeout);
@@ -137,9 +137,14 @@ impl Registrar {
         }
     }
 
-    /// No contact is connected, or on the way to be. Where registrars announce themselves another one may turn up.
+    /// Whether registrars may turn up that are not known yet: they announce themselves, or are looked for elsewhere.
+    fn may_find_others(&self) -> bool {
+        self.config.announce.enrp || self.config.expects_peers
+    }
+
+    /// No contact is connected, or on the way to be.
     pub(super) fn nobody_answers(&mut self, now: Time) {
-        if self.startup.phase == Phase::Discovering && !self.config.announce.enrp {
+        if self.startup.phase == Phase::Discovering && !self.may_find_others() {
             self.started(now, None);
         }
     }

@@ -1,6 +1,6 @@
 //! RFC 5353 §3.2: joining a scope.
 
-use crate::network::{Network, element, ip, ms, pool};
+use crate::network::{Network, element, endpoint, ip, ms, pool};
 use crate::played::{bodies, owned, received, started};
 use enrp::Body;
 use params::{CauseCode, Policy, PoolElement, RegistrarId, RegistrationLife, TcpTransport, Transport};
@@ -29,6 +29,36 @@ fn without_an_answer_it_starts_alone() {
     network.run(ms(600));
     assert_eq!(started(&network, 1), Some(None));
     assert_eq!(network.table(1), [(11, 1)]);
+}
+
+// ENRP-3.2.2.1-04: a registrar that DNS names is the mentor, although nobody was known at the start.
+#[test]
+fn who_is_found_while_it_looks_for_a_mentor_is_the_mentor() {
+    let mut network = Network::new();
+    network.start(1, &[]);
+    network.add_element(11, 1);
+    network.start_with(2, Config { expects_peers: true, ..Network::config(2, &[]) });
+    network.run(ms(100));
+    assert_eq!(started(&network, 2), None, "it waits");
+    // Nobody is at the first address: the others may yet be found.
+    for host in [9, 1] {
+        let found = vec![endpoint(host, Channel::Enrp)];
+        network.command(2, |registrar, now| registrar.add_peer(now, found));
+        network.run(ms(100));
+    }
+    assert_eq!(started(&network, 2), Some(Some(1)));
+    assert_eq!(network.table(2), [(11, 1)]);
+}
+
+// ENRP-3.2.2.1-03: not for ever.
+#[test]
+fn where_nobody_is_found_it_starts_alone() {
+    let mut network = Network::new();
+    network.start_with(1, Config { expects_peers: true, ..Network::config(1, &[]) });
+    network.run(ms(400));
+    assert_eq!(started(&network, 1), None);
+    network.run(ms(200));
+    assert_eq!(started(&network, 1), Some(None));
 }
 
 // ENRP-3.2.2.2-01, -05, ENRP-3.2.3-01, -02, -07, -13: list, then table, page by page; and it meets those it did not know.

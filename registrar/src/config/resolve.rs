@@ -139,6 +139,7 @@ impl Config {
             enrp_port,
             advertise: self.advertise.clone(),
             peers: self.peers.clone(),
+            expects_peers: !self.dns.domains.is_empty(),
             announce: self.announce(),
             registrar_pool: self.registrar_pool,
             timers: self.timers(),
