@@ -21,6 +21,10 @@ const RSPLIB_PATIENCE: Duration = Duration::from_secs(2);
 /// How long an association that was made to ask an element stays without use.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// What part of the interval lies between two keep-alives of an element, on average: they are spread over its second
+/// half.
+const MEAN_SPREAD: f64 = 0.75;
+
 /// A keep-alive that is to be acknowledged.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -40,7 +44,7 @@ impl Registrar {
     /// Keep-alives of all owned elements fit into the budget of probes a second (design D7).
     pub(super) fn keep_alive_interval(&self) -> Duration {
         let budget = f64::from(self.config.limits.probes_per_second.max(1));
-        let needed = Duration::from_secs_f64(self.owned.len() as f64 / budget);
+        let needed = Duration::from_secs_f64(self.owned.len() as f64 / budget / MEAN_SPREAD);
         self.config.timers.keep_alive_interval.max(needed)
     }
 
