@@ -7,12 +7,9 @@ use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 use tracing::warn;
 
-/// After so many batches everything that was in a socket's buffer when it was last empty has been read: a batch
-/// is at least 32 datagrams, each takes at least 512 bytes of the buffer, and the buffer has 8 MiB (16 by the
-/// kernel's own book-keeping).
-const MAX_BACKLOG: usize = 1024;
-/// A batch that leaves something unread has at least so many datagrams.
-const PACKETS_PER_BATCH: usize = 32;
+/// After so many packets everything that was in a socket's buffer when it was last empty has been read: each takes at
+/// least 512 bytes of the buffer, which has 8 MiB (16 by the kernel's own book-keeping).
+const MAX_BACKLOG: usize = 1024 * 32;
 
 /// The endpoints.
 pub(super) struct Ports {
@@ -24,7 +21,7 @@ pub(super) struct Ports {
 struct Port {
     channels: Vec<Channel>,
     endpoint: Box<dyn Backend>,
-    /// Batches read since the socket was last empty.
+    /// Packets read since the socket was last empty, at least.
     backlog: usize,
     /// The socket was emptied, or as good as that, since [`Ports::take_drained`] last said so.
     drained: bool,
@@ -51,7 +48,7 @@ impl Ports {
                 port.drained = true;
                 return false;
             }
-            Poll::Ready(Ok(())) => port.backlog += 1,
+            Poll::Ready(Ok(())) => port.backlog += port.endpoint.batch(),
             Poll::Ready(Err(error)) => {
                 // The runtime's I/O is gone, which happens only at its end.
                 warn!(%error, "cannot read the socket");
@@ -80,7 +77,7 @@ impl Ports {
 
     /// How many packets were read at least since each socket was last empty.
     pub(super) fn backlog(&self) -> usize {
-        self.ports.iter().map(|port| port.backlog * PACKETS_PER_BATCH).sum()
+        self.ports.iter().map(|port| port.backlog).sum()
     }
 
     /// The next thing that happened at an endpoint.

@@ -206,6 +206,9 @@ pub(super) struct Opened {
 /// An endpoint on its thread.
 pub(super) trait Backend: Endpoint {
     fn counters(&self) -> BackendCounters;
+
+    /// How many packets (or messages) it has read at least when it leaves something unread.
+    fn batch(&self) -> usize;
 }
 
 impl Backend for EmbeddedEndpoint {
@@ -215,10 +218,18 @@ impl Backend for EmbeddedEndpoint {
             sctp: self.sctp_counters().clone(),
         }
     }
+
+    fn batch(&self) -> usize {
+        Self::BATCH
+    }
 }
 
 impl Backend for KernelEndpoint {
     fn counters(&self) -> BackendCounters {
         BackendCounters::Kernel(Self::counters(self).clone())
+    }
+
+    fn batch(&self) -> usize {
+        Self::BATCH
     }
 }

@@ -132,6 +132,9 @@ pub struct EmbeddedEndpoint {
 }
 
 impl EmbeddedEndpoint {
+    /// What it reads at least before it leaves the rest for later.
+    pub(crate) const BATCH: usize = BATCH_SIZE;
+
     /// An endpoint on a bound socket. Must be called inside a tokio runtime. `seed` must be unpredictable.
     pub fn new(listener: EmbeddedListener, config: SctpConfig, seed: [u8; 32]) -> io::Result<Self> {
         let EmbeddedListener { bound, carrier, ports, icmp } = listener;

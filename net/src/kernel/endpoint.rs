@@ -1,7 +1,7 @@
 //! The endpoint: what the machine wants of its associations.
 
 use super::association::{Association, Outgoing, State};
-use super::batch::Arrivals;
+use super::batch::{Arrivals, BATCH};
 use super::socket::{self, KernelSocket, Use};
 use super::sockets::{MAX_READY, Ready, Sockets, Token};
 use super::{KernelConfig, KernelCounters};
@@ -129,6 +129,9 @@ impl KernelEndpoint {
             counters: KernelCounters::default(),
         })
     }
+
+    /// What it reads at least before it leaves the rest for later.
+    pub(crate) const BATCH: usize = BATCH;
 
     /// What it has counted.
     pub fn counters(&self) -> &KernelCounters {

@@ -23,6 +23,7 @@ impl KernelEndpoint {
     pub(super) fn receive_up_to(&mut self, token: Token, most: usize) -> bool {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         arrivals.begin();
+        let mut taken = 0;
         let more = loop {
             // It may have been closed.
             let Some(socket) = self.sockets.get(token) else { break false };
@@ -39,8 +40,10 @@ impl KernelEndpoint {
                     self.arrived(token, arrival);
                 }
             }
+            taken += arrivals.len();
             // The rest of an event that has begun is there, too.
-            if !arrivals.is_within_event() || arrivals.len() == 0 {
+            let complete = !arrivals.is_within_event() && (!more || taken >= most);
+            if complete || arrivals.len() == 0 {
                 break more;
             }
         };
