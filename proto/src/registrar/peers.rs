@@ -273,7 +273,8 @@ impl Registrar {
             moved: None,
             table_response_size: None,
             pace: super::audit::Pace::default(),
-            missed: false,
+            // What is known of its elements is second-hand.
+            missed: self.elements_of(sender) > 0,
         };
         self.peers.insert(sender, peer);
         self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
@@ -425,6 +426,10 @@ impl Registrar {
         self.resynchronization_aborted(id);
         if peer.state != PeerState::NotActive {
             self.events.push_back(Event::PeerDown { id, why: PeerDownReason::TakenOver });
+        }
+        // It may live, and would hear nothing of what it misses from now on: with a new association it asks.
+        if let Some(assoc) = peer.association.filter(|assoc| self.associations.is_up(*assoc)) {
+            self.associations.shutdown(assoc);
         }
         if peer.proven {
             self.add_contact(now, peer.addresses, Source::Learned);

@@ -85,7 +85,7 @@ impl Registrar {
         // More to come after nothing would never end (ambiguity A-21).
         let more = more && !entries.is_empty();
         if self.startup.downloads_from(sender) {
-            self.transfer(now, entries);
+            self.transfer(now, sender, entries);
             self.startup_table_received(now, assoc, sender, rejected, more);
         } else if self.resynchronizations.contains_key(&sender) {
             self.resynchronize(now, assoc, sender, rejected, more, entries);
@@ -98,14 +98,19 @@ impl Registrar {
     }
 
     /// Stores the mentor's entries. What is known of another home came from that home itself meanwhile, and what
-    /// registered here is ours.
-    fn transfer(&mut self, now: Time, entries: Vec<PoolEntry>) {
+    /// registered here is ours. What the mentor says of others is second-hand: their last updates may not have reached
+    /// it, and were not sent here, so their tables are to be loaded from themselves, too.
+    fn transfer(&mut self, now: Time, mentor: RegistrarId, entries: Vec<PoolEntry>) {
         for entry in entries {
             for element in entry.elements {
+                let home = element.home;
                 let known = self.home(&ElementKey::new(&entry.handle, element.id));
-                let nobodys = element.home == self.id || element.home == RegistrarId::NONE;
-                if !nobodys && known.is_none_or(|home| home == element.home) {
+                let nobodys = home == self.id || home == RegistrarId::NONE;
+                if !nobodys && known.is_none_or(|known| known == home && home == mentor) {
                     self.store_foreign(now, &entry.handle, element);
+                    if let Some(peer) = self.peers.get_mut(&home).filter(|_| home != mentor) {
+                        peer.missed = true;
+                    }
                 }
             }
         }
