@@ -118,6 +118,8 @@ enum Outgoing {
 pub(super) struct Associations {
     /// Boxed: the nodes of a tree that only grows at its end are half empty.
     map: BTreeMap<AssocId, Box<Association>>,
+    /// How many of them there are of each channel.
+    counts: [usize; 3],
     by_remote: BTreeMap<(Channel, SocketAddr), AssocId>,
     outgoing: VecDeque<Outgoing>,
     connected: u64,
@@ -131,6 +133,7 @@ impl Associations {
     pub(super) fn new(queued_bytes: usize) -> Self {
         Self {
             map: BTreeMap::new(),
+            counts: [0; 3],
             by_remote: BTreeMap::new(),
             outgoing: VecDeque::new(),
             connected: 0,
@@ -141,6 +144,11 @@ impl Associations {
 
     pub(super) fn len(&self) -> usize {
         self.map.len()
+    }
+
+    /// How many there are of a channel.
+    pub(super) fn count(&self, channel: Channel) -> usize {
+        self.counts[channel as usize]
     }
 
     /// How many were aborted because too much waited for them.
@@ -262,12 +270,13 @@ impl Associations {
             blocked: phase == Phase::Connecting,
             held: None,
         };
+        self.counts[channel as usize] += 1;
         self.map.insert(assoc, Box::new(association));
     }
 
     /// The association is gone. What waited for it moves to the one it duplicates, if that is why it ended.
     pub(super) fn down(&mut self, assoc: AssocId, why: &DownReason) -> Option<Association> {
-        let mut association = *self.map.remove(&assoc)?;
+        let mut association = self.remove(assoc)?;
         for remote in &association.remote {
             let key = (association.channel, *remote);
             if self.by_remote.get(&key) == Some(&assoc) {
@@ -279,6 +288,12 @@ impl Associations {
                 self.send(*other, bytes, replaces);
             }
         }
+        Some(association)
+    }
+
+    fn remove(&mut self, assoc: AssocId) -> Option<Association> {
+        let association = *self.map.remove(&assoc)?;
+        self.counts[association.channel as usize] -= 1;
         Some(association)
     }
 
@@ -318,7 +333,7 @@ impl Associations {
 
     /// Ends an association at once and does not wait for its `Down`.
     pub(super) fn drop_now(&mut self, assoc: AssocId) {
-        self.map.remove(&assoc);
+        self.remove(assoc);
         self.outgoing.push_back(Outgoing::Other(Transmit::Abort { assoc, cause: "shutting down".into() }));
     }
 

@@ -115,7 +115,7 @@ pub struct Limits {
     pub elements: usize,
     /// Registrars known at a time.
     pub peers: usize,
-    /// Associations at a time.
+    /// Associations at a time, with pool elements and users, and with registrars, each.
     pub associations: usize,
     /// Bytes that wait for an association that is not writable; beyond that it is aborted.
     pub queued_bytes: usize,

@@ -137,7 +137,7 @@ impl Registrar {
             owned.association == association && !owned.claimed && !claimed && owned.is_scheduled()
         };
         if association.is_some() && self.owned.get(key).is_some_and(settled) {
-            return self.owned.set_expires(key, expires);
+            return self.owned.renew(key, now, expires);
         }
         if home != self.id {
             if let Some(peer) = self.peers.get_mut(&home) {
@@ -149,7 +149,7 @@ impl Registrar {
         // All elements of a pool share its handle's bytes.
         let handle = self.handlespace.pool(&key.handle).map_or(&key.handle, |pool| pool.handle());
         let key = &ElementKey::new(handle, key.id);
-        self.owned.insert(key.clone(), Owned::new(association, expires, claimed));
+        self.owned.insert(key.clone(), Owned::new(association, now, expires, claimed));
         if let Some(association) = association.and_then(|assoc| self.associations.get_mut(assoc)) {
             association.elements.insert(key.clone());
         }

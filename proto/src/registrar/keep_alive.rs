@@ -1,11 +1,14 @@
 //! Whether elements live (RFC 5352 §3.4, §3.5; design D4, D7).
 //!
-//! Each owned element that nothing was heard of for a while is probed with a keep-alive; so is any element that
-//! was reported, claimed, or whose identifier somebody else wants. A probe that is not acknowledged is repeated
+//! Each owned element that did not speak for a while is probed with a keep-alive; so is any element that was
+//! reported, claimed, or whose identifier somebody else wants. Only what is of the element itself counts as its life:
+//! behind one association may be many elements, and a process that forgot one of them. A keep-alive names a pool, and
+//! is acknowledged for every element that the process has there (ambiguity A-37): all of them have spoken then. A probe that is not acknowledged is repeated
 //! once; if that is not acknowledged either, or the association ends, the element is removed, whoever its home
 //! is: the home verifies what others say (ambiguities ).
 
 use super::association::Association;
+use super::owned::Owned;
 use super::timers::Timer;
 use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Channel, DownReason, Time};
@@ -57,22 +60,19 @@ impl Registrar {
         self.owned.schedule(key, at);
     }
 
-    /// An owned element is due: its life ended, or it is probed unless something else came from it meanwhile.
+    /// An owned element is due: its life ended, or it is probed unless it spoke meanwhile.
     pub(super) fn element_due(&mut self, now: Time, key: ElementKey) {
-        let Some(owned) = self.owned.get(&key) else { return };
-        if owned.expires <= now {
+        let Some(&Owned { heard, expires, .. }) = self.owned.get(&key) else { return };
+        if expires <= now {
             return self.remove_and_announce(now, &key, RemovalReason::Expired);
         }
         if self.probes.contains_key(&key) {
             return self.schedule_keep_alive(now, &key);
         }
-        let association = owned.association.and_then(|assoc| self.associations.get(assoc));
         let half = self.keep_alive_interval() / 2;
-        match association.map(|association| association.last_heard) {
-            Some(heard) if heard + half > now && !self.guards.is_silent(&key) => {
-                self.schedule_keep_alive(heard, &key);
-            }
-            _ => self.probe(now, key),
+        match heard + half > now && !self.guards.is_silent(&key) {
+            true => self.schedule_keep_alive(heard, &key),
+            false => self.probe(now, key),
         }
     }
 
@@ -182,8 +182,11 @@ impl Registrar {
         let from_itself = self.probes.get(&key).is_some_and(|probe| probe.association == assoc)
             || self.speaks_for(assoc, &key);
         let probe = from_itself.then(|| self.probes.remove(&key)).flatten();
-        // Late ones count as long as it is not too late.
-        if probe.is_none() && !(from_itself && self.guards.is_silent(&key)) {
+        // Late ones count as long as it is not too late, and so do those for a keep-alive that meant another of its pool.
+        let counts = probe.is_some()
+            || self.guards.is_silent(&key)
+            || self.owned.get(&key).is_some_and(|owned| !owned.claimed);
+        if !from_itself || !counts {
             self.counters.keep_alive_acks_ignored += 1;
             return;
         }
@@ -198,13 +201,16 @@ impl Registrar {
                 // It could not register while it had no home, and its turn may have come late.
                 owned.expires = life.map_or(Time::NEVER, |life| now + life);
             }
+            owned.heard = now;
             if owned.association.is_none() {
                 owned.association = Some(assoc);
                 if let Some(association) = self.associations.get_mut(assoc) {
                     association.elements.insert(key.clone());
                 }
             }
-            self.schedule_keep_alive(now, &key);
+            if probe.is_some() || !owned.is_scheduled() {
+                self.schedule_keep_alive(now, &key);
+            }
             if announce {
                 self.announce_added(&key);
             }

@@ -170,7 +170,7 @@ impl Registrar {
         remote: Vec<SocketAddr>,
         local: Vec<IpAddr>,
     ) {
-        let full = assoc.is_accepted() && self.associations.len() >= self.config.limits.associations;
+        let full = assoc.is_accepted() && self.associations.count(channel) >= self.config.limits.associations;
         self.associations.up(now, assoc, channel, remote, local);
         if full {
             self.counters.associations_refused += 1;

@@ -19,14 +19,16 @@ pub(super) struct Owned {
     pub(super) expires: Time,
     /// Taken over, and has not acknowledged that yet.
     pub(super) claimed: bool,
+    /// When it last spoke for itself: it registered, or acknowledged a keep-alive.
+    pub(super) heard: Time,
     /// When it is to be looked at; [`Time::NEVER`] while it is not in the schedule.
     due: Time,
 }
 
 impl Owned {
     /// Not in the schedule yet.
-    pub(super) fn new(association: Option<AssocId>, expires: Time, claimed: bool) -> Self {
-        Self { association, expires, claimed, due: Time::NEVER }
+    pub(super) fn new(association: Option<AssocId>, heard: Time, expires: Time, claimed: bool) -> Self {
+        Self { association, expires, claimed, heard, due: Time::NEVER }
     }
 
     /// Whether it will be looked at; not while it is probed.
@@ -123,9 +125,10 @@ impl OwnedElements {
         self.by_time.insert((at, number));
     }
 
-    /// A life that ends sooner than the next look brings that forward.
-    pub(super) fn set_expires(&mut self, key: &ElementKey, expires: Time) {
+    /// It registered again. A life that ends sooner than the next look brings that forward.
+    pub(super) fn renew(&mut self, key: &ElementKey, now: Time, expires: Time) {
         let Some(owned) = self.get_mut(key) else { return };
+        owned.heard = now;
         owned.expires = expires;
         if expires < owned.due {
             self.schedule(key, expires);
@@ -173,7 +176,7 @@ mod tests {
     fn owned(ids: &[u32]) -> OwnedElements {
         let mut elements = OwnedElements::default();
         for &id in ids {
-            elements.insert(key(id), Owned::new(None, Time::NEVER, false));
+            elements.insert(key(id), Owned::new(None, Time::ZERO, Time::NEVER, false));
         }
         elements
     }
@@ -199,9 +202,9 @@ mod tests {
     fn a_shorter_life_brings_the_next_look_forward_and_a_longer_one_leaves_it() {
         let mut elements = owned(&[1]);
         elements.schedule(&key(1), at(20));
-        elements.set_expires(&key(1), at(30));
+        elements.renew(&key(1), at(5), at(30));
         assert_eq!(elements.next(), Some(at(20)));
-        elements.set_expires(&key(1), at(10));
+        elements.renew(&key(1), at(5), at(10));
         assert_eq!(elements.next(), Some(at(10)));
         assert_eq!(elements.pop(at(10)), Some(key(1)));
         assert_eq!(elements.next(), None);

@@ -5,7 +5,7 @@ use params::{PeIdentifier, RegistrarId};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use rserpool_proto::registrar::{Config, Registrar};
-use rserpool_proto::{AssocId, Channel, Input, Node, PPID_ASAP, PPID_ENRP, Time, Transmit};
+use rserpool_proto::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Time, Transmit};
 use std::time::Duration;
 
 fn registrar(adapt: impl FnOnce(&mut Config)) -> Registrar {
@@ -107,7 +107,7 @@ fn a_peer_that_does_not_read_is_aborted() {
     assert_eq!((status.elements, status.counters.queue_overflows), (21, 1));
 }
 
-// Design D11: associations are limited.
+// Design D11: associations are limited, and clients take no place from the other registrars.
 #[test]
 fn too_many_associations_are_refused() {
     let mut registrar = registrar(|config| config.limits.associations = 2);
@@ -117,7 +117,17 @@ fn too_many_associations_are_refused() {
     let refused = AssocId::accepted(Channel::Asap, 2);
     let transmits = drain(&mut registrar);
     assert!(matches!(&transmits[..], [Transmit::Abort { assoc, .. }] if *assoc == refused), "{transmits:?}");
+    for n in 0..2 {
+        registrar.handle_input(at(1), up(Channel::Enrp, n, 2 + u8::try_from(n).unwrap()));
+    }
     assert_eq!(registrar.status(at(1)).counters.associations_refused, 1);
+    registrar.handle_input(at(1), up(Channel::Enrp, 2, 4));
+    assert_eq!(registrar.status(at(1)).counters.associations_refused, 2);
+    let gone = Input::Down { assoc: AssocId::accepted(Channel::Asap, 0), why: DownReason::Unreachable };
+    registrar.handle_input(at(1), gone);
+    registrar.handle_input(at(2), Input::Down { assoc: refused, why: DownReason::LocalAbort });
+    registrar.handle_input(at(2), up(Channel::Asap, 3, 14));
+    assert_eq!(registrar.status(at(2)).counters.associations_refused, 2, "there is room again");
 }
 
 // Design D11: never a panic, whatever arrives in whatever order; and early timeouts are harmless.

@@ -213,7 +213,7 @@ fn a_held_element_registers_and_does_not_expire() {
     let mut network = two_sites(1);
     for host in SITE {
         let element = params::PoolElement { life: RegistrationLife(3), ..element(host) };
-        let assoc = network.dial(host, 1, Channel::Asap);
+        let assoc = network.client(host).up[0];
         network.register(host, assoc, element);
     }
     black_out(&mut network, 1, SITE);

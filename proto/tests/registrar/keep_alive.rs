@@ -1,7 +1,7 @@
 //! RFC 5352 §3.4, §3.5: keep-alives and reports.
 
 use crate::network::{Host, Network, element, ms, pool};
-use params::{PeIdentifier, RegistrarId};
+use params::{PeIdentifier, PoolElement, RegistrarId};
 use rserpool_proto::registrar::{Config, Event, RemovalReason};
 use rserpool_proto::{Channel, DownReason};
 
@@ -47,7 +47,7 @@ fn silent_elements_are_probed_at_irregular_intervals() {
     assert_eq!(network.table(1), [(11, 1)]);
 }
 
-// Design D7: any traffic of the element counts as life.
+// Design D7: any traffic of the element counts as life: here it registers again and again.
 #[test]
 fn an_element_that_speaks_is_not_probed() {
     let mut network = Network::of_registrars(1);
@@ -58,6 +58,40 @@ fn an_element_that_speaks_is_not_probed() {
         network.register(11, assoc, element(11));
     }
     assert_eq!(network.client(11).keep_alives(start).len(), 0);
+}
+
+// ASAP-3.4-01: what a process says for one of its elements is no life of another that it has forgotten.
+#[test]
+fn a_forgotten_element_of_a_busy_process_is_removed() {
+    let mut network = Network::of_registrars(1);
+    let assoc = network.add_element(11, 1);
+    for id in [12, 13] {
+        network.register(11, assoc, PoolElement { id: PeIdentifier(id), ..element(11) });
+    }
+    network.client(11).elements.remove(&(pool(), PeIdentifier(12)));
+    for _ in 0..25 {
+        network.run(ms(40));
+        network.register(11, assoc, element(11));
+    }
+    assert_eq!(network.table(1), [(11, 1), (13, 1)]);
+    assert_eq!(removal(&network, 1, 12), Some(RemovalReason::KeepAliveFailed));
+}
+
+// a keep-alive is acknowledged for every element of its pool behind the association, so one asks them all.
+#[test]
+fn one_keep_alive_asks_all_elements_of_a_pool_behind_an_association() {
+    let mut network = Network::of_registrars(1);
+    let assoc = network.add_element(11, 1);
+    for id in 12..=60 {
+        network.register(11, assoc, PoolElement { id: PeIdentifier(id), ..element(11) });
+    }
+    network.run(ms(2000));
+    let (start, seconds) = (network.now, 10);
+    network.run(ms(1000 * seconds));
+    let probes = network.client(11).keep_alives(start).len() as u64;
+    // One element alone is asked 4 – 8 times a second. Those that are due before the first answers are asked as well.
+    assert!(probes <= 30 * seconds, "{probes} for 50 elements");
+    assert_eq!(network.table(1).len(), 50);
 }
 
 // Design D7: with more elements than the budget of probes allows, the intervals stretch.

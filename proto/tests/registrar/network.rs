@@ -356,7 +356,7 @@ impl Network {
                 self.collect(host);
             }
             Some(Machine::Client(client)) => {
-                if let Some((assoc, answer)) = client.input(self.now, input) {
+                for (assoc, answer) in client.input(self.now, input) {
                     self.send(host, assoc, PPID_ASAP, answer);
                 }
             }
@@ -464,7 +464,7 @@ impl Network {
         assoc
     }
 
-    /// Sends over ASAP and waits for the answer.
+    /// Sends over ASAP and waits for the answer; keep-alives may come before it.
     pub(crate) fn ask(
         &mut self,
         client: Host,
@@ -473,8 +473,16 @@ impl Network {
     ) -> asap::Message {
         let known = self.client(client).asap.len();
         self.tell(client, assoc, message);
-        self.run_until(ms(2000), |network| network.client(client).asap.len() > known);
-        self.client(client).asap[known].1.clone()
+        let mut answer = None;
+        self.run_until(ms(2000), |network| {
+            let received = network.client(client).asap[known..].iter();
+            answer = received
+                .map(|(_, message)| message)
+                .find(|message| !matches!(message, asap::Message::EndpointKeepAlive(_)))
+                .cloned();
+            answer.is_some()
+        });
+        answer.unwrap()
     }
 
     /// Sends over ASAP.
@@ -527,8 +535,8 @@ impl Network {
 }
 
 impl Client {
-    /// Keeps what arrives. A living element acknowledges keep-alives.
-    fn input(&mut self, now: Time, input: Input) -> Option<(AssocId, Bytes)> {
+    /// Keeps what arrives. Living elements acknowledge keep-alives, each that is meant (ambiguity A-37).
+    fn input(&mut self, now: Time, input: Input) -> Vec<(AssocId, Bytes)> {
         match input {
             Input::Up { assoc, .. } => self.up.push(assoc),
             Input::Down { assoc, why } => self.down.push((assoc, why)),
@@ -539,24 +547,27 @@ impl Client {
             Input::Message { assoc, ppid: PPID_ASAP, bytes, .. } => {
                 let message = asap::decode(&bytes).message.unwrap();
                 self.asap.push((now, message.clone()));
-                let asap::Message::EndpointKeepAlive(keep_alive) = message else { return None };
+                let asap::Message::EndpointKeepAlive(keep_alive) = message else { return Vec::new() };
                 let meant = |(handle, id): &&(PoolHandle, PeIdentifier)| {
                     *handle == keep_alive.handle && keep_alive.id.is_none_or(|meant| meant == *id)
                 };
-                let (handle, id) = self.elements.iter().find(meant)?.clone();
-                if self.hangs {
-                    return None;
+                let meant: Vec<_> = self.elements.iter().filter(meant).cloned().collect();
+                if self.hangs || meant.is_empty() {
+                    return Vec::new();
                 }
                 if keep_alive.home {
                     self.home = Some(keep_alive.registrar);
                     self.adopted = Some(assoc);
                 }
-                let ack = asap::Message::from(asap::EndpointKeepAliveAck { handle, id });
-                return Some((assoc, ack.encode().unwrap()));
+                let ack = |(handle, id)| {
+                    let ack = asap::Message::from(asap::EndpointKeepAliveAck { handle, id });
+                    (assoc, ack.encode().unwrap())
+                };
+                return meant.into_iter().map(ack).collect();
             }
             _ => {}
         }
-        None
+        Vec::new()
     }
 
     /// The keep-alives that arrived after `since`.

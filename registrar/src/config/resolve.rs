@@ -175,8 +175,7 @@ impl Config {
             pools: set.pools.unwrap_or(base.pools),
             elements: set.elements.unwrap_or(base.elements),
             peers: set.peers.unwrap_or(base.peers),
-            // The endpoints bound them; this is for both together.
-            associations: 2 * self.sctp_endpoint().limits.associations,
+            associations: self.sctp_endpoint().limits.associations,
             queued_bytes: set.queued_bytes.unwrap_or(base.queued_bytes),
             backlog: set.backlog.unwrap_or(base.backlog),
             probes_per_second: set.probes_per_second.unwrap_or(base.probes_per_second),
