@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(super) struct Usage {
     /// On a CPU, all threads, in user and kernel mode.
     pub(super) cpu: Duration,
-    /// Resident, in bytes.
+    /// Resident and its own, in bytes: not the pages of files, such as its code.
     pub(super) memory: u64,
 }
 
@@ -28,7 +28,7 @@ impl Usage {
                 .ok_or_else(|| anyhow!("the scheduler's statistics are unreadable: {text:?}"))?;
         }
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let memory = resident(&status).ok_or_else(|| anyhow!("its status has no VmRSS"))?;
+        let memory = own_memory(&status).ok_or_else(|| anyhow!("its status has no RssAnon"))?;
         Ok(Self { cpu, memory })
     }
 }
@@ -38,8 +38,8 @@ fn on_cpu(schedstat: &str) -> Option<Duration> {
     schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
-fn resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn own_memory(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -64,7 +64,7 @@ mod tests {
     fn the_kernels_formats_are_read() {
         assert_eq!(on_cpu("123456 789 10\n"), Some(Duration::from_nanos(123_456)));
         assert_eq!(on_cpu(""), None);
-        assert_eq!(resident("Name:\tx\nVmRSS:\t    1024 kB\n"), Some(1 << 20));
-        assert_eq!(resident("Name:\tx\n"), None);
+        assert_eq!(own_memory("Name:\tx\nRssAnon:\t    1024 kB\n"), Some(1 << 20));
+        assert_eq!(own_memory("Name:\tx\n"), None);
     }
 }

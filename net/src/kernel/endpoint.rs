@@ -3,7 +3,7 @@
 use super::association::{Association, Outgoing, State};
 use super::batch::{Arrivals, BATCH};
 use super::socket::{self, KernelSocket, Use};
-use super::sockets::{MAX_READY, Ready, Sockets, Token};
+use super::sockets::{MAX_READY, News, Ready, Sockets, Token};
 use super::{KernelConfig, KernelCounters};
 use crate::Endpoint;
 use crate::sctp::{SctpConfig, canonical, is_usable};
@@ -448,11 +448,12 @@ impl Endpoint for KernelEndpoint {
     fn poll_io(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<io::Result<()>> {
         // First, so that whatever comes while the sockets are read is news again.
         let news = self.sockets.take_news(cx)?;
-        if !news && self.empty_at.is_some_and(|at| now < at + FRESH) {
+        let fresh = self.empty_at.is_some_and(|at| now < at + FRESH);
+        if fresh && !news.is_any() {
             return Poll::Pending;
         }
-        let ready = self.sockets.ready()?;
-        let mut more = ready.len() == MAX_READY;
+        let ready = self.sockets.ready(if fresh { news } else { News::ALL })?;
+        let mut more = ready.len() >= MAX_READY;
         for ready in ready {
             more |= self.attend(ready);
         }

@@ -1,6 +1,6 @@
 //! The sockets of an endpoint: one that associations share, and those of associations that have their own.
 //!
-//! They are watched together by one epoll instance, which the runtime watches in turn, for edges: what was ready earlier
+//! The runtime watches the shared one, and one epoll instance that watches all others, for edges: what was ready earlier
 //! is not remembered, so after news everything has to be read until the system says that there is nothing left.
 
 use super::socket::KernelSocket;
@@ -8,7 +8,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use proto::AssocId;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -33,11 +33,30 @@ pub(super) struct Ready {
     pub(super) writable: bool,
 }
 
+/// Where something may be ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct News {
+    shared: bool,
+    others: bool,
+}
+
+impl News {
+    /// Anywhere.
+    pub(super) const ALL: Self = Self { shared: true, others: true };
+
+    pub(super) fn is_any(self) -> bool {
+        self.shared || self.others
+    }
+}
+
 /// The sockets of an endpoint.
 pub(super) struct Sockets {
     sockets: BTreeMap<Token, Watched>,
     next: u64,
-    epoll: AsyncFd<Watcher>,
+    /// Watches all but the shared one, and that while somebody waits to send there.
+    epoll: Epoll,
+    shared_news: AsyncFd<OwnedFd>,
+    epoll_news: AsyncFd<OwnedFd>,
 }
 
 struct Watched {
@@ -49,19 +68,12 @@ struct Watched {
     send_limit: usize,
 }
 
-struct Watcher(Epoll);
-
-impl AsRawFd for Watcher {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.0.as_raw_fd()
-    }
-}
-
 impl Sockets {
     /// Watches the socket that associations share. Must be called inside a tokio runtime.
     pub(super) fn new(shared: KernelSocket) -> io::Result<Self> {
-        let epoll = watch(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)?;
-        let mut sockets = Self { sockets: BTreeMap::new(), next: 0, epoll };
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let (shared_news, epoll_news) = (watch(&shared)?, watch(&epoll.0)?);
+        let mut sockets = Self { sockets: BTreeMap::new(), next: 0, epoll, shared_news, epoll_news };
         sockets.insert(shared, None)?;
         Ok(sockets)
     }
@@ -70,7 +82,9 @@ impl Sockets {
     pub(super) fn insert(&mut self, socket: KernelSocket, owner: Option<AssocId>) -> io::Result<Token> {
         let token = Token(self.next);
         let interest = EpollFlags::EPOLLIN;
-        self.epoll.get_ref().0.add(&socket, EpollEvent::new(interest, token.0))?;
+        if token != Token::SHARED {
+            self.epoll.add(&socket, EpollEvent::new(interest, token.0))?;
+        }
         self.next += 1;
         let send_limit = socket.send_limit();
         self.sockets.insert(token, Watched { socket, owner, interest, send_limit });
@@ -83,7 +97,7 @@ impl Sockets {
             && let Some(watched) = self.sockets.remove(&token)
             && !watched.interest.is_empty()
         {
-            let _ = self.epoll.get_ref().0.delete(&watched.socket);
+            let _ = self.epoll.delete(&watched.socket);
         }
     }
 
@@ -113,25 +127,31 @@ impl Sockets {
 
     fn watch_for(&mut self, token: Token, flag: EpollFlags, on: bool) {
         let Some(watched) = self.sockets.get_mut(&token) else { return };
-        let mut interest = watched.interest;
-        interest.set(flag, on);
-        if interest == watched.interest {
+        let before = watched.interest;
+        watched.interest.set(flag, on);
+        // The runtime tells what arrives at the shared one.
+        let of_epoll = |interest: EpollFlags| match token {
+            Token::SHARED => interest - EpollFlags::EPOLLIN,
+            _ => interest,
+        };
+        let (before, interest) = (of_epoll(before), of_epoll(watched.interest));
+        if interest == before {
             return;
         }
-        let epoll = &self.epoll.get_ref().0;
+        let epoll = &self.epoll;
         let mut event = EpollEvent::new(interest, token.0);
         // A socket that is watched for nothing would still be told of errors, again and again.
         let result = if interest.is_empty() {
             epoll.delete(&watched.socket)
-        } else if watched.interest.is_empty() {
+        } else if before.is_empty() {
             epoll.add(&watched.socket, event)
         } else {
             epoll.modify(&watched.socket, &mut event)
         };
-        match result {
-            Ok(()) => watched.interest = interest,
+        if let Err(error) = result {
             // Out of memory or of watches, both limits of the system.
-            Err(error) => tracing::warn!(%error, "cannot watch an SCTP socket"),
+            watched.interest.set(flag, !on);
+            tracing::warn!(%error, "cannot watch an SCTP socket");
         }
     }
 
@@ -140,37 +160,50 @@ impl Sockets {
         self.sockets.get(&token).is_some_and(|watched| watched.interest.contains(EpollFlags::EPOLLIN))
     }
 
-    /// Asks the system which sockets are ready, without waiting.
-    pub(super) fn ready(&self) -> io::Result<Vec<Ready>> {
-        if self.sockets.len() == 1 && self.sockets.values().all(|it| it.interest == EpollFlags::EPOLLIN) {
-            // Reading it asks, too.
-            return Ok(vec![Ready { token: Token::SHARED, readable: true, writable: false }]);
+    /// Asks the system which sockets are ready where there is news, without waiting.
+    pub(super) fn ready(&self, news: News) -> io::Result<Vec<Ready>> {
+        let mut ready = Vec::new();
+        if news.shared && self.is_read(Token::SHARED) {
+            // Reading it asks.
+            ready.push(Ready { token: Token::SHARED, readable: true, writable: false });
+        }
+        let only_shared = |(token, watched): (&Token, &Watched)| {
+            *token == Token::SHARED && !watched.interest.contains(EpollFlags::EPOLLOUT)
+        };
+        if !news.others || self.sockets.iter().all(only_shared) {
+            return Ok(ready);
         }
         let mut events = [EpollEvent::empty(); MAX_READY];
-        let count = self.epoll.get_ref().0.wait(&mut events, EpollTimeout::ZERO)?;
-        let ready = |event: &EpollEvent| {
+        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO)?;
+        ready.extend(events.iter().take(count).map(|event| {
             let flags = event.events();
             let writable = flags.contains(EpollFlags::EPOLLOUT);
             Ready { token: Token(event.data()), readable: flags != EpollFlags::EPOLLOUT, writable }
-        };
-        Ok(events.iter().take(count).map(ready).collect())
+        }));
+        Ok(ready)
     }
 
-    /// Whether a socket has become ready since this was last asked, as far as the runtime knows; the task is woken
+    /// Where a socket has become ready since this was last asked, as far as the runtime knows; the task is woken
     /// when one does from now on.
-    pub(super) fn take_news(&self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut news = false;
-        while let Poll::Ready(guard) = self.epoll.poll_read_ready(cx) {
-            guard?.clear_ready();
-            news = true;
-        }
-        Ok(news)
+    pub(super) fn take_news(&self, cx: &mut Context<'_>) -> io::Result<News> {
+        Ok(News { shared: is_news(&self.shared_news, cx)?, others: is_news(&self.epoll_news, cx)? })
     }
 }
 
+fn is_news(descriptor: &AsyncFd<OwnedFd>, cx: &mut Context<'_>) -> io::Result<bool> {
+    let mut news = false;
+    while let Poll::Ready(guard) = descriptor.poll_read_ready(cx) {
+        guard?.clear_ready();
+        news = true;
+    }
+    Ok(news)
+}
+
 #[allow(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
-fn watch(epoll: Epoll) -> io::Result<AsyncFd<Watcher>> {
-    // SAFETY: the instance owns its descriptor: open and the same until it is dropped, which the `AsyncFd` does only
-    // after it has deregistered it; nobody can replace it, for only shared references are handed out.
-    unsafe { AsyncFd::register_with_interest(Watcher(epoll), Interest::READABLE) }.map_err(io::Error::from)
+fn watch(watched: &impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // A descriptor of its own for the same object, so that neither has to outlive the other.
+    let own = watched.as_fd().try_clone_to_owned()?;
+    // SAFETY: the descriptor is open and the same until it is dropped, which the `AsyncFd` does only after it has
+    // deregistered it; nobody can replace it, for only shared references are handed out.
+    unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) }.map_err(io::Error::from)
 }
