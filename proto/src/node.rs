@@ -111,7 +111,8 @@ pub enum Input {
         /// Outgoing streams: valid stream numbers are below this.
         streams: u16,
     },
-    /// The peer restarted: the association goes on, what was in flight is lost (RFC 9260 §5.2).
+    /// The peer restarted: the association goes on, what was in flight is lost (RFC 9260 §5.2). A shutdown of the peer is
+    /// over with that; one that the machine asked for begins anew.
     Restart {
         /// Which.
         assoc: AssocId,

@@ -1,12 +1,12 @@
 //! The cache of resolved pools (RFC 5352 §3.3 C1 – C4), with what was seen of their elements since.
 //!
 //! An element that failed is chosen last for a while: registrars need a moment to find out, and their answers
-//! may still name it.
+//! may still name it. So are the others at its endpoint: no session would find it there either.
 
 use super::Resolution;
 use crate::Time;
 use handlespace::CachedPool;
-use params::{PeIdentifier, Policy, PoolElement, PoolHandle};
+use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,9 +31,11 @@ struct Entry {
     failures: BTreeMap<PeIdentifier, Failure>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Failure {
     at: Time,
+    /// Where it was looked for.
+    endpoint: Transport,
     reported: Option<Time>,
 }
 
@@ -63,8 +65,8 @@ impl Cache {
             used: now,
             failures: failures.into_iter().filter(|(_, failure)| now < failure.at + self.memory).collect(),
         };
-        for (id, failure) in &entry.failures {
-            entry.pool.set_failed(*id);
+        for failure in entry.failures.values() {
+            set_endpoint_failed(&mut entry.pool, &failure.endpoint);
             entry.stale_at = entry.stale_at.min(failure.at + self.memory);
         }
         if self.pools.len() >= self.capacity && !self.pools.contains_key(handle) {
@@ -133,10 +135,19 @@ impl Cache {
     /// The element is chosen last for a while.
     pub(super) fn set_failed(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
         let Some(entry) = self.pools.get_mut(handle) else { return };
-        if entry.pool.set_failed(id) {
-            entry.failures.entry(id).or_insert(Failure { at: now, reported: None }).at = now;
-            entry.stale_at = entry.stale_at.min(now + self.memory);
-        }
+        let Some(failed) = entry.pool.elements().find(|element| element.id == id) else { return };
+        let endpoint = failed.user_transport.clone();
+        set_endpoint_failed(&mut entry.pool, &endpoint);
+        let reported = entry.failures.get(&id).and_then(|failure| failure.reported);
+        entry.failures.insert(id, Failure { at: now, endpoint, reported });
+        entry.stale_at = entry.stale_at.min(now + self.memory);
+    }
+
+    /// The elements where this one is, itself included.
+    pub(super) fn at_endpoint_of(&self, handle: &PoolHandle, id: PeIdentifier) -> Vec<PeIdentifier> {
+        let Some(entry) = self.pools.get(handle) else { return Vec::new() };
+        let element = entry.pool.elements().find(|element| element.id == id);
+        element.map(|element| at_endpoint(&entry.pool, &element.user_transport)).unwrap_or_default()
     }
 
     /// Whether a failure is to be reported now: once per event (RFC 5352 §3.5).
@@ -149,5 +160,16 @@ impl Cache {
             failure.reported = Some(now);
         }
         first
+    }
+}
+
+fn at_endpoint(pool: &CachedPool, endpoint: &Transport) -> Vec<PeIdentifier> {
+    let there = pool.elements().filter(|element| element.user_transport == *endpoint);
+    there.map(|element| element.id).collect()
+}
+
+fn set_endpoint_failed(pool: &mut CachedPool, endpoint: &Transport) {
+    for id in at_endpoint(pool, endpoint) {
+        pool.set_failed(id);
     }
 }

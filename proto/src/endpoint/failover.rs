@@ -166,9 +166,12 @@ impl AsapEndpoint {
         let assoc = AssocId::connected(self.number());
         let Some(state) = self.sessions.get_mut(&session) else { return };
         state.assoc = Some(assoc);
-        if let Some(search) = state.user().and_then(|user| user.search.as_mut()) {
+        if let Some(user) = state.user()
+            && let Some(search) = &mut user.search
+        {
             search.candidate = Some(element);
             search.tried.insert(element);
+            search.tried.extend(self.cache.at_endpoint_of(&user.handle, element));
         }
         self.associations.insert(assoc, Role::Session(session));
         self.outbox.push_immediate(Transmit::Connect { assoc, channel: Channel::Session, remote });
@@ -285,8 +288,22 @@ impl AsapEndpoint {
             self.element_unreachable(now, &handle, lost);
         }
         match candidate {
-            Some(_) => self.seek_server(now, session),
+            Some(_) => {
+                self.ask_meanwhile(now, session);
+                self.seek_server(now, session);
+            }
             None => self.fail_over(now, session),
+        }
+    }
+
+    /// A candidate from the cache was not there, so the list is not what it was: a registrar is asked while the next one
+    /// is tried.
+    fn ask_meanwhile(&mut self, now: Time, session: SessionId) {
+        let Some(user) = self.user(session) else { return };
+        let handle = user.handle.clone();
+        if let Some(search) = user.search.as_mut().filter(|search| !search.asked) {
+            search.asked = true;
+            self.look_up(now, handle, None, Waiter::Session(session));
         }
     }
 

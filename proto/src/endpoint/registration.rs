@@ -36,8 +36,9 @@ pub(super) struct Element {
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
-    /// A registration is outstanding, or waits for a registrar. T2 runs.
-    Registering,
+    /// A registration is outstanding, or waits for a registrar. T2 runs. `until`: when the application hears that no
+    /// registrar answers, however often the home changes.
+    Registering { until: Time },
     /// T4 runs.
     Registered,
     /// A registrar refused it; only a change of the application makes it try again.
@@ -47,6 +48,10 @@ enum State {
 }
 
 impl Element {
+    fn is_registering(&self) -> bool {
+        matches!(self.state, State::Registering { .. })
+    }
+
     /// The registration of this element, whose sessions come to these addresses (RFC 5352 §3.1 R2).
     fn message(&self, config: &Config, addresses: &[IpAddr]) -> Message {
         let user_transport = match &self.registration.transport {
@@ -100,10 +105,11 @@ impl AsapEndpoint {
             None => self.random_identifier(&registration.handle),
         };
         let key = (registration.handle.clone(), id);
+        let until = now + self.most_attempts_take();
         let element = Element {
             registration,
             id,
-            state: State::Registering,
+            state: State::Registering { until },
             registered: false,
             sent: false,
             attempts: 0,
@@ -131,7 +137,7 @@ impl AsapEndpoint {
             return Err(CommandError::Unknown);
         }
         state.registration.policy = policy;
-        if state.state == State::Registering {
+        if state.is_registering() {
             state.changed = state.sent;
         } else {
             self.send_registration(now, element);
@@ -181,7 +187,7 @@ impl AsapEndpoint {
         let ids: Vec<ElementId> = self.elements.keys().copied().collect();
         for id in ids {
             match self.elements.get(&id).map(|element| &element.state) {
-                Some(State::Registering) => self.send_registration(now, id),
+                Some(State::Registering { .. }) => self.send_registration(now, id),
                 Some(State::Deregistering { .. }) => self.send_deregistration(now, id),
                 Some(State::Registered | State::Rejected) if self.is_wanted(id) => {
                     let most = self.config.timers.t2_registration / 10;
@@ -210,17 +216,19 @@ impl AsapEndpoint {
 
     /// SEND.FAILURE: counts like an expired T2 (RFC 5352 §3.1).
     pub(super) fn registrations_failed(&mut self) {
-        let outstanding = |element: &Element| element.state == State::Registering && element.sent;
+        let outstanding = |element: &Element| element.is_registering() && element.sent;
         let ids: Vec<ElementId> =
             self.elements.iter().filter(|(_, element)| outstanding(element)).map(|(id, _)| *id).collect();
         for id in ids {
-            self.count_attempt(id);
+            self.count_attempt(id, false);
         }
     }
 
     /// No answer to a registration: try again, here or elsewhere (RFC 5352 §3.1, ambiguity A-29).
     pub(super) fn t2_expired(&mut self, now: Time, element: ElementId) {
-        self.count_attempt(element);
+        let state = self.elements.get(&element).map(|element| &element.state);
+        let last = matches!(state, Some(State::Registering { until }) if *until <= now);
+        self.count_attempt(element, last);
         self.send_registration(now, element);
         self.start_hunt(now);
     }
@@ -255,7 +263,7 @@ impl AsapEndpoint {
             .identities
             .get(&(handle, id))
             .and_then(|key| self.elements.get_mut(key).map(|element| (*key, element)))
-            .filter(|(_, element)| element.state == State::Registering && element.sent);
+            .filter(|(_, element)| element.is_registering() && element.sent);
         let Some((key, element)) = outstanding else {
             self.counters.unexpected += 1;
             return;
@@ -354,10 +362,19 @@ impl AsapEndpoint {
         }
     }
 
-    fn count_attempt(&mut self, key: ElementId) {
+    /// How long it takes until MAX-REG-ATTEMPT is exceeded, if nothing but T2 tells of failures.
+    fn most_attempts_take(&self) -> Duration {
+        let timers = &self.config.timers;
+        timers.t2_registration.saturating_mul(timers.max_reg_attempt.saturating_add(1))
+    }
+
+    /// One more has failed; `last`: no more are waited for.
+    fn count_attempt(&mut self, key: ElementId, last: bool) {
         let Some(element) = self.elements.get_mut(&key) else { return };
-        element.attempts = element.attempts.saturating_add(1);
-        if element.attempts == self.config.timers.max_reg_attempt.saturating_add(1) {
+        let most = self.config.timers.max_reg_attempt.saturating_add(1);
+        let before = element.attempts;
+        element.attempts = before.saturating_add(1).max(if last { most } else { 0 });
+        if before < most && element.attempts >= most {
             element.registered = false;
             let error = RegisterError::NoRegistrar;
             self.events.push_back(Event::RegistrationFailed { element: key, error });
@@ -366,10 +383,16 @@ impl AsapEndpoint {
 
     /// Sends a registration if there is a home, and starts T2 in any case.
     fn send_registration(&mut self, now: Time, key: ElementId) {
+        let most = now + self.most_attempts_take();
         let Some(element) = self.elements.get_mut(&key) else { return };
-        element.state = State::Registering;
+        let until = match element.state {
+            State::Registering { until } => until,
+            _ => most,
+        };
+        element.state = State::Registering { until };
+        let t2 = now + self.config.timers.t2_registration;
         self.timers.cancel(&Timer::T4(key));
-        self.timers.set(Timer::T2(key), now + self.config.timers.t2_registration);
+        self.timers.set(Timer::T2(key), if until > now { t2.min(until) } else { t2 });
         let Some(home) = &self.home else { return self.start_hunt(now) };
         element.sent = true;
         element.changed = false;

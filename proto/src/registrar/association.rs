@@ -48,8 +48,16 @@ pub(super) enum Phase {
     Connecting,
     /// Established.
     Up,
-    /// Its end was asked for or announced: nothing more is sent.
+    /// The peer ends it: nothing more can be sent, unless the peer starts anew before that.
+    Leaving,
+    /// We end it: nothing more is sent.
     Closing,
+}
+
+impl Phase {
+    fn is_ending(self) -> bool {
+        matches!(self, Self::Leaving | Self::Closing)
+    }
 }
 
 /// What makes a later message replace an earlier one that still waits.
@@ -195,7 +203,7 @@ impl Associations {
         remote
             .iter()
             .filter_map(|remote| self.by_remote.get(&(channel, *remote)).copied())
-            .find(|assoc| self.map.get(assoc).is_some_and(|association| association.phase != Phase::Closing))
+            .find(|assoc| self.map.get(assoc).is_some_and(|association| !association.phase.is_ending()))
     }
 
     /// The association to one of these addresses; a new one if there is none.
@@ -325,9 +333,19 @@ impl Associations {
 
     /// The peer ends it: nothing more can be sent.
     pub(super) fn closing(&mut self, assoc: AssocId) {
-        if let Some(association) = self.map.get_mut(&assoc) {
-            association.phase = Phase::Closing;
+        let association = self.map.get_mut(&assoc).filter(|association| !association.phase.is_ending());
+        if let Some(association) = association {
+            association.phase = Phase::Leaving;
             association.held = None;
+        }
+    }
+
+    /// The peer started anew: it does not end it any more. If we do, the endpoint begins that anew.
+    pub(super) fn restarted(&mut self, assoc: AssocId) {
+        if let Some(association) = self.map.get_mut(&assoc)
+            && association.phase == Phase::Leaving
+        {
+            association.phase = Phase::Up;
         }
     }
 
@@ -359,18 +377,20 @@ impl Associations {
             match self.outgoing.pop_front()? {
                 Outgoing::Other(Transmit::Shutdown { assoc }) => {
                     let Some(association) = self.map.get_mut(&assoc) else { continue };
-                    if association.phase != Phase::Up {
-                        self.abort(assoc, "shutting down");
-                        continue;
+                    match association.phase {
+                        Phase::Connecting => self.abort(assoc, "shutting down"),
+                        Phase::Up => {
+                            association.phase = Phase::Closing;
+                            association.held = None;
+                            return Some(Transmit::Shutdown { assoc });
+                        }
+                        Phase::Leaving | Phase::Closing => {}
                     }
-                    association.phase = Phase::Closing;
-                    association.held = None;
-                    return Some(Transmit::Shutdown { assoc });
                 }
                 Outgoing::Other(transmit) => return Some(transmit),
                 Outgoing::Message { assoc, bytes, replaces } => {
                     let Some(association) = self.map.get_mut(&assoc) else { continue };
-                    if association.phase == Phase::Closing {
+                    if association.phase.is_ending() {
                         continue;
                     }
                     if !association.blocked {

@@ -37,8 +37,6 @@ pub(super) struct Probe {
     /// How long the acknowledgement of each try may take.
     wait: Duration,
     repeated: bool,
-    /// If it answers, the peers are told that it is registered: one of them believes otherwise.
-    announce: bool,
     /// Associations whose registration of the same identifier waits for the result (ambiguity A-28).
     contenders: Vec<AssocId>,
 }
@@ -110,8 +108,7 @@ impl Registrar {
             return self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
         };
         let home = self.owned.get(&key).is_some_and(|owned| owned.claimed);
-        let probe =
-            Probe { association, home, wait, repeated: false, announce: false, contenders: Vec::new() };
+        let probe = Probe { association, home, wait, repeated: false, contenders: Vec::new() };
         if let Some(association) = self.associations.get_mut(association) {
             association.elements.insert(key.clone());
         }
@@ -131,12 +128,10 @@ impl Registrar {
         }
     }
 
-    /// Probes an owned element that a peer wants removed; if it lives, the peers hear so (ambiguity A-63).
+    /// Probes an owned element that a peer wants removed; if it lives, the peers hear so (ambiguity A-63). It is claimed,
+    /// for it may have found another home, of which we have not heard: without that home it would not be ours either.
     pub(super) fn verify(&mut self, now: Time, key: ElementKey) {
-        self.probe(now, key.clone());
-        if let Some(probe) = self.probes.get_mut(&key) {
-            probe.announce = true;
-        }
+        self.claim_at_once(now, key);
     }
 
     /// Probes an element whose identifier `contender` wants to register. The answer must come before the
@@ -179,13 +174,21 @@ impl Registrar {
     /// ENDPOINT_KEEP_ALIVE_ACK: counts only from the element itself.
     pub(super) fn keep_alive_ack_received(&mut self, now: Time, assoc: AssocId, ack: EndpointKeepAliveAck) {
         let key = ElementKey::new(&ack.handle, ack.id);
-        let from_itself = self.probes.get(&key).is_some_and(|probe| probe.association == assoc)
-            || self.speaks_for(assoc, &key);
+        let asked = self.probes.get(&key).filter(|probe| probe.association == assoc);
+        let from_itself = asked.is_some() || self.speaks_for(assoc, &key);
+        let adopts = asked.is_some_and(|probe| probe.home);
+        if from_itself
+            && !adopts
+            && let Some(owned) = self.owned.get_mut(&key).filter(|owned| owned.claimed)
+        {
+            // It lives, but has not heard yet that it is ours: this acknowledges something else.
+            owned.heard = now;
+            self.counters.keep_alive_acks_ignored += 1;
+            return self.not_silent(now, &key);
+        }
         let probe = from_itself.then(|| self.probes.remove(&key)).flatten();
         // Late ones count as long as it is not too late, and so do those for a keep-alive that meant another of its pool.
-        let counts = probe.is_some()
-            || self.guards.is_silent(&key)
-            || self.owned.get(&key).is_some_and(|owned| !owned.claimed);
+        let counts = probe.is_some() || self.guards.is_silent(&key) || self.owned.contains(&key);
         if !from_itself || !counts {
             self.counters.keep_alive_acks_ignored += 1;
             return;
@@ -193,7 +196,7 @@ impl Registrar {
         self.counters.keep_alive_acks += 1;
         self.not_silent(now, &key);
         self.timers.cancel(&Timer::Probe(key.clone()));
-        let mut announce = probe.as_ref().is_some_and(|probe| probe.announce);
+        let mut announce = false;
         let life = self.element(&key).and_then(|element| self.life(element.life));
         if let Some(owned) = self.owned.get_mut(&key) {
             if std::mem::take(&mut owned.claimed) {

@@ -203,6 +203,7 @@ impl Registrar {
     }
 
     fn restarted(&mut self, now: Time, assoc: AssocId) {
+        self.associations.restarted(assoc);
         match self.associations.get(assoc).map(|association| association.channel) {
             Some(Channel::Enrp) => self.enrp_association_restarted(assoc),
             Some(_) => {

@@ -129,6 +129,39 @@ fn t2_expires() {
     assert!(out.contains(&Out::Shutdown(*first)), "{out:?}");
 }
 
+// ASAP-3.1-27, A-29: the application hears in time that nobody answers, however often the home changes meanwhile.
+#[test]
+fn a_registration_ends_in_time_however_often_the_home_changes() {
+    let mut script = Script::new(config(1));
+    let element = script.machine.register(script.now, registration()).unwrap();
+    let first = script.expect_connect();
+    script.up(first, registrar(1));
+    let begin = script.now;
+    for n in 1..4 {
+        script.pass(ms(400));
+        let assoc = AssocId::accepted(Channel::Asap, n);
+        script.up(assoc, registrar(10 + n as u8));
+        let keep_alive = asap::EndpointKeepAlive {
+            home: true,
+            registrar: RegistrarId(n as u32),
+            handle: pool(),
+            id: None,
+        };
+        script.asap(assoc, keep_alive);
+        let out = script.out();
+        let again = Out::Asap(assoc, registration_message(Policy::RoundRobin));
+        assert!(out.contains(&again), "{out:?}");
+    }
+    script.pass(ms(1499) - script.now.since(begin));
+    let failed = |event: &Event| matches!(event, Event::RegistrationFailed { .. });
+    assert!(!script.events().iter().any(failed));
+    script.pass(ms(1));
+    let error = RegisterError::NoRegistrar;
+    assert!(script.events().contains(&Event::RegistrationFailed { element, error }));
+    script.pass(Duration::from_secs(60));
+    assert!(!script.events().iter().any(failed), "once");
+}
+
 // ASAP-3.1-20, ASAP-3.1-21: a rejection is told at once and not repeated; a change of the policy corrects it.
 #[test]
 fn a_rejection_is_final_until_something_changes() {

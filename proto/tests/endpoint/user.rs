@@ -84,6 +84,55 @@ fn a_server_that_does_not_answer_is_passed_over() {
     assert_eq!(script.out(), []);
 }
 
+// ASAP-3.3-12: the list is fresh, and yet a server of it is gone: what else is on it is tried, while a registrar is asked.
+#[test]
+fn a_server_that_is_gone_makes_the_list_doubtful() {
+    let (mut script, _, home, _) = Script::connected(3);
+    let session = script.machine.connect(script.now, pool(), TO_POOL).unwrap();
+    let (dead, to) = connect(&script.out());
+    assert_eq!(to, server(2));
+    script.down(dead, DownReason::ConnectFailed("port unreachable".into()));
+    let out = script.out();
+    let (dead, to) = connect(&out);
+    assert_eq!(to, server(3));
+    assert!(out.contains(&Out::Asap(home, resolution_request("pool"))), "{out:?}");
+    script.answer(home, [1, 7]);
+    let out = script.out();
+    assert!(out.contains(&Out::Abort(dead)), "{out:?}");
+    let (next, to) = connect(&out);
+    assert_eq!(to, server(1));
+    script.up(next, server(1));
+    let connected = Event::Connected { session, element: PeIdentifier(1) };
+    assert!(script.events().contains(&connected));
+}
+
+// RFC 5352 §3.3: elements of one process share its endpoint. If nobody is there, nobody looks for each of them.
+#[test]
+fn elements_at_one_endpoint_fail_together() {
+    let mut script = Script::new(config(1));
+    script.machine.connect(script.now, pool(), TO_POOL).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.out();
+    let elements: Vec<PoolElement> = [(11, 1), (12, 1), (13, 1), (21, 2)]
+        .map(|(id, at)| PoolElement { id: PeIdentifier(id), ..element(at) })
+        .into();
+    let policy = Some(Policy::RoundRobin);
+    let handle = pool();
+    let answer = asap::HandleResolutionResponse { accepted: false, handle, policy, elements, error: None };
+    script.asap(home, answer);
+    let (dead, to) = connect(&script.out());
+    assert_eq!(to, server(1));
+    script.down(dead, DownReason::ConnectFailed("port unreachable".into()));
+    let out = script.out();
+    let (dead, to) = connect(&out);
+    assert_eq!(to, server(2));
+    assert!(out.contains(&Out::Asap(home, unreachable(11))), "{out:?}");
+    script.down(dead, DownReason::ConnectFailed("port unreachable".into()));
+    let out = script.out();
+    assert!(!out.iter().any(|out| matches!(out, Out::Connect(..))), "everything was tried: {out:?}");
+}
+
 // ASAP-2.2.9-02: a refused connect is evidence as well, and quicker.
 #[test]
 fn a_server_that_refuses_is_passed_over_at_once() {

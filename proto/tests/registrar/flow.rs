@@ -317,6 +317,23 @@ fn loopback_addresses_of_another_host_are_not_listed() {
     assert_eq!(listed, [11, 12]);
 }
 
+// RFC 9260 §5.2: a peer that starts anew while it shuts down is to be spoken to again; one that we shut down is not.
+#[test]
+fn a_restart_ends_the_shutdown_of_the_peer() {
+    let (mut registrar, peer, _) = with_peer_and_element(|_| {});
+    registrar.handle_input(at(3), Input::PeerShutdown { assoc: peer });
+    registrar.handle_timeout(at(300));
+    let to_peer = |transmit: &Transmit| matches!(transmit, Transmit::Send { assoc, .. } if *assoc == peer);
+    assert!(!drain(&mut registrar).iter().any(to_peer));
+    registrar.handle_input(at(301), Input::Restart { assoc: peer });
+    assert!(drain(&mut registrar).iter().any(to_peer));
+
+    registrar.shutdown(at(302));
+    assert!(drain(&mut registrar).contains(&Transmit::Shutdown { assoc: peer }));
+    registrar.handle_input(at(303), Input::Restart { assoc: peer });
+    assert!(!drain(&mut registrar).iter().any(to_peer));
+}
+
 // Design D4: an element that lets go of an association in order is not gone; the repetition of the probe finds it.
 #[test]
 fn a_probe_outlives_an_association_that_ends_in_order() {

@@ -53,11 +53,14 @@ impl Channels {
             return self.at(self.now + back, Happening::Gone(id, DownReason::ConnectFailed(why.into())));
         }
         let Some(channel) = listening(to, remote) else { return };
+        // A shutdown that a process has asked for is not over because its peer is a new one.
+        let mut ends_anew = false;
         let peer = match self.twin(remote, local) {
             Some(twin) => {
                 let gone = self.ends.get(&twin).and_then(|twin| twin.peer).filter(|peer| *peer != id);
                 let Some(end) = self.ends.get_mut(&twin) else { return };
                 end.peer = Some(id);
+                ends_anew = end.established && gone.is_some() && end.shutting_down;
                 match (end.established, gone) {
                     // Both connect at the same time: one association, each end with its own name.
                     (false, _) => self.at(self.now + there, Happening::Established(twin)),
@@ -97,6 +100,9 @@ impl Channels {
             peer.arrival = peer.arrival.max(established);
         }
         self.at(established, Happening::Established(id));
+        if ends_anew {
+            self.send(peer, Parcel::Shutdown);
+        }
     }
 
     pub(super) fn established(&mut self, id: EndId) {
