@@ -480,6 +480,7 @@ impl World {
     fn registrar_event(&mut self, event: &registrar::Event) -> Result<(), String> {
         use registrar::Event;
         match event {
+            Event::TakeoverStarted { .. } => self.count("takeovers begun"),
             Event::TakeoverCompleted { .. } => self.count("takeovers heard of"),
             Event::ElementRemoved { why, .. } => {
                 self.count("elements removed");

@@ -20,6 +20,7 @@ fn links_lead_to_files() {
         "CONTRIBUTING.md",
         "fuzz/README.md",
         "interop/README.md",
+        "tests/mutations/README.md",
         "tests/scenarios/README.md",
     ] {
         let text = read(document);

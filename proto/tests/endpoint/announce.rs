@@ -26,19 +26,6 @@ impl Script {
         self.machine.resolve(self.now, pool(), ResolveOptions::default()).unwrap();
         self.connects()
     }
-
-    fn connects(&mut self) -> Vec<SocketAddr> {
-        let out = self.out();
-        let mut connects: Vec<_> = out
-            .iter()
-            .filter_map(|out| match out {
-                Out::Connect(_, Channel::Asap, remote) => Some(*remote),
-                _ => None,
-            })
-            .collect();
-        connects.sort();
-        connects
-    }
 }
 
 // ASAP-3.6-06, ASAP-5-03, OVW-3-02: an announced registrar is hunted for like a configured one.

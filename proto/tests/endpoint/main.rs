@@ -158,6 +158,20 @@ impl Script {
         std::iter::from_fn(|| self.machine.poll_event()).collect()
     }
 
+    /// Where it connects to, of all that it has done.
+    fn connects(&mut self) -> Vec<SocketAddr> {
+        let out = self.out();
+        let mut connects: Vec<_> = out
+            .iter()
+            .filter_map(|out| match out {
+                Out::Connect(_, Channel::Asap, remote) => Some(*remote),
+                _ => None,
+            })
+            .collect();
+        connects.sort();
+        connects
+    }
+
     /// The only thing transmitted is a connect.
     fn expect_connect(&mut self) -> AssocId {
         match self.out().as_slice() {

@@ -37,19 +37,6 @@ impl Script {
         let error = None;
         self.asap(home, asap::HandleResolutionResponse { accepted: true, handle, policy, elements, error });
     }
-
-    fn hunted(&mut self) -> Vec<SocketAddr> {
-        let mut connects: Vec<_> = self
-            .out()
-            .iter()
-            .filter_map(|out| match out {
-                Out::Connect(_, Channel::Asap, remote) => Some(*remote),
-                _ => None,
-            })
-            .collect();
-        connects.sort();
-        connects
-    }
 }
 
 #[test]
@@ -59,7 +46,7 @@ fn an_endpoint_learns_the_other_registrars_from_its_home() {
     // Pushed later.
     script.tell(home, &[1, 2, 3]);
     script.down(home, DownReason::Unreachable);
-    assert_eq!(script.hunted(), [registrar(1), registrar(2), registrar(3)]);
+    assert_eq!(script.connects(), [registrar(1), registrar(2), registrar(3)]);
     assert_eq!(script.machine.counters().unexpected, 0);
 }
 
@@ -90,10 +77,10 @@ fn what_a_registrar_tells_is_bounded_and_displaces_nothing_configured() {
         script.tell(home, &told);
     }
     script.down(home, DownReason::Unreachable);
-    let mut tried = script.hunted();
+    let mut tried = script.connects();
     for n in 3..=200 {
         script.down(AssocId::connected(n), DownReason::ConnectFailed("refused".into()));
-        tried.extend(script.hunted());
+        tried.extend(script.connects());
     }
     assert_eq!(tried.len(), 65);
     assert!(tried.contains(&registrar(1)));
@@ -104,10 +91,10 @@ fn what_a_registrar_tells_is_bounded_and_displaces_nothing_configured() {
 fn the_next_attempt_goes_to_another_address() {
     let mut script = Script::new(Config { registrars: vec![vec![registrar(1), registrar(2)]], ..config(0) });
     script.machine.resolve(script.now, pool(), ResolveOptions::default()).unwrap();
-    assert_eq!(script.hunted(), [registrar(1)]);
+    assert_eq!(script.connects(), [registrar(1)]);
     script.pass(ms(250));
-    assert_eq!(script.hunted(), [registrar(2)]);
+    assert_eq!(script.connects(), [registrar(2)]);
     script.down(AssocId::connected(3), DownReason::ConnectFailed("refused".into()));
     script.pass(ms(500));
-    assert_eq!(script.hunted(), [registrar(1)]);
+    assert_eq!(script.connects(), [registrar(1)]);
 }

@@ -1,7 +1,7 @@
 //! RFC 5353 §3.6: the audit of peers' tables, and what is loaded anew.
 
 use crate::network::{Host, Network, ms, pool};
-use crate::played::{add, del, owned, received, with_played_peer};
+use crate::played::{add, del, owned, received, with_played_peer, with_silent_peer};
 use enrp::Body;
 use params::{PeIdentifier, RegistrarId};
 use rserpool_proto::Channel;
@@ -94,12 +94,7 @@ fn presence(checksum: u16) -> enrp::Presence {
 // ENRP-3.6.3-01, design D11: a registrar that has no room for a peer's elements does not load them at every presence.
 #[test]
 fn a_table_that_does_not_fit_is_loaded_ever_more_rarely() {
-    let mut network = Network::new();
-    let mut config = Network::config(1, &[]);
-    config.limits.elements = 3;
-    network.start_with(1, config);
-    network.add_client(9);
-    let assoc = network.dial(9, 1, Channel::Enrp);
+    let (mut network, assoc) = with_silent_peer(|limits| limits.elements = 3);
     let mut answered = 0;
     for _ in 0..4 * 120 {
         network.tell_peer(9, assoc, presence(0x1234));

@@ -3,7 +3,7 @@
 use crate::network::{Host, Network, element, ms, pool};
 use enrp::Body;
 use params::{PoolElement, RegistrarId};
-use rserpool_proto::registrar::Event;
+use rserpool_proto::registrar::{Event, Limits};
 use rserpool_proto::{AssocId, Channel, Transmit};
 
 /// With whose table registrar `host` has started, if it has.
@@ -49,10 +49,19 @@ pub(crate) fn owned(host: Host, home: Host) -> PoolElement {
 
 /// A registrar 1 and a peer 9 that the test plays, which has introduced itself; its association.
 pub(crate) fn with_played_peer() -> (Network, AssocId) {
-    let mut network = Network::of_registrars(1);
-    network.add_client(9);
-    let assoc = network.dial(9, 1, Channel::Enrp);
+    let (mut network, assoc) = with_silent_peer(|_| {});
     network.tell_peer(9, assoc, enrp::ListRequest);
     network.run(ms(20));
+    (network, assoc)
+}
+
+/// A registrar 1 with limits of its own, and a peer 9 that the test plays, which has said nothing yet; its association.
+pub(crate) fn with_silent_peer(limit: impl FnOnce(&mut Limits)) -> (Network, AssocId) {
+    let mut network = Network::new();
+    let mut config = Network::config(1, &[]);
+    limit(&mut config.limits);
+    network.start_with(1, config);
+    network.add_client(9);
+    let assoc = network.dial(9, 1, Channel::Enrp);
     (network, assoc)
 }

@@ -1,7 +1,7 @@
 //! RFC 5353 §3.2.3, §3.6.3: tables, page by page.
 
 use crate::network::{Network, ms, pool};
-use crate::played::{add, bodies, owned, received, started};
+use crate::played::{add, bodies, owned, received, started, with_silent_peer};
 use enrp::Body;
 use params::{PeIdentifier, RegistrarId, SctpTransport, ServerInformation, TransportUse};
 use rserpool_proto::{AssocId, Channel};
@@ -10,12 +10,7 @@ use rserpool_proto::{AssocId, Channel};
 // ENRP-3.2.3-04
 #[test]
 fn a_table_is_served_in_pages() {
-    let mut network = Network::new();
-    let mut config = Network::config(1, &[]);
-    config.limits.table_response_bytes = 300;
-    network.start_with(1, config);
-    network.add_client(9);
-    let assoc = network.dial(9, 1, Channel::Enrp);
+    let (mut network, assoc) = with_small_pages();
     for host in 11..=20 {
         network.add_element(host, 1);
     }
@@ -94,9 +89,7 @@ fn pages_are_as_large_as_the_peer_takes() {
 // ENRP-2.3-05, A-21: nothing to tell is no rejection.
 #[test]
 fn an_empty_table_is_a_table() {
-    let mut network = Network::of_registrars(1);
-    network.add_client(9);
-    let assoc = network.dial(9, 1, Channel::Enrp);
+    let (mut network, assoc) = with_silent_peer(|_| {});
     network.tell_peer(9, assoc, enrp::HandleTableRequest { own_children_only: false });
     network.run(ms(10));
     let empty = enrp::HandleTableResponse { rejected: false, more: false, entries: vec![] };
@@ -107,17 +100,12 @@ fn an_empty_table_is_a_table() {
     assert_eq!(started(&network, 2), Some(Some(1)));
 }
 
-/// A registrar whose pages have few elements, the association of a peer 9, and the next page.
+/// A registrar whose pages have few elements, the association of a peer 9.
 fn with_small_pages() -> (Network, AssocId) {
-    let mut network = Network::new();
-    let mut config = Network::config(1, &[]);
-    config.limits.table_response_bytes = 300;
-    network.start_with(1, config);
-    network.add_client(9);
-    let assoc = network.dial(9, 1, Channel::Enrp);
-    (network, assoc)
+    with_silent_peer(|limits| limits.table_response_bytes = 300)
 }
 
+/// The next page.
 fn next_page(network: &mut Network, assoc: AssocId) -> (Vec<u32>, bool) {
     network.client(9).enrp.clear();
     network.tell_peer(9, assoc, enrp::HandleTableRequest { own_children_only: false });
