@@ -2,8 +2,8 @@
 
 use crate::shell::{Attention, Shell};
 use crate::{
-    Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError,
-    ResolveOptions, Session, SessionError, SessionId, SessionOptions,
+    CacheOptions, Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution,
+    ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions, Watch,
 };
 use net::MulticastConfig;
 use net::dns::{self, DnsConfig};
@@ -42,6 +42,8 @@ pub struct Config {
     pub profile: Profile,
     /// The scope's dialect. [`Profile::Rsplib`] implies [`Compat::Rsplib`].
     pub compat: Compat,
+    /// What is kept of resolved pools, and how it is kept up to date.
+    pub cache: CacheOptions,
     /// How long an accepted session waits for a cookie before it is handed out without one; `None`: as the
     /// profile says.
     pub cookie_wait: Option<Duration>,
@@ -90,6 +92,7 @@ impl Config {
             transport: TransportKind::Udp,
             profile: Profile::Lan,
             compat: Compat::Rfc,
+            cache: CacheOptions::default(),
             cookie_wait: None,
             icmp: true,
             encap: None,
@@ -160,6 +163,7 @@ impl AsapEndpoint {
         getrandom::fill(&mut seed).map_err(|error| StartError::System(std::io::Error::other(error)))?;
         let mut machine = machine::Config::new(config.registrars, 0, seed);
         machine.registrar_pool = config.registrar_pool;
+        machine.cache = config.cache;
         machine.timers = config.profile.endpoint();
         machine.compat = if config.profile == Profile::Rsplib { Compat::Rsplib } else { config.compat };
         machine.timers.cookie_wait = config.cookie_wait.unwrap_or(machine.timers.cookie_wait);
@@ -224,6 +228,12 @@ impl AsapEndpoint {
         answer.await.map_err(|_| EndpointError::stopped())?
     }
 
+    /// Watches a pool (RFC 5352 §2.2.5): its changes are pushed by the registrar, or asked for now and then.
+    pub async fn watch(&self, pool: PoolHandle) -> Result<Watch, EndpointError> {
+        let endpoint = self.clone();
+        self.call(move |shell, now| shell.watch(now, pool, endpoint)).await?
+    }
+
     /// Reports an element that cannot be reached to the registrar (RFC 5352 §3.5). Sessions do so by themselves.
     pub async fn report_unreachable(&self, pool: PoolHandle, id: PeIdentifier) -> Result<(), EndpointError> {
         Ok(self.call(move |shell, now| shell.machine().report_unreachable(now, &pool, id)).await??)
@@ -260,6 +270,13 @@ impl AsapEndpoint {
     /// Makes the endpoint's thread let go of an element.
     pub(crate) fn let_go(&self, element: ElementId) {
         if self.inner.attention.element(element) {
+            self.wake();
+        }
+    }
+
+    /// Makes the endpoint's thread look whether anybody still watches a pool.
+    pub(crate) fn stop_watching(&self, pool: &PoolHandle) {
+        if self.inner.attention.pool(pool) {
             self.wake();
         }
     }

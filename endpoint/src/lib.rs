@@ -14,6 +14,7 @@ mod error;
 mod pipe;
 mod session;
 mod shell;
+mod watch;
 
 pub use asap_endpoint::{AsapEndpoint, Config, Multicast};
 pub use element::{Element, NewSession};
@@ -23,7 +24,9 @@ pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
 pub use pipe::Incoming;
 pub use proto::endpoint::{
-    ElementTransport, Message, Registration, Resolution, ResolveOptions, SessionId, SessionOptions,
+    CacheOptions, ElementTransport, Message, Registration, Resolution, ResolveOptions, SessionId,
+    SessionOptions,
 };
 pub use proto::profile::{Compat, Profile};
 pub use session::{SendOptions, Session};
+pub use watch::Watch;

@@ -2,10 +2,10 @@
 
 use crate::Session;
 use endpoint::{
-    AsapEndpoint, Compat, Config, DnsConfig, EncapPorts, EndpointError, Multicast, Profile, Resolution,
-    ResolveError, ResolveOptions, SessionError, SessionOptions, TransportKind,
+    AsapEndpoint, CacheOptions, Compat, Config, DnsConfig, EncapPorts, EndpointError, Multicast, Profile,
+    Resolution, ResolveError, ResolveOptions, SessionError, SessionOptions, TransportKind, Watch,
 };
-use params::{PeIdentifier, PoolHandle};
+use params::{PeIdentifier, PoolElement, PoolHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,10 +53,30 @@ impl PoolUser {
         Ok(Session::new(session, element))
     }
 
-    /// The pool's elements, the one to be tried first in front. Answered from the cache while that is fresh
-    /// (stale.cache.value, 30 s by default). Cancel-safe.
+    /// The pool's elements, the one to be tried first in front: each time another one, as the pool's policy demands. For
+    /// clients that connect by themselves, together with [`PoolUser::report_unreachable`]. Answered from the cache as far
+    /// as the [`CacheOptions`] allow it; [`Resolution::stale`] says when it is not fresh. Cancel-safe.
+    ///
+    /// # Errors
+    /// There is no such pool, the registrar refuses, or none answers and nothing is known from earlier.
     pub async fn resolve(&self, pool: impl Into<PoolHandle>) -> Result<Resolution, ResolveError> {
         self.endpoint().await?.resolve(pool.into(), ResolveOptions::default()).await
+    }
+
+    /// The element to use now, chosen by the pool's policy: the first of [`PoolUser::resolve`].
+    ///
+    /// # Errors
+    /// As [`PoolUser::resolve`].
+    pub async fn choose(&self, pool: impl Into<PoolHandle>) -> Result<PoolElement, ResolveError> {
+        let pool = pool.into();
+        let resolution = self.resolve(pool.clone()).await?;
+        resolution.elements.into_iter().next().ok_or(ResolveError::UnknownPool(pool))
+    }
+
+    /// The pool's elements now and after each change, until the [`Watch`] is dropped. The registrar pushes changes, if it
+    /// can; else it is asked every [`CacheOptions::poll_interval`]. A pool that does not exist yet can be watched, too.
+    pub async fn watch(&self, pool: impl Into<PoolHandle>) -> Result<Watch, EndpointError> {
+        self.endpoint().await?.watch(pool.into()).await
     }
 
     /// As [`PoolUser::resolve`], but always asks a registrar.
@@ -108,6 +128,12 @@ impl Builder {
     /// no. It takes whoever announces itself for a registrar: as trustworthy as the network.
     pub fn multicast(mut self, multicast: Multicast) -> Self {
         self.config.multicast = Some(multicast);
+        self
+    }
+
+    /// What is kept of resolved pools, how long it is used, and how it is kept up to date. Default: [`CacheOptions::default`].
+    pub fn cache(mut self, cache: CacheOptions) -> Self {
+        self.config.cache = cache;
         self
     }
 

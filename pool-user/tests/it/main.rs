@@ -8,4 +8,5 @@ mod failover;
 mod flow_control;
 mod multicast;
 mod registrars;
+mod resolution;
 mod support;

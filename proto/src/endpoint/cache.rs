@@ -3,7 +3,7 @@
 //! An element that failed is chosen last for a while: registrars need a moment to find out, and their answers
 //! may still name it. So are the others at its endpoint: no session would find it there either.
 
-use super::Resolution;
+use super::{CacheOptions, Resolution};
 use crate::Time;
 use handlespace::CachedPool;
 use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
@@ -15,8 +15,7 @@ use std::time::Duration;
 pub(super) struct Cache {
     pools: BTreeMap<PoolHandle, Entry>,
     capacity: usize,
-    /// stale.cache.value.
-    stale: Duration,
+    options: CacheOptions,
     /// How long a failure is remembered.
     memory: Duration,
 }
@@ -31,6 +30,30 @@ struct Entry {
     failures: BTreeMap<PeIdentifier, Failure>,
 }
 
+/// How old an answer is (C3, C4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Age {
+    /// Used without asking.
+    Fresh,
+    /// Used while a registrar is asked again.
+    Revalidating,
+    /// Used if no registrar answers.
+    Stale,
+    /// Of no use.
+    Expired,
+}
+
+impl Entry {
+    fn age(&self, now: Time, options: &CacheOptions) -> Age {
+        match now {
+            now if now < self.stale_at => Age::Fresh,
+            now if now < self.stale_at + options.stale_while_revalidate => Age::Revalidating,
+            now if now < self.stale_at + options.stale_if_unreachable => Age::Stale,
+            _ => Age::Expired,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Failure {
     at: Time,
@@ -40,11 +63,12 @@ struct Failure {
 }
 
 impl Cache {
-    pub(super) fn new(capacity: usize, stale: Duration, memory: Duration) -> Self {
-        Self { pools: BTreeMap::new(), capacity: capacity.max(1), stale, memory }
+    pub(super) fn new(capacity: usize, options: CacheOptions, memory: Duration) -> Self {
+        Self { pools: BTreeMap::new(), capacity: capacity.max(1), options, memory }
     }
 
-    /// Keeps an answer. One that was limited to some items does not displace a complete one.
+    /// Keeps an answer. One that was limited to some items does not displace a complete one. Returns the pool that had to
+    /// make room.
     pub(super) fn insert(
         &mut self,
         now: Time,
@@ -52,29 +76,33 @@ impl Cache {
         items: Option<u32>,
         policy: Policy,
         elements: Vec<PoolElement>,
-    ) {
+    ) -> Option<PoolHandle> {
         let old = self.pools.get(handle);
         if items.is_some() && old.is_some_and(|old| old.items.is_none() && now < old.stale_at) {
-            return;
+            return None;
         }
+        let used = old.map_or(now, |old| old.used);
         let failures = old.map(|old| old.failures.clone()).unwrap_or_default();
         let mut entry = Entry {
             pool: CachedPool::new(policy, elements),
             items,
-            stale_at: now + self.stale,
-            used: now,
+            stale_at: now + self.options.stale_cache_value,
+            used,
             failures: failures.into_iter().filter(|(_, failure)| now < failure.at + self.memory).collect(),
         };
         for failure in entry.failures.values() {
             set_endpoint_failed(&mut entry.pool, &failure.endpoint);
             entry.stale_at = entry.stale_at.min(failure.at + self.memory);
         }
-        if self.pools.len() >= self.capacity && !self.pools.contains_key(handle) {
-            let oldest =
-                self.pools.iter().min_by_key(|(_, entry)| entry.used).map(|(handle, _)| handle.clone());
-            oldest.map(|oldest| self.pools.remove(&oldest));
+        let full = self.pools.len() >= self.capacity && !self.pools.contains_key(handle);
+        let oldest =
+            || self.pools.iter().min_by_key(|(_, entry)| entry.used).map(|(handle, _)| handle.clone());
+        let displaced = full.then(oldest).flatten();
+        if let Some(displaced) = &displaced {
+            self.pools.remove(displaced);
         }
         self.pools.insert(handle.clone(), entry);
+        displaced
     }
 
     pub(super) fn remove(&mut self, handle: &PoolHandle) {
@@ -86,24 +114,32 @@ impl Cache {
         self.pools.get(handle).is_some_and(|entry| entry.pool.elements().any(|element| element.id == id))
     }
 
-    /// Whether the pool need not be asked for (C4).
-    pub(super) fn is_fresh(&self, now: Time, handle: &PoolHandle) -> bool {
-        self.pools.get(handle).is_some_and(|entry| entry.items.is_none() && now < entry.stale_at)
+    /// Whether the pool was used within stale.cache.value.
+    pub(super) fn is_in_use(&self, now: Time, handle: &PoolHandle) -> bool {
+        let used = |entry: &Entry| now < entry.used + self.options.stale_cache_value;
+        self.pools.get(handle).is_some_and(used)
     }
 
-    /// The answer to a resolution from the cache, unless it is stale or has too few items. Each time another
+    /// How old what is known of a pool is, as far as it matters.
+    pub(super) fn age(&self, now: Time, handle: &PoolHandle) -> Option<Age> {
+        self.pools.get(handle).map(|entry| entry.age(now, &self.options))
+    }
+
+    /// The answer to a resolution from the cache, unless it is older than that or has too few items. Each time another
     /// element comes first, as the policy demands.
     pub(super) fn resolution(
         &mut self,
         now: Time,
         handle: &PoolHandle,
         items: Option<u32>,
+        oldest: Age,
         rng: &mut impl Rng,
     ) -> Option<Resolution> {
-        let entry = self.pools.get_mut(handle).filter(|entry| now < entry.stale_at)?;
+        let entry = self.pools.get_mut(handle)?;
+        let age = entry.age(now, &self.options);
         let count = entry.pool.elements().count();
         let wanted = items.map_or(count, |items| usize::try_from(items).unwrap_or(usize::MAX));
-        if entry.items != items && (entry.items.is_some() || wanted > count) {
+        if age > oldest || entry.items != items && (entry.items.is_some() || wanted > count) {
             return None;
         }
         entry.used = now;
@@ -112,7 +148,26 @@ impl Cache {
         let mut elements: Vec<PoolElement> = entry.pool.elements().cloned().collect();
         elements.rotate_left(position);
         elements.truncate(wanted);
-        Some(Resolution { policy: entry.pool.policy().clone(), elements })
+        Some(Resolution { policy: entry.pool.policy().clone(), elements, stale: age > Age::Fresh })
+    }
+
+    /// What is known of a pool, in the registrar's order, if no registrar answers.
+    pub(super) fn known(&self, now: Time, handle: &PoolHandle) -> Option<Resolution> {
+        let entry = self.pools.get(handle)?;
+        let age = entry.age(now, &self.options);
+        let elements = || entry.pool.elements().cloned().collect();
+        (age < Age::Expired).then(|| Resolution {
+            policy: entry.pool.policy().clone(),
+            elements: elements(),
+            stale: age > Age::Fresh,
+        })
+    }
+
+    /// Somebody uses the pool.
+    pub(super) fn set_used(&mut self, now: Time, handle: &PoolHandle) {
+        if let Some(entry) = self.pools.get_mut(handle) {
+            entry.used = now;
+        }
     }
 
     /// The element that the policy chooses among those that have not failed lately, stale or not.
@@ -123,13 +178,22 @@ impl Cache {
         rng: &mut impl Rng,
     ) -> Option<PoolElement> {
         let entry = self.pools.get_mut(handle)?;
+        if entry.age(now, &self.options) == Age::Expired {
+            return None;
+        }
         entry.used = now;
         entry.pool.choose(rng).cloned()
     }
 
     /// Any element but those: for when all have failed.
-    pub(super) fn any_but(&self, handle: &PoolHandle, but: &BTreeSet<PeIdentifier>) -> Option<PoolElement> {
-        self.pools.get(handle)?.pool.elements().find(|element| !but.contains(&element.id)).cloned()
+    pub(super) fn any_but(
+        &self,
+        now: Time,
+        handle: &PoolHandle,
+        but: &BTreeSet<PeIdentifier>,
+    ) -> Option<PoolElement> {
+        let entry = self.pools.get(handle).filter(|entry| entry.age(now, &self.options) < Age::Expired)?;
+        entry.pool.elements().find(|element| !but.contains(&element.id)).cloned()
     }
 
     /// The element is chosen last for a while.

@@ -25,8 +25,8 @@ pub struct Config {
     pub timers: EndpointTimers,
     /// Bounds.
     pub limits: Limits,
-    /// stale.cache.value (RFC 5352 §7.2): how long a resolution is answered from the cache without asking.
-    pub stale_cache_value: Duration,
+    /// What is kept of resolved pools, and how it is kept up to date.
+    pub cache: CacheOptions,
     /// The scope's dialect (design D8).
     pub compat: Compat,
     /// Seed of everything random here: identifiers, jitter, choices. Unpredictable in production (RFC 4086).
@@ -43,9 +43,39 @@ impl Config {
             advertise: Vec::new(),
             timers: Profile::Lan.endpoint(),
             limits: Limits::default(),
-            stale_cache_value: Duration::from_secs(30),
+            cache: CacheOptions::default(),
             compat: Compat::Rfc,
             seed,
+        }
+    }
+}
+
+/// What is kept of resolved pools, how long it is used, and how it is kept up to date (RFC 5352 §3.3 C1 – C4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheOptions {
+    /// stale.cache.value (RFC 5352 §7.2): how long an answer is fresh, which means used without asking. Default: 30 s;
+    /// zero asks each time.
+    pub stale_cache_value: Duration,
+    /// For how long beyond that it is still used at once while a registrar is asked again (C3). Default: 30 s; zero waits for
+    /// the registrar.
+    pub stale_while_revalidate: Duration,
+    /// For how long beyond stale.cache.value it is used if no registrar answers. Default: 1 h; zero fails instead.
+    pub stale_if_unreachable: Duration,
+    /// Whether to have the changes of pools in use pushed by the registrar (the S bit, §2.2.5). Without effect where rsplib
+    /// takes part, and if the registrar refuses. Default: yes.
+    pub subscribe: bool,
+    /// How often a pool that is watched is asked for while its changes are not pushed. Default: 5 s.
+    pub poll_interval: Duration,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self {
+            stale_cache_value: Duration::from_secs(30),
+            stale_while_revalidate: Duration::from_secs(30),
+            stale_if_unreachable: Duration::from_secs(3600),
+            subscribe: true,
+            poll_interval: Duration::from_secs(5),
         }
     }
 }
@@ -61,6 +91,8 @@ pub struct Limits {
     pub resolutions: usize,
     /// Pools in the cache; the one that was not used for the longest time goes.
     pub cached_pools: usize,
+    /// Pools that are watched.
+    pub watched_pools: usize,
     /// Sessions, started and accepted together.
     pub sessions: usize,
     /// Accepted associations of which it is not known yet what they are.
@@ -78,6 +110,7 @@ impl Default for Limits {
             elements: 1024,
             resolutions: 4096,
             cached_pools: 1024,
+            watched_pools: 1024,
             sessions: 65_536,
             pending_associations: 1024,
             session_queue: 256 * 1024,

@@ -9,6 +9,7 @@
 //! that shuts its sessions down wants them to go elsewhere. Only silence and refused connects are evidence of
 //! an unreachable element and reported (§3.5); an abort shows that somebody is there.
 
+use super::cache::Age;
 use super::resolution::Waiter;
 use super::session::{Session, Side};
 use super::{
@@ -125,6 +126,7 @@ impl AsapEndpoint {
             return self.end_session(session, why);
         }
         if let Some((element, remote)) = self.choose_server(now, session) {
+            self.refresh_stale(now, session);
             return self.connect_to(now, session, element, remote);
         }
         let Some(user) = self.user(session) else { return };
@@ -138,12 +140,13 @@ impl AsapEndpoint {
         }
     }
 
-    /// The next element to try. A first connect wants a fresh answer, a failover takes what there is.
+    /// The next element to try. A first connect wants an answer that is not too old, a failover takes what there is.
     fn choose_server(&mut self, now: Time, session: SessionId) -> Option<(PeIdentifier, Vec<SocketAddr>)> {
         let user = self.sessions.get_mut(&session)?.user()?;
         let search = user.search.as_mut()?;
         let handle = &user.handle;
-        if search.answered || user.server.is_some() || self.cache.is_fresh(now, handle) {
+        let usable = self.cache.age(now, handle).is_some_and(|age| age <= Age::Revalidating);
+        if search.answered || user.server.is_some() || usable {
             while let Some(element) = self.cache.choose(now, handle, &mut self.rng) {
                 if let Some(remote) = session_addresses(&element) {
                     return Some((element.id, remote));
@@ -152,7 +155,7 @@ impl AsapEndpoint {
             }
         }
         while search.answered
-            && let Some(element) = self.cache.any_but(handle, &search.tried)
+            && let Some(element) = self.cache.any_but(now, handle, &search.tried)
         {
             if let Some(remote) = session_addresses(&element) {
                 return Some((element.id, remote));
@@ -160,6 +163,15 @@ impl AsapEndpoint {
             search.tried.insert(element.id);
         }
         None
+    }
+
+    /// What the session goes by may be out of date: a registrar is asked while it connects.
+    fn refresh_stale(&mut self, now: Time, session: SessionId) {
+        let Some(user) = self.sessions.get_mut(&session).and_then(Session::user) else { return };
+        if self.cache.age(now, &user.handle) == Some(Age::Revalidating) {
+            let handle = user.handle.clone();
+            self.refresh(now, handle);
+        }
     }
 
     fn connect_to(&mut self, now: Time, session: SessionId, element: PeIdentifier, remote: Vec<SocketAddr>) {

@@ -18,10 +18,11 @@ mod request;
 mod resolution;
 mod servers;
 mod session;
+mod watch;
 
 pub use config::{
-    Config, ElementId, ElementTransport, Limits, Message, Registration, RequestId, ResolveOptions, SessionId,
-    SessionOptions,
+    CacheOptions, Config, ElementId, ElementTransport, Limits, Message, Registration, RequestId,
+    ResolveOptions, SessionId, SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 
@@ -42,6 +43,7 @@ use servers::{ServerId, Servers};
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use watch::Watched;
 
 /// The state machine of an ASAP endpoint. See the module for what it is, [`Node`] for how to drive it.
 ///
@@ -71,6 +73,10 @@ pub struct AsapEndpoint {
     /// How many resolutions of the application have no answer yet.
     waiting_requests: usize,
     cache: Cache,
+    /// Pools whose changes the application wants to hear of.
+    watched: BTreeMap<PoolHandle, Watched>,
+    /// Pools whose changes the home registrar pushes.
+    subscribed: BTreeSet<PoolHandle>,
     /// Reports that wait for a home registrar.
     unsent_reports: BTreeSet<(PoolHandle, PeIdentifier)>,
     sessions: BTreeMap<SessionId, Session>,
@@ -123,6 +129,7 @@ enum Timer {
     T4(ElementId),
     T5,
     T7(ServerId),
+    Watch(PoolHandle),
     Registrars,
     Pending(AssocId),
     Connect(SessionId),
@@ -140,6 +147,7 @@ impl Timer {
             Self::T4(_) => "T4-reregistration",
             Self::T5 => "T5-Serverhunt",
             Self::T7(_) => "T7-ENRPoutdate",
+            Self::Watch(_) => "watch",
             Self::Registrars => "registrars",
             Self::Pending(_) => "cookie-wait",
             Self::Connect(_) => "session-connect",
@@ -191,7 +199,9 @@ impl AsapEndpoint {
             identities: BTreeMap::new(),
             lookups: BTreeMap::new(),
             waiting_requests: 0,
-            cache: Cache::new(config.limits.cached_pools, config.stale_cache_value, memory),
+            cache: Cache::new(config.limits.cached_pools, config.cache.clone(), memory),
+            watched: BTreeMap::new(),
+            subscribed: BTreeSet::new(),
             unsent_reports: BTreeSet::new(),
             sessions: BTreeMap::new(),
             errors_paused_until: now,
@@ -214,6 +224,9 @@ impl AsapEndpoint {
         }
         for session in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.close(now, session);
+        }
+        for handle in std::mem::take(&mut self.watched).into_keys() {
+            self.timers.cancel(&Timer::Watch(handle));
         }
         for handle in self.lookups.keys().cloned().collect::<Vec<_>>() {
             while self.lookups.contains_key(&handle) {
@@ -368,6 +381,7 @@ impl AsapEndpoint {
             Timer::T4(element) => self.t4_expired(now, element),
             Timer::T5 => self.t5_expired(now),
             Timer::T7(server) => self.t7_expired(server),
+            Timer::Watch(handle) => self.watch_expired(now, handle),
             Timer::Registrars => self.ask_for_registrars(now),
             Timer::Pending(assoc) => self.pending_expired(assoc),
             Timer::Connect(session) => self.connect_expired(now, session),

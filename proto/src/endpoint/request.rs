@@ -45,6 +45,7 @@ impl AsapEndpoint {
     pub(super) fn repeat_requests(&mut self, now: Time) {
         self.repeat_registrations(now);
         self.repeat_lookups(now);
+        self.repeat_subscriptions(now);
         for (handle, id) in std::mem::take(&mut self.unsent_reports) {
             self.ask(&Message::EndpointUnreachable(EndpointUnreachable { handle, id }));
         }

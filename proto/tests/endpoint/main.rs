@@ -11,6 +11,7 @@ mod registration;
 mod resolution;
 mod server;
 mod user;
+mod watch;
 
 use bytes::Bytes;
 use params::{
@@ -48,9 +49,11 @@ fn registrar(n: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, n], 3863))
 }
 
-/// A configuration with so many registrars, 192.0.2.1 and up.
+/// A configuration with so many registrars, 192.0.2.1 and up, that subscribes to nothing.
 fn config(registrars: u8) -> Config {
-    Config::new((1..=registrars).map(registrar), 7000, [7; 32])
+    let mut config = Config::new((1..=registrars).map(registrar), 7000, [7; 32]);
+    config.cache.subscribe = false;
+    config
 }
 
 fn pool() -> PoolHandle {
