@@ -2,8 +2,9 @@
 
 use crate::shell::{Attention, Shell};
 use crate::{
-    CacheOptions, Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution,
-    ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions, Watch,
+    Avoidance, CacheOptions, Compat, Element, EndpointError, Explanation, Profile, RegisterError,
+    Registration, Resolution, ResolveError, ResolveOptions, RetryBudget, Session, SessionError, SessionId,
+    SessionOptions, Watch,
 };
 use net::MulticastConfig;
 use net::dns::{self, DnsConfig};
@@ -44,6 +45,14 @@ pub struct Config {
     pub compat: Compat,
     /// What is kept of resolved pools, and how it is kept up to date.
     pub cache: CacheOptions,
+    /// When elements that failed are avoided.
+    pub avoidance: Avoidance,
+    /// How many failures are reported to the registrar, a second (RFC 5352 §3.5); zero: none.
+    pub reports_per_second: u32,
+    /// How much sessions may try at once beside the first element of each search; `None`: no limit.
+    pub retry_budget: Option<RetryBudget>,
+    /// How long a connect may take before another element is tried beside it; zero: never; `None`: as the profile says.
+    pub connect_stagger: Option<Duration>,
     /// How long an accepted session waits for a cookie before it is handed out without one; `None`: as the
     /// profile says.
     pub cookie_wait: Option<Duration>,
@@ -93,6 +102,10 @@ impl Config {
             profile: Profile::Lan,
             compat: Compat::Rfc,
             cache: CacheOptions::default(),
+            avoidance: Avoidance::default(),
+            reports_per_second: 10,
+            retry_budget: Some(RetryBudget::default()),
+            connect_stagger: None,
             cookie_wait: None,
             icmp: true,
             encap: None,
@@ -164,8 +177,12 @@ impl AsapEndpoint {
         let mut machine = machine::Config::new(config.registrars, 0, seed);
         machine.registrar_pool = config.registrar_pool;
         machine.cache = config.cache;
+        machine.avoidance = config.avoidance;
+        machine.reports_per_second = config.reports_per_second;
+        machine.retry_budget = config.retry_budget;
         machine.timers = config.profile.endpoint();
         machine.compat = if config.profile == Profile::Rsplib { Compat::Rsplib } else { config.compat };
+        machine.timers.connect_stagger = config.connect_stagger.unwrap_or(machine.timers.connect_stagger);
         machine.timers.cookie_wait = config.cookie_wait.unwrap_or(machine.timers.cookie_wait);
         let leave = machine.timers.t3_deregistration * (machine.timers.max_reg_attempt + 1);
         let message_limit = machine.limits.message;
@@ -237,6 +254,12 @@ impl AsapEndpoint {
     /// Reports an element that cannot be reached to the registrar (RFC 5352 §3.5). Sessions do so by themselves.
     pub async fn report_unreachable(&self, pool: PoolHandle, id: PeIdentifier) -> Result<(), EndpointError> {
         Ok(self.call(move |shell, now| shell.machine().report_unreachable(now, &pool, id)).await??)
+    }
+
+    /// What is known of a pool and of its elements, and why they are chosen or avoided; nothing if it was not resolved here
+    /// lately. Asks nobody.
+    pub async fn explain(&self, pool: PoolHandle) -> Result<Option<Explanation>, EndpointError> {
+        self.call(move |shell, now| shell.machine().explain(now, &pool)).await
     }
 
     /// Starts a session with a pool. Returns when a server is connected; whoever stops waiting ends it.

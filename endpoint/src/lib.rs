@@ -24,8 +24,8 @@ pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
 pub use pipe::Incoming;
 pub use proto::endpoint::{
-    CacheOptions, ElementTransport, Message, Registration, Resolution, ResolveOptions, SessionId,
-    SessionOptions,
+    Avoidance, CacheOptions, ElementTransport, Explanation, Message, Registration, Resolution,
+    ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,
 };
 pub use proto::profile::{Compat, Profile};
 pub use session::{SendOptions, Session};

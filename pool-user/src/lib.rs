@@ -29,7 +29,7 @@
 //!
 //! The servers of a pool may speak anything. Who connects by himself takes from the library what a load balancer does:
 //! [`PoolUser::choose`] says where to go, [`PoolUser::report_unreachable`] that nobody is there, [`PoolUser::watch`] tells of
-//! each change of the pool.
+//! each change of the pool, [`PoolUser::explain`] why an element is avoided.
 //!
 //! # What happens on failure
 //!
@@ -59,7 +59,7 @@ mod session;
 
 pub use endpoint::{
     AsapEndpoint, CacheOptions, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, Resolution,
-    ResolveError, SendOptions, SessionError, TransportKind, Watch,
+    ResolveError, SendOptions, SessionError, Standing, TransportKind, Watch,
 };
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 pub use pool_user::{Builder, PoolUser};

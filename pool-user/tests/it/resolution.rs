@@ -3,7 +3,7 @@
 use crate::support::{registrar, within};
 use pool_element::{PeIdentifier, PoolElement, TcpTransport, Transport};
 use registrar::Registrar;
-use rserpool_pool_user::{CacheOptions, Compat, PoolUser, ResolveError, Watch};
+use rserpool_pool_user::{CacheOptions, Compat, PoolUser, ResolveError, Standing, Watch};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -84,4 +84,29 @@ async fn without_pushes_a_pool_is_asked_for() {
     becomes(&mut watch, &[1]).await;
     within("deregistration", element.deregister()).await.unwrap();
     becomes(&mut watch, &[]).await;
+}
+
+// Nobody is at the port: the client says so, goes elsewhere, and can tell why.
+#[tokio::test]
+async fn who_was_reported_is_avoided_and_explained() {
+    let registrar = registrar(&[]);
+    let _elements = [web(&registrar, 1).await, web(&registrar, 2).await];
+    let user = PoolUser::new([registrar.asap_address()]);
+    assert!(within("explanation", user.explain("web")).await.unwrap().is_none(), "not resolved yet");
+    let dead = within("choice", user.choose("web")).await.unwrap().id;
+    within("report", user.report_unreachable("web", dead)).await.unwrap();
+    let standing = within("the registrar is heard", async {
+        loop {
+            let explanation = user.explain("web").await.unwrap().unwrap();
+            match explanation.elements.iter().find(|(id, _)| *id == dead) {
+                Some((_, Standing::Doubtful)) => tokio::task::yield_now().await,
+                other => break other.unwrap().1,
+            }
+        }
+    })
+    .await;
+    assert!(matches!(standing, Standing::Avoided { failures: 1, .. }), "{standing:?}");
+    for _ in 0..4 {
+        assert_ne!(within("choice", user.choose("web")).await.unwrap().id, dead);
+    }
 }

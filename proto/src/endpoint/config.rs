@@ -21,6 +21,12 @@ pub struct Config {
     pub port: u16,
     /// Addresses to register instead of those of the registrar association; empty: those of the association.
     pub advertise: Vec<IpAddr>,
+    /// When elements that failed are avoided.
+    pub avoidance: Avoidance,
+    /// How many failures are reported to the registrar, a second (RFC 5352 §3.5); zero: none.
+    pub reports_per_second: u32,
+    /// How much sessions may try at once, beside the first element of each search; `None`: no limit.
+    pub retry_budget: Option<RetryBudget>,
     /// Timers and thresholds.
     pub timers: EndpointTimers,
     /// Bounds.
@@ -41,6 +47,9 @@ impl Config {
             registrar_pool: false,
             port,
             advertise: Vec::new(),
+            avoidance: Avoidance::default(),
+            reports_per_second: 10,
+            retry_budget: Some(RetryBudget::default()),
             timers: Profile::Lan.endpoint(),
             limits: Limits::default(),
             cache: CacheOptions::default(),
@@ -77,6 +86,44 @@ impl Default for CacheOptions {
             subscribe: true,
             poll_interval: Duration::from_secs(5),
         }
+    }
+}
+
+/// When elements that failed are avoided: chosen only when there is nothing better. The registrar needs a moment to find out,
+/// and not everything that one client cannot reach is dead.
+///
+/// The pause is four times the profile's `connect_timeout`, twice as long with each further failure. A session that is
+/// established ends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Avoidance {
+    /// After how many failures in a row. Default: 1; zero: never.
+    pub after_failures: u32,
+    /// The longest pause. Default: 30 s.
+    pub longest: Duration,
+    /// How much of a pool may be avoided at a time, in percent, rounded down: those that failed most often. Default: 50;
+    /// 100: all that failed.
+    pub max_percent: u8,
+}
+
+impl Default for Avoidance {
+    fn default() -> Self {
+        Self { after_failures: 1, longest: Duration::from_secs(30), max_percent: 50 }
+    }
+}
+
+/// How much the sessions of a process may try at once beside the first element of each search, so that they do not add to a
+/// breakdown. A search that may not go on pauses, ever longer; the first try after a pause is always free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryBudget {
+    /// So many for 100 searches. Default: 20.
+    pub percent: u32,
+    /// And so many a second, of which ten seconds' worth may be saved up. Default: 10.
+    pub per_second: u32,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { percent: 20, per_second: 10 }
     }
 }
 

@@ -5,13 +5,17 @@
 //! procedure is one file here and one `impl` block; this one holds the state and says who handles what.
 
 mod accept;
+mod bucket;
 mod cache;
 mod config;
 mod control;
+mod diagnosis;
 mod event;
+mod explain;
 mod failover;
 mod hunt;
 mod keep_alive;
+mod race;
 mod registrars;
 mod registration;
 mod request;
@@ -21,10 +25,11 @@ mod session;
 mod watch;
 
 pub use config::{
-    CacheOptions, Config, ElementId, ElementTransport, Limits, Message, Registration, RequestId,
-    ResolveOptions, SessionId, SessionOptions,
+    Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, Message, Registration, RequestId,
+    ResolveOptions, RetryBudget, SessionId, SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
+pub use explain::{Explanation, Standing};
 
 use crate::announce::Gate;
 use crate::outbox::Outbox;
@@ -32,9 +37,12 @@ use crate::profile::{Compat, RSPLIB_MAX_HANDLE};
 use crate::timers::Timers;
 use crate::{AssocId, DownReason, Input, Node, PPID_ASAP, PPID_NONE, Time, Transmit};
 use accept::Peer;
+use bucket::Bucket;
 use cache::Cache;
+use diagnosis::{Heard, Source};
 use hunt::{Home, Hunt};
 use params::{PeIdentifier, PoolHandle};
+use race::Straggler;
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use registration::Element;
@@ -77,6 +85,15 @@ pub struct AsapEndpoint {
     watched: BTreeMap<PoolHandle, Watched>,
     /// Pools whose changes the home registrar pushes.
     subscribed: BTreeSet<PoolHandle>,
+    heard: Heard,
+    /// Elements that failed while nothing else was heard, until when something may be.
+    doubtful: BTreeMap<(PoolHandle, PeIdentifier), Time>,
+    /// How many failures may be reported.
+    reports: Bucket,
+    /// How many elements may be tried at once; no limit.
+    retries: Option<Bucket>,
+    /// Connects that were overtaken.
+    stragglers: BTreeMap<AssocId, Straggler>,
     /// Reports that wait for a home registrar.
     unsent_reports: BTreeSet<(PoolHandle, PeIdentifier)>,
     sessions: BTreeMap<SessionId, Session>,
@@ -98,6 +115,10 @@ pub struct Counters {
     pub refused_associations: u64,
     /// Messages that were not sent because too many waited for their association.
     pub dropped_replies: u64,
+    /// Failures of elements that were not reported, because there were too many.
+    pub reports_suppressed: u64,
+    /// Times a session had to pause because the retry budget was used up.
+    pub retries_postponed: u64,
     /// Announcements of registrars by multicast.
     pub announcements: u64,
     /// Multicast datagrams that were none, named nobody who can be reached, or were too many.
@@ -119,6 +140,8 @@ enum Role {
     Pending(Peer),
     /// A session, connecting or established.
     Session(SessionId),
+    /// A connect that was overtaken by the next.
+    Straggler,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,6 +156,8 @@ enum Timer {
     Registrars,
     Pending(AssocId),
     Connect(SessionId),
+    Stagger(SessionId),
+    Straggler(AssocId),
     Retry(SessionId),
     Close(SessionId),
     Leave(AssocId),
@@ -151,6 +176,8 @@ impl Timer {
             Self::Registrars => "registrars",
             Self::Pending(_) => "cookie-wait",
             Self::Connect(_) => "session-connect",
+            Self::Stagger(_) => "session-stagger",
+            Self::Straggler(_) => "session-straggler",
             Self::Retry(_) => "session-retry",
             Self::Close(_) => "session-close",
             Self::Leave(_) => "leave",
@@ -199,9 +226,17 @@ impl AsapEndpoint {
             identities: BTreeMap::new(),
             lookups: BTreeMap::new(),
             waiting_requests: 0,
-            cache: Cache::new(config.limits.cached_pools, config.cache.clone(), memory),
+            cache: Cache::new(&config, memory),
             watched: BTreeMap::new(),
             subscribed: BTreeSet::new(),
+            heard: Heard::default(),
+            doubtful: BTreeMap::new(),
+            reports: Bucket::new(now, config.reports_per_second, config.reports_per_second.saturating_mul(2)),
+            retries: config
+                .retry_budget
+                .as_ref()
+                .map(|budget| Bucket::new(now, budget.per_second, budget.per_second.saturating_mul(10))),
+            stragglers: BTreeMap::new(),
             unsent_reports: BTreeSet::new(),
             sessions: BTreeMap::new(),
             errors_paused_until: now,
@@ -256,7 +291,7 @@ impl AsapEndpoint {
         let unused = |(assoc, role): (&AssocId, &Role)| match role {
             Role::Registrar(_) => Some((*assoc, false)),
             Role::Pending(_) | Role::Spare => Some((*assoc, true)),
-            Role::Attempt | Role::Leaving | Role::Session(_) => None,
+            Role::Attempt | Role::Leaving | Role::Session(_) | Role::Straggler => None,
         };
         for (assoc, abort) in self.associations.iter().filter_map(unused).collect::<Vec<_>>() {
             if self.take_pending(assoc).is_some() || abort {
@@ -273,6 +308,7 @@ impl AsapEndpoint {
     }
 
     fn up(&mut self, now: Time, assoc: AssocId, channel: crate::Channel, peer: Peer) {
+        self.heard(now, self.source(assoc));
         match self.associations.get(&assoc) {
             None if assoc.is_accepted() => self.accepted_up(now, assoc, channel, peer),
             Some(Role::Attempt) => self.attempt_up(now, assoc, peer),
@@ -281,6 +317,7 @@ impl AsapEndpoint {
                 self.leave(now, assoc);
             }
             Some(Role::Session(session)) => self.session_up(now, assoc, *session),
+            Some(Role::Straggler) => self.straggler_up(now, assoc),
             _ => {}
         }
     }
@@ -295,13 +332,25 @@ impl AsapEndpoint {
                 self.session_down(now, session, why);
             }
             Some(Role::Registrar(_)) if self.is_home(assoc) => self.home_lost(now),
+            Some(Role::Straggler) => self.straggler_down(now, assoc, &why),
             Some(Role::Leaving) => self.timers.cancel(&Timer::Leave(assoc)),
             Some(Role::Spare) => self.spare_decided(assoc),
             Some(Role::Registrar(_)) | None => {}
         }
     }
 
+    /// Who is at the other end of an association.
+    fn source(&self, assoc: AssocId) -> Source {
+        let element = match self.associations.get(&assoc) {
+            Some(Role::Session(session)) => self.sessions.get(session).and_then(Session::server),
+            Some(Role::Straggler) => self.stragglers.get(&assoc).map(Straggler::element),
+            _ => None,
+        };
+        element.map_or(Source::Other, Source::Element)
+    }
+
     fn message(&mut self, now: Time, assoc: AssocId, message: Message) {
+        self.heard(now, self.source(assoc));
         match self.associations.get(&assoc) {
             Some(Role::Session(session)) => self.session_message(now, assoc, *session, message),
             Some(Role::Pending(_)) => self.pending_message(now, assoc, message),
@@ -385,6 +434,8 @@ impl AsapEndpoint {
             Timer::Registrars => self.ask_for_registrars(now),
             Timer::Pending(assoc) => self.pending_expired(assoc),
             Timer::Connect(session) => self.connect_expired(now, session),
+            Timer::Stagger(session) => self.stagger_expired(now, session),
+            Timer::Straggler(assoc) => self.straggler_expired(now, assoc),
             Timer::Retry(session) => self.retry_expired(now, session),
             Timer::Leave(assoc) => {
                 self.abort_association(assoc, "not ended in time");

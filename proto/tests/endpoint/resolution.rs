@@ -295,6 +295,8 @@ fn reports_of_the_application() {
     assert_eq!(script.out(), [Out::Asap(home, unreachable(1))]);
     script.pass(ms(1400));
     script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))], "is anybody else there?");
+    script.answer(home, [1]);
     assert_eq!(script.out(), [Out::Asap(home, unreachable(1))], "another event");
 }
 
