@@ -2,9 +2,9 @@
 
 use crate::shell::{Attention, Shell};
 use crate::{
-    Avoidance, CacheOptions, Compat, Element, EndpointError, Explanation, Profile, RegisterError,
-    Registration, Resolution, ResolveError, ResolveOptions, RetryBudget, Session, SessionError, SessionId,
-    SessionOptions, Watch,
+    Avoidance, CacheOptions, Compat, Element, EndpointError, Explanation, LoadUpdates, Profile,
+    RegisterError, Registration, Resolution, ResolveError, ResolveOptions, RetryBudget, Session,
+    SessionError, SessionId, SessionOptions, Watch,
 };
 use net::MulticastConfig;
 use net::dns::{self, DnsConfig};
@@ -45,6 +45,8 @@ pub struct Config {
     pub compat: Compat,
     /// What is kept of resolved pools, and how it is kept up to date.
     pub cache: CacheOptions,
+    /// How often the changing load of an element is registered.
+    pub load_updates: LoadUpdates,
     /// When elements that failed are avoided.
     pub avoidance: Avoidance,
     /// How many failures are reported to the registrar, a second (RFC 5352 §3.5); zero: none.
@@ -102,6 +104,7 @@ impl Config {
             profile: Profile::Lan,
             compat: Compat::Rfc,
             cache: CacheOptions::default(),
+            load_updates: LoadUpdates::default(),
             avoidance: Avoidance::default(),
             reports_per_second: 10,
             retry_budget: Some(RetryBudget::default()),
@@ -177,6 +180,7 @@ impl AsapEndpoint {
         let mut machine = machine::Config::new(config.registrars, 0, seed);
         machine.registrar_pool = config.registrar_pool;
         machine.cache = config.cache;
+        machine.load_updates = config.load_updates;
         machine.avoidance = config.avoidance;
         machine.reports_per_second = config.reports_per_second;
         machine.retry_budget = config.retry_budget;

@@ -12,6 +12,7 @@ mod asap_endpoint;
 mod element;
 mod error;
 mod pipe;
+mod rejection;
 mod session;
 mod shell;
 mod watch;
@@ -24,9 +25,10 @@ pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
 pub use pipe::Incoming;
 pub use proto::endpoint::{
-    Avoidance, CacheOptions, ElementTransport, Explanation, Message, Registration, Resolution,
+    Avoidance, CacheOptions, ElementTransport, Explanation, LoadUpdates, Message, Registration, Resolution,
     ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,
 };
 pub use proto::profile::{Compat, Profile};
+pub use rejection::{Rejection, Rejections};
 pub use session::{SendOptions, Session};
 pub use watch::Watch;

@@ -428,7 +428,9 @@ impl Shell {
 
     fn register_error(&self, pool: &PoolHandle, error: machine::RegisterError) -> RegisterError {
         match error {
-            machine::RegisterError::Rejected(error) => RegisterError::Rejected { pool: pool.clone(), error },
+            machine::RegisterError::Rejected(error) => {
+                RegisterError::Rejected { pool: pool.clone(), reasons: error.into() }
+            }
             _ => RegisterError::NoRegistrar(self.registrars.clone()),
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::PoolElement;
 use endpoint::{
-    AsapEndpoint, Compat, Config, DnsConfig, ElementTransport, EncapPorts, Multicast, Profile, RegisterError,
-    Registration, TransportKind,
+    AsapEndpoint, Compat, Config, DnsConfig, ElementTransport, EncapPorts, LoadUpdates, Multicast, Profile,
+    RegisterError, Registration, TransportKind,
 };
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -135,6 +135,12 @@ impl Builder {
     /// sessions to accept; clients resolve the pool and connect by themselves.
     pub fn transport(mut self, transport: Transport) -> Self {
         self.registration.transport = ElementTransport::Other(transport);
+        self
+    }
+
+    /// How often a changing load is registered ([`PoolElement::set_load`]). Default: [`LoadUpdates::default`].
+    pub fn load_updates(mut self, updates: LoadUpdates) -> Self {
+        self.config.load_updates = updates;
         self
     }
 

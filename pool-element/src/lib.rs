@@ -66,8 +66,8 @@ mod session;
 pub use builder::Builder;
 pub use element::PoolElement;
 pub use endpoint::{
-    AsapEndpoint, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, RegisterError, SendOptions,
-    SessionError, TransportKind,
+    AsapEndpoint, Compat, DnsConfig, EndpointError, LoadUpdates, Message, Multicast, Profile, RegisterError,
+    Rejection, Rejections, SendOptions, SessionError, TransportKind,
 };
 pub use params::{
     DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,

@@ -29,7 +29,7 @@ impl Bucket {
     pub(super) fn take(&mut self, now: Time) -> bool {
         let elapsed = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
         // What is less than a millisecond counts the next time.
-        self.at = self.at + std::time::Duration::from_millis(elapsed);
+        self.at += std::time::Duration::from_millis(elapsed);
         self.add(elapsed.saturating_mul(self.per_second).min(self.most));
         let taken = self.level >= ONE;
         if taken {

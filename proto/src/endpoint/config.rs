@@ -2,7 +2,7 @@
 
 use crate::profile::{Compat, EndpointTimers, Profile};
 use bytes::Bytes;
-use params::{PeIdentifier, Policy, PoolHandle, Transport};
+use params::{Load, PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct Config {
     pub port: u16,
     /// Addresses to register instead of those of the registrar association; empty: those of the association.
     pub advertise: Vec<IpAddr>,
+    /// How often a changing load is registered.
+    pub load_updates: LoadUpdates,
     /// When elements that failed are avoided.
     pub avoidance: Avoidance,
     /// How many failures are reported to the registrar, a second (RFC 5352 §3.5); zero: none.
@@ -47,6 +49,7 @@ impl Config {
             registrar_pool: false,
             port,
             advertise: Vec::new(),
+            load_updates: LoadUpdates::default(),
             avoidance: Avoidance::default(),
             reports_per_second: 10,
             retry_budget: Some(RetryBudget::default()),
@@ -86,6 +89,21 @@ impl Default for CacheOptions {
             subscribe: true,
             poll_interval: Duration::from_secs(5),
         }
+    }
+}
+
+/// How often a changing load is registered ([`set_load`](super::AsapEndpoint::set_load)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadUpdates {
+    /// By how much it must differ from the registered one. Default: 5 % of the full load; zero: any change counts.
+    pub hysteresis: Load,
+    /// The shortest time between two. Default: 1 s; zero: no limit.
+    pub interval: Duration,
+}
+
+impl Default for LoadUpdates {
+    fn default() -> Self {
+        Self { hysteresis: Load(u32::MAX / 20), interval: Duration::from_secs(1) }
     }
 }
 

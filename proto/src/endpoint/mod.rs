@@ -15,6 +15,7 @@ mod explain;
 mod failover;
 mod hunt;
 mod keep_alive;
+mod load;
 mod race;
 mod registrars;
 mod registration;
@@ -25,8 +26,8 @@ mod session;
 mod watch;
 
 pub use config::{
-    Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, Message, Registration, RequestId,
-    ResolveOptions, RetryBudget, SessionId, SessionOptions,
+    Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, LoadUpdates, Message, Registration,
+    RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 pub use explain::{Explanation, Standing};
@@ -150,6 +151,7 @@ enum Timer {
     T2(ElementId),
     T3(ElementId),
     T4(ElementId),
+    Load(ElementId),
     T5,
     T7(ServerId),
     Watch(PoolHandle),
@@ -170,6 +172,7 @@ impl Timer {
             Self::T2(_) => "T2-registration",
             Self::T3(_) => "T3-deregistration",
             Self::T4(_) => "T4-reregistration",
+            Self::Load(_) => "load-update",
             Self::T5 => "T5-Serverhunt",
             Self::T7(_) => "T7-ENRPoutdate",
             Self::Watch(_) => "watch",
@@ -428,6 +431,7 @@ impl AsapEndpoint {
             Timer::T2(element) => self.t2_expired(now, element),
             Timer::T3(element) => self.t3_expired(now, element),
             Timer::T4(element) => self.t4_expired(now, element),
+            Timer::Load(element) => self.load_expired(now, element),
             Timer::T5 => self.t5_expired(now),
             Timer::T7(server) => self.t7_expired(server),
             Timer::Watch(handle) => self.watch_expired(now, handle),

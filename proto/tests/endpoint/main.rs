@@ -18,7 +18,7 @@ mod watch;
 
 use bytes::Bytes;
 use params::{
-    CauseCode, ErrorCause, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId,
+    CauseCode, ErrorCause, Load, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId,
     RegistrationLife, SctpTransport, Transport, TransportUse,
 };
 use rserpool_proto::endpoint::{
