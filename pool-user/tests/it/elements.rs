@@ -66,7 +66,7 @@ async fn a_rejected_element_is_told_what_to_do() {
             "the pool's policy is round robin: register with it, or in another pool",
         ),
         (
-            builder().transport(Transport::tcp(([127, 0, 0, 1], 80).into())),
+            builder().service(Transport::tcp(([127, 0, 0, 1], 80).into())),
             "the pool's elements use SCTP Transport: register the same, or in another pool",
         ),
         (
@@ -197,7 +197,7 @@ async fn one_process_is_an_element_of_two_pools_and_a_user_behind_one_socket() {
     // A TCP service of this host, announced over the same endpoint.
     let web = PoolElement::builder("web")
         .endpoint(relay.endpoint())
-        .transport(Transport::Tcp(TcpTransport { port: 8080, address: Ipv4Addr::LOCALHOST.into() }))
+        .service(Transport::Tcp(TcpTransport { port: 8080, address: Ipv4Addr::LOCALHOST.into() }))
         .register();
     let web = within("registration", web).await.unwrap();
     assert_eq!(web.local_address(), relay.local_address());

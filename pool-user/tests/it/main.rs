@@ -9,4 +9,5 @@ mod flow_control;
 mod multicast;
 mod registrars;
 mod resolution;
+mod service;
 mod support;

@@ -13,7 +13,7 @@ async fn web(registrar: &Registrar, id: u32) -> PoolElement {
     let element = PoolElement::builder("web")
         .registrars([registrar.asap_address()])
         .id(PeIdentifier(id))
-        .transport(Transport::Tcp(TcpTransport { port, address: Ipv4Addr::LOCALHOST.into() }))
+        .service(Transport::Tcp(TcpTransport { port, address: Ipv4Addr::LOCALHOST.into() }))
         .register();
     within("registration", element).await.unwrap()
 }
