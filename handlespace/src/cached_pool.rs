@@ -114,7 +114,7 @@ mod tests {
         (0..times).filter_map(|_| choose()).collect()
     }
 
-    // POL-4.1-08, POL-4.1-09, POL-4.2-07, A-78: each element of the list in turn, whatever its weight.
+    // POL-4.1-08, POL-4.1-09, POL-4.2-07, A-78, ASAP-2.2.6-05: each element of the list in turn, whatever its weight.
     #[test]
     fn round_robin_goes_through_the_list() {
         let weighted = |weight| Policy::WeightedRoundRobin { weight };

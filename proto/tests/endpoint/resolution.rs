@@ -132,7 +132,7 @@ fn a_request_without_a_registrar_ends() {
     assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::NoRegistrar) }]);
 }
 
-// ASAP-3.3-08, ASAP-3.7.1-01, -03: the association breaks: the request goes to the next home, not to the old one.
+// ASAP-3.3-08, ASAP-3.7.1-01, -02, -03, -05: the association breaks: the request goes to the next home, not to the old one.
 #[test]
 fn a_request_moves_to_the_new_home() {
     let (mut script, home) = Script::user();
