@@ -76,7 +76,7 @@ impl Scope {
         let service = TcpTransport { port, address: "127.0.0.1".parse().unwrap() };
         PoolElement::builder(PoolHandle::new(pool))
             .id(PeIdentifier(id))
-            .transport(Transport::Tcp(service))
+            .service(Transport::Tcp(service))
             .registrars([self.registrar.asap_address()])
             .register()
             .await

@@ -2,8 +2,9 @@
 
 use crate::shell::{Attention, Shell};
 use crate::{
-    Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError,
-    ResolveOptions, Session, SessionError, SessionId, SessionOptions,
+    Avoidance, CacheOptions, Compat, Element, EndpointError, Explanation, LoadUpdates, Profile,
+    RegisterError, Registration, Resolution, ResolveError, ResolveOptions, RetryBudget, Session,
+    SessionError, SessionId, SessionOptions, Watch,
 };
 use net::MulticastConfig;
 use net::dns::{self, DnsConfig};
@@ -42,6 +43,18 @@ pub struct Config {
     pub profile: Profile,
     /// The scope's dialect. [`Profile::Rsplib`] implies [`Compat::Rsplib`].
     pub compat: Compat,
+    /// What is kept of resolved pools, and how it is kept up to date.
+    pub cache: CacheOptions,
+    /// How often the changing load of an element is registered.
+    pub load_updates: LoadUpdates,
+    /// When elements that failed are avoided.
+    pub avoidance: Avoidance,
+    /// How many failures are reported to the registrar, a second (RFC 5352 §3.5); zero: none.
+    pub reports_per_second: u32,
+    /// How much sessions may try at once beside the first element of each search; `None`: no limit.
+    pub retry_budget: Option<RetryBudget>,
+    /// How long a connect may take before another element is tried beside it; zero: never; `None`: as the profile says.
+    pub connect_stagger: Option<Duration>,
     /// How long an accepted session waits for a cookie before it is handed out without one; `None`: as the
     /// profile says.
     pub cookie_wait: Option<Duration>,
@@ -90,6 +103,12 @@ impl Config {
             transport: TransportKind::Udp,
             profile: Profile::Lan,
             compat: Compat::Rfc,
+            cache: CacheOptions::default(),
+            load_updates: LoadUpdates::default(),
+            avoidance: Avoidance::default(),
+            reports_per_second: 10,
+            retry_budget: Some(RetryBudget::default()),
+            connect_stagger: None,
             cookie_wait: None,
             icmp: true,
             encap: None,
@@ -160,8 +179,14 @@ impl AsapEndpoint {
         getrandom::fill(&mut seed).map_err(|error| StartError::System(std::io::Error::other(error)))?;
         let mut machine = machine::Config::new(config.registrars, 0, seed);
         machine.registrar_pool = config.registrar_pool;
+        machine.cache = config.cache;
+        machine.load_updates = config.load_updates;
+        machine.avoidance = config.avoidance;
+        machine.reports_per_second = config.reports_per_second;
+        machine.retry_budget = config.retry_budget;
         machine.timers = config.profile.endpoint();
         machine.compat = if config.profile == Profile::Rsplib { Compat::Rsplib } else { config.compat };
+        machine.timers.connect_stagger = config.connect_stagger.unwrap_or(machine.timers.connect_stagger);
         machine.timers.cookie_wait = config.cookie_wait.unwrap_or(machine.timers.cookie_wait);
         let leave = machine.timers.t3_deregistration * (machine.timers.max_reg_attempt + 1);
         let message_limit = machine.limits.message;
@@ -224,9 +249,21 @@ impl AsapEndpoint {
         answer.await.map_err(|_| EndpointError::stopped())?
     }
 
+    /// Watches a pool (RFC 5352 §2.2.5): its changes are pushed by the registrar, or asked for now and then.
+    pub async fn watch(&self, pool: PoolHandle) -> Result<Watch, EndpointError> {
+        let endpoint = self.clone();
+        self.call(move |shell, now| shell.watch(now, pool, endpoint)).await?
+    }
+
     /// Reports an element that cannot be reached to the registrar (RFC 5352 §3.5). Sessions do so by themselves.
     pub async fn report_unreachable(&self, pool: PoolHandle, id: PeIdentifier) -> Result<(), EndpointError> {
         Ok(self.call(move |shell, now| shell.machine().report_unreachable(now, &pool, id)).await??)
+    }
+
+    /// What is known of a pool and of its elements, and why they are chosen or avoided; nothing if it was not resolved here
+    /// lately. Asks nobody.
+    pub async fn explain(&self, pool: PoolHandle) -> Result<Option<Explanation>, EndpointError> {
+        self.call(move |shell, now| shell.machine().explain(now, &pool)).await
     }
 
     /// Starts a session with a pool. Returns when a server is connected; whoever stops waiting ends it.
@@ -260,6 +297,13 @@ impl AsapEndpoint {
     /// Makes the endpoint's thread let go of an element.
     pub(crate) fn let_go(&self, element: ElementId) {
         if self.inner.attention.element(element) {
+            self.wake();
+        }
+    }
+
+    /// Makes the endpoint's thread look whether anybody still watches a pool.
+    pub(crate) fn stop_watching(&self, pool: &PoolHandle) {
+        if self.inner.attention.pool(pool) {
             self.wake();
         }
     }

@@ -3,7 +3,7 @@
 use crate::pipe::Pipe;
 use crate::{AsapEndpoint, EndpointError, RegisterError, Session, SessionId};
 use bytes::Bytes;
-use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
+use params::{Load, PeIdentifier, Policy, PoolHandle, RegistrarId};
 use proto::endpoint::{CommandError, ElementId};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -109,13 +109,23 @@ impl Element {
 
     /// Changes the policy or its values by registering again.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
-        let (id, pool) = (self.id, self.pool.clone());
-        self.endpoint.call(move |shell, now| shell.machine().set_policy(now, id, policy)).await?.map_err(
-            |error| match error {
-                CommandError::Unknown => RegisterError::Deregistered(pool),
-                error => EndpointError::from(error).into(),
-            },
-        )
+        let id = self.id;
+        let done = self.endpoint.call(move |shell, now| shell.machine().set_policy(now, id, policy)).await?;
+        done.map_err(|error| self.refused(error))
+    }
+
+    /// Tells how much the element is used; registers again if that differs enough, and not too often.
+    pub async fn set_load(&self, load: Load) -> Result<(), RegisterError> {
+        let id = self.id;
+        let done = self.endpoint.call(move |shell, now| shell.machine().set_load(now, id, load)).await?;
+        done.map_err(|error| self.refused(error))
+    }
+
+    fn refused(&self, error: CommandError) -> RegisterError {
+        match error {
+            CommandError::Unknown => RegisterError::Deregistered(self.pool.clone()),
+            error => EndpointError::from(error).into(),
+        }
     }
 
     /// The next session that a client starts; `None` when the endpoint has stopped. Cancel-safe.

@@ -1,5 +1,6 @@
 //! What can go wrong, by operation. Every message says what to do about it.
 
+use crate::Rejections;
 use net::driver::{StartError, Stopped};
 use params::{OperationError, PoolHandle};
 use proto::endpoint::CommandError;
@@ -89,12 +90,12 @@ pub enum RegisterError {
     #[error("no registrar reachable at {0}: start one there, or correct the addresses")]
     NoRegistrar(Addresses),
     /// The registrar refused.
-    #[error("the registrar refused the registration in pool \"{pool}\": {error}")]
+    #[error("the registrar refused the registration in pool \"{pool}\": {reasons}")]
     Rejected {
         /// The pool.
         pool: PoolHandle,
-        /// The registrar's reasons.
-        error: OperationError,
+        /// All that it has against it.
+        reasons: Rejections,
     },
     /// SCTP does not say which pool a session is for, so an endpoint takes sessions for one element only.
     #[error(

@@ -12,8 +12,10 @@ mod asap_endpoint;
 mod element;
 mod error;
 mod pipe;
+mod rejection;
 mod session;
 mod shell;
+mod watch;
 
 pub use asap_endpoint::{AsapEndpoint, Config, Multicast};
 pub use element::{Element, NewSession};
@@ -23,7 +25,10 @@ pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
 pub use pipe::Incoming;
 pub use proto::endpoint::{
-    ElementTransport, Message, Registration, Resolution, ResolveOptions, SessionId, SessionOptions,
+    Avoidance, CacheOptions, ElementTransport, Explanation, LoadUpdates, Message, Registration, Resolution,
+    ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,
 };
 pub use proto::profile::{Compat, Profile};
+pub use rejection::{Rejection, Rejections};
 pub use session::{SendOptions, Session};
+pub use watch::Watch;

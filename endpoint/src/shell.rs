@@ -5,6 +5,7 @@
 
 use crate::element::{Backlog, Status, Waiting};
 use crate::pipe::{Incoming, Outgoing, Pipe};
+use crate::watch::{PoolState, Watch};
 use crate::{
     Addresses, AsapEndpoint, Element, EndpointError, RegisterError, Registration, Resolution, ResolveError,
     ResolveOptions, Session, SessionError, SessionId, SessionOptions,
@@ -30,6 +31,8 @@ struct Attending {
     sessions: BTreeSet<SessionId>,
     /// Elements that their owners let go.
     elements: BTreeSet<ElementId>,
+    /// Pools that somebody watches no more.
+    pools: BTreeSet<PoolHandle>,
 }
 
 impl Attention {
@@ -52,11 +55,19 @@ impl Attention {
         waiting.elements.insert(id);
         first
     }
+
+    /// As [`Attention::session`], for a pool that is watched.
+    pub(crate) fn pool(&self, pool: &PoolHandle) -> bool {
+        let mut waiting = self.waiting();
+        let first = waiting.is_empty();
+        waiting.pools.insert(pool.clone());
+        first
+    }
 }
 
 impl Attending {
     fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.elements.is_empty()
+        self.sessions.is_empty() && self.elements.is_empty() && self.pools.is_empty()
     }
 }
 
@@ -74,6 +85,7 @@ pub(crate) struct Shell {
     sessions: BTreeMap<SessionId, Entry>,
     elements: BTreeMap<ElementId, Registered>,
     resolutions: BTreeMap<RequestId, (PoolHandle, oneshot::Sender<Result<Resolution, ResolveError>>)>,
+    watches: BTreeMap<PoolHandle, watch::Sender<PoolState>>,
 }
 
 #[derive(Debug)]
@@ -106,6 +118,7 @@ impl Shell {
             sessions: BTreeMap::new(),
             elements: BTreeMap::new(),
             resolutions: BTreeMap::new(),
+            watches: BTreeMap::new(),
             machine: machine::AsapEndpoint::new(config, now),
         }
     }
@@ -163,6 +176,17 @@ impl Shell {
         Ok(answered)
     }
 
+    pub(crate) fn watch(
+        &mut self,
+        now: Time,
+        pool: PoolHandle,
+        endpoint: AsapEndpoint,
+    ) -> Result<Watch, EndpointError> {
+        self.machine.watch(now, pool.clone())?;
+        let sender = self.watches.entry(pool.clone()).or_insert_with(|| watch::Sender::new(None));
+        Ok(Watch::new(sender.subscribe(), pool, endpoint))
+    }
+
     pub(crate) fn connect(
         &mut self,
         now: Time,
@@ -181,12 +205,18 @@ impl Shell {
 /// The work that tasks left.
 impl Shell {
     fn work(&mut self) {
-        let Attending { sessions, elements } = std::mem::take(&mut *self.attention.waiting());
+        let Attending { sessions, elements, pools } = std::mem::take(&mut *self.attention.waiting());
         for id in sessions {
             self.work_session(id);
         }
         for id in elements {
             self.let_go(id);
+        }
+        for pool in pools {
+            if self.watches.get(&pool).is_some_and(watch::Sender::is_closed) {
+                self.watches.remove(&pool);
+                self.machine.unwatch(self.now, &pool);
+            }
         }
     }
 
@@ -301,6 +331,12 @@ impl Shell {
                     let _ = answer.send(result);
                 }
             }
+            Event::PoolChanged { handle, result } => {
+                let result = result.map_err(|error| self.resolve_error(&handle, error));
+                if let Some(watch) = self.watches.get(&handle) {
+                    watch.send_replace(Some(result));
+                }
+            }
             Event::SessionAccepted { session, element, cookie, remote } => {
                 self.accepted(session, element, cookie, remote.first().copied());
             }
@@ -392,7 +428,9 @@ impl Shell {
 
     fn register_error(&self, pool: &PoolHandle, error: machine::RegisterError) -> RegisterError {
         match error {
-            machine::RegisterError::Rejected(error) => RegisterError::Rejected { pool: pool.clone(), error },
+            machine::RegisterError::Rejected(error) => {
+                RegisterError::Rejected { pool: pool.clone(), reasons: error.into() }
+            }
             _ => RegisterError::NoRegistrar(self.registrars.clone()),
         }
     }

@@ -1,33 +1,26 @@
 //! The pool user's side of the policies (RFC 5356, "Pool User Considerations").
 
 use crate::policy::{cost, same_type};
-use params::{PeIdentifier, Policy, PoolElement};
+use params::{Policy, PoolElement};
 use rand::{Rng, RngExt};
 
 /// The elements of one answer to a handle resolution, from which a pool user chooses one at a time.
 ///
-/// The order is the registrar's, and weights and loads have had their effect on it, so they are not applied
+/// Which of them failed is not kept here: whoever chooses says whom to pass over. The order is the registrar's, and weights and loads have had their effect on it, so they are not applied
 /// again (ambiguity A-75). A new answer makes a new `CachedPool`.
 #[derive(Clone, Debug)]
 pub struct CachedPool {
     policy: Policy,
-    elements: Vec<Candidate>,
+    elements: Vec<PoolElement>,
     /// Where round robin goes on.
     next: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Candidate {
-    element: PoolElement,
-    failed: bool,
 }
 
 impl CachedPool {
     /// The answer as it came: overall policy ([`Policy::RoundRobin`] if it had none) and elements. An element that
     /// is listed twice has two turns (ambiguity A-74).
     pub fn new(policy: Policy, elements: impl IntoIterator<Item = PoolElement>) -> Self {
-        let elements = elements.into_iter().map(|element| Candidate { element, failed: false }).collect();
-        Self { policy, elements, next: 0 }
+        Self { policy, elements: elements.into_iter().collect(), next: 0 }
     }
 
     /// The overall policy.
@@ -35,19 +28,23 @@ impl CachedPool {
         &self.policy
     }
 
-    /// The elements in the registrar's order, the failed ones included.
-    pub fn elements(&self) -> impl Iterator<Item = &PoolElement> {
-        self.elements.iter().map(|candidate| &candidate.element)
+    /// The elements in the registrar's order.
+    pub fn elements(&self) -> &[PoolElement] {
+        &self.elements
     }
 
-    /// The element to use now. `None` if all have failed, or there are none: time to resolve again.
+    /// The element to use now among those that are `usable`. `None` if there are none: time to resolve again.
     ///
     /// * Round Robin, Weighted Round Robin, unknown policies: the next of the list (RFC 5356 §4.1.3, §4.2.3).
     /// * Random, Weighted Random, Randomized Least Used: any, with equal chances (§4.3.3, §4.4.3, §5.4.3).
     /// * Priority: the one of highest priority (§4.5.3); elements without a priority come last (ambiguity A-35).
     /// * Least Used and its relatives: the first of the list (§5.1.3).
-    pub fn choose(&mut self, rng: &mut (impl Rng + ?Sized)) -> Option<&PoolElement> {
-        let usable = |index: &usize| self.elements.get(*index).is_some_and(|candidate| !candidate.failed);
+    pub fn choose(
+        &mut self,
+        usable: impl Fn(&PoolElement) -> bool,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> Option<&PoolElement> {
+        let usable = |index: &usize| self.elements.get(*index).is_some_and(&usable);
         let mut indices = 0..self.elements.len();
         let index = match self.policy {
             Policy::Random
@@ -62,7 +59,7 @@ impl CachedPool {
                 indices.filter(usable).nth(nth)?
             }
             Policy::Priority { .. } => {
-                let cost_of = |&index: &usize| match &self.elements[index].element.policy {
+                let cost_of = |&index: &usize| match &self.elements[index].policy {
                     policy if same_type(policy, &self.policy) => cost(policy, 0),
                     _ => u64::MAX,
                 };
@@ -80,24 +77,14 @@ impl CachedPool {
                 index
             }
         };
-        Some(&self.elements[index].element)
-    }
-
-    /// Marks an element as failed: it is not chosen any more. Whether it is in the list.
-    pub fn set_failed(&mut self, id: PeIdentifier) -> bool {
-        let mut found = false;
-        for candidate in self.elements.iter_mut().filter(|candidate| candidate.element.id == id) {
-            candidate.failed = true;
-            found = true;
-        }
-        found
+        Some(&self.elements[index])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use params::{Load, PolicyType, RegistrarId, RegistrationLife, TcpTransport, Transport};
+    use params::{Load, PeIdentifier, PolicyType, RegistrarId, RegistrationLife, TcpTransport, Transport};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -118,11 +105,16 @@ mod tests {
     }
 
     fn choices(pool: &mut CachedPool, times: usize) -> Vec<u32> {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        (0..times).filter_map(|_| pool.choose(&mut rng).map(|element| element.id.0)).collect()
+        choices_but(0, pool, times)
     }
 
-    // POL-4.1-08, POL-4.1-09, POL-4.2-07, A-78: each element of the list in turn, whatever its weight.
+    fn choices_but(failed: u32, pool: &mut CachedPool, times: usize) -> Vec<u32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut choose = || Some(pool.choose(|element| element.id.0 != failed, &mut rng)?.id.0);
+        (0..times).filter_map(|_| choose()).collect()
+    }
+
+    // POL-4.1-08, POL-4.1-09, POL-4.2-07, A-78, ASAP-2.2.6-05: each element of the list in turn, whatever its weight.
     #[test]
     fn round_robin_goes_through_the_list() {
         let weighted = |weight| Policy::WeightedRoundRobin { weight };
@@ -130,8 +122,7 @@ mod tests {
         for overall in [Policy::RoundRobin, weighted(1), unknown] {
             let mut pool = answer(overall, [9, 1, 1].map(weighted));
             assert_eq!(choices(&mut pool, 5), [1, 2, 3, 1, 2]);
-            pool.set_failed(PeIdentifier(1));
-            assert_eq!(choices(&mut pool, 4), [3, 2, 3, 2]);
+            assert_eq!(choices_but(1, &mut pool, 4), [3, 2, 3, 2]);
         }
     }
 
@@ -141,8 +132,7 @@ mod tests {
         let elements = [1, 2, 1].map(|id| element(id, Policy::WeightedRoundRobin { weight: 1 }));
         let mut pool = CachedPool::new(Policy::WeightedRoundRobin { weight: 1 }, elements);
         assert_eq!(choices(&mut pool, 6), [1, 2, 1, 1, 2, 1]);
-        assert!(pool.set_failed(PeIdentifier(1)));
-        assert_eq!(choices(&mut pool, 2), [2, 2]);
+        assert_eq!(choices_but(1, &mut pool, 2), [2, 2]);
     }
 
     // POL-4.3-05, POL-4.4-07, POL-5.4-05: uniform, the weights have had their effect.
@@ -171,8 +161,7 @@ mod tests {
         let mut pool =
             answer(Policy::Priority { priority: 0 }, [3, 9, 7].map(|priority| Policy::Priority { priority }));
         assert_eq!(choices(&mut pool, 2), [2, 2]);
-        pool.set_failed(PeIdentifier(2));
-        assert_eq!(choices(&mut pool, 2), [3, 3]);
+        assert_eq!(choices_but(2, &mut pool, 2), [3, 3]);
         // Elements that say nothing of priorities: the order of the list.
         let mut pool = answer(Policy::Priority { priority: 0 }, [Policy::RoundRobin, Policy::RoundRobin]);
         assert_eq!(choices(&mut pool, 2), [1, 1]);
@@ -185,15 +174,13 @@ mod tests {
         let used = |load| Policy::LeastUsed { load: Load(load) };
         let mut pool = answer(used(0), [20, 10, 30].map(used));
         assert_eq!(choices(&mut pool, 2), [1, 1]);
-        pool.set_failed(PeIdentifier(1));
-        assert_eq!(choices(&mut pool, 2), [2, 2]);
+        assert_eq!(choices_but(1, &mut pool, 2), [2, 2]);
     }
 
     #[test]
     fn nothing_left() {
         let mut pool = answer(Policy::Random, [Policy::Random]);
-        assert!(pool.set_failed(PeIdentifier(1)) && !pool.set_failed(PeIdentifier(2)));
-        assert_eq!(pool.choose(&mut ChaCha8Rng::seed_from_u64(1)), None);
-        assert_eq!(answer(Policy::RoundRobin, []).choose(&mut ChaCha8Rng::seed_from_u64(1)), None);
+        assert_eq!(choices_but(1, &mut pool, 1), []);
+        assert_eq!(choices(&mut answer(Policy::RoundRobin, []), 1), []);
     }
 }

@@ -1,8 +1,8 @@
 //! Operation errors and their causes (RFC 5354 §3.12).
 
 use crate::transport::encode_address;
-use crate::wire::{Encoder, HEADER, Parameter, padded};
-use crate::{DecodeError, EncodeError, ParameterType, Policy, Problem, Transport};
+use crate::wire::{Encoder, HEADER, Input, Parameter, padded};
+use crate::{DecodeError, EncodeError, ParameterType, Policy, PolicyType, Problem, Transport};
 use bytes::Bytes;
 use std::fmt;
 use std::net::IpAddr;
@@ -103,6 +103,21 @@ impl ErrorCause {
             code: CauseCode::INCONSISTENT_TRANSPORT_TYPE,
             information: alone(|encoder| pool.encode(encoder)),
         }
+    }
+
+    /// The policy type of the pool, if the information is one (§3.12.6).
+    pub fn pool_policy(&self) -> Option<PolicyType> {
+        let parameter = self.parameter(ParameterType::POLICY)?;
+        Some(Policy::decode(&parameter).ok()?.policy_type())
+    }
+
+    /// The parameter type of the pool's transport, if the information is one (§3.12.8).
+    pub fn pool_transport(&self) -> Option<ParameterType> {
+        Some(Input::new(&self.information, 0).tlv().ok()??.kind)
+    }
+
+    fn parameter(&self, kind: ParameterType) -> Option<Parameter<'_>> {
+        Input::new(&self.information, 0).tlv().ok()?.filter(|parameter| parameter.kind == kind)
     }
 }
 

@@ -258,7 +258,47 @@ policies! {
     LEAST_USED_DEGRADATION_DPF = 0xb000_2003, "least_used_degradation_dpf" => LeastUsedDegradationDpf { load, degradation, load_dpf, distance };
 }
 
+impl Load {
+    /// The load of a server that uses so much of its capacity; more than that, or no capacity, is 100 %.
+    pub fn of(used: u64, capacity: u64) -> Self {
+        let load = u128::from(used) * u128::from(u32::MAX) / u128::from(capacity.max(1));
+        Self(u32::try_from(load).unwrap_or(u32::MAX))
+    }
+}
+
 impl Policy {
+    /// The load, if the policy goes by one.
+    pub fn load(&self) -> Option<Load> {
+        self.clone().load_mut().map(|load| *load)
+    }
+
+    /// Changes the load. Whether the policy goes by one.
+    pub fn set_load(&mut self, load: Load) -> bool {
+        self.load_mut().map(|value| *value = load).is_some()
+    }
+
+    fn load_mut(&mut self) -> Option<&mut Load> {
+        match self {
+            Self::LeastUsed { load }
+            | Self::LeastUsedDegradation { load, .. }
+            | Self::PriorityLeastUsed { load, .. }
+            | Self::RandomizedLeastUsed { load }
+            | Self::RandomizedPriorityLeastUsed { load, .. }
+            | Self::RandomizedLeastUsedDegradation { load, .. }
+            | Self::PriorityLeastUsedDegradation { load, .. }
+            | Self::RandomizedPriorityLeastUsedDegradation { load, .. }
+            | Self::LeastUsedDpf { load, .. }
+            | Self::LeastUsedDegradationDpf { load, .. } => Some(load),
+            Self::RoundRobin
+            | Self::WeightedRoundRobin { .. }
+            | Self::Random
+            | Self::WeightedRandom { .. }
+            | Self::Priority { .. }
+            | Self::WeightedRandomDpf { .. }
+            | Self::Opaque { .. } => None,
+        }
+    }
+
     /// Writes the parameter.
     pub fn encode(&self, encoder: &mut Encoder) -> Result<(), EncodeError> {
         encoder.parameter(ParameterType::POLICY, |encoder| {

@@ -134,6 +134,27 @@ pub enum Transport {
     Opaque(Box<[u8]>),
 }
 
+impl Transport {
+    /// A server at this TCP address.
+    pub fn tcp(address: SocketAddr) -> Self {
+        Self::Tcp(TcpTransport { port: address.port(), address: address.ip() })
+    }
+
+    /// A server at this UDP address.
+    pub fn udp(address: SocketAddr) -> Self {
+        Self::Udp(UdpTransport { port: address.port(), address: address.ip() })
+    }
+
+    /// A server at this SCTP address, with user data only: one that does not speak ASAP's control channel.
+    pub fn sctp(address: SocketAddr) -> Self {
+        Self::Sctp(SctpTransport {
+            port: address.port(),
+            transport_use: TransportUse::DATA_ONLY,
+            addresses: vec![address.ip()],
+        })
+    }
+}
+
 /// Octets of an address parameter.
 fn address_length(address: &IpAddr) -> usize {
     match address.to_canonical() {

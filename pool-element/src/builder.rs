@@ -1,9 +1,9 @@
 //! How an element is to be registered.
 
-use crate::PoolElement;
+use crate::{Check, PoolElement, Service};
 use endpoint::{
-    AsapEndpoint, Compat, Config, DnsConfig, ElementTransport, EncapPorts, Multicast, Profile, RegisterError,
-    Registration, TransportKind,
+    AsapEndpoint, Compat, Config, DnsConfig, ElementTransport, EncapPorts, EndpointError, LoadUpdates,
+    Multicast, Profile, RegisterError, Registration, TransportKind,
 };
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -131,10 +131,17 @@ impl Builder {
         self
     }
 
-    /// Registers a service that is not this library's: a TCP, UDP, ... server of this host. There will be no
-    /// sessions to accept; clients resolve the pool and connect by themselves.
-    pub fn transport(mut self, transport: Transport) -> Self {
+    /// Registers a server that is not this library's, at [`Transport::tcp`], [`Transport::udp`] or [`Transport::sctp`] of this
+    /// host. There will be no sessions to accept; clients resolve the pool and connect by themselves. See also
+    /// [`Self::register_while`].
+    pub fn service(mut self, transport: Transport) -> Self {
         self.registration.transport = ElementTransport::Other(transport);
+        self
+    }
+
+    /// How often a changing load is registered ([`PoolElement::set_load`]). Default: [`LoadUpdates::default`].
+    pub fn load_updates(mut self, updates: LoadUpdates) -> Self {
+        self.config.load_updates = updates;
         self
     }
 
@@ -161,5 +168,24 @@ impl Builder {
             None => AsapEndpoint::start(self.config)?,
         };
         Ok(PoolElement::new(endpoint.register(self.registration).await?))
+    }
+
+    /// Registers a [`service`](Self::service) as long as this check of it passes: it joins the pool when the server is ready,
+    /// leaves it when it is not, and comes back under the same identifier. Returns at once; [`Service::registered`] waits.
+    ///
+    /// The checks run on the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    /// The endpoint cannot be started, the check cannot be carried out, or there is no `service` to check.
+    pub fn register_while(self, check: Check) -> Result<Service, RegisterError> {
+        check.validate()?;
+        if matches!(self.registration.transport, ElementTransport::Sessions) {
+            return Err(EndpointError::Invalid("a check needs a service(…) whose readiness it tells").into());
+        }
+        let endpoint = match self.endpoint {
+            Some(endpoint) => endpoint,
+            None => AsapEndpoint::start(self.config)?,
+        };
+        Ok(Service::start(endpoint, self.registration, check))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Builder, Session};
 use endpoint::{AsapEndpoint, EndpointError, RegisterError};
-use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
+use params::{Load, PeIdentifier, Policy, PoolHandle, RegistrarId};
 use std::net::SocketAddr;
 
 /// A registered pool element. The library keeps it registered, whatever happens to the registrars.
@@ -60,7 +60,18 @@ impl PoolElement {
         self.element.endpoint()
     }
 
-    /// Changes the policy's values (a load, a weight) by registering again, in the background.
+    /// Tells how much the server is used, for policies that go by the load, such as [`Policy::LeastUsed`]. It may be called
+    /// as often as the load changes: what reaches the registrars is what differs enough, and not too often (see
+    /// [`Builder::load_updates`](crate::Builder::load_updates)).
+    ///
+    /// # Errors
+    /// The policy of the element does not go by its load.
+    pub async fn set_load(&self, load: Load) -> Result<(), RegisterError> {
+        self.element.set_load(load).await
+    }
+
+    /// Changes the policy's values (a weight, a priority) by registering again, in the background. All elements of a pool
+    /// have the same type of policy.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
         self.element.set_policy(policy).await
     }

@@ -36,6 +36,22 @@
 //! # }
 //! ```
 //!
+//! # A server that is not yours
+//!
+//! Any TCP, UDP or SCTP server can be in a pool; clients resolve it and connect by themselves. A check keeps it there only
+//! while it is ready:
+//!
+//! ```no_run
+//! # use rserpool_pool_element::{Check, PoolElement, Transport};
+//! # async fn server(regs: Vec<std::net::SocketAddr>) -> anyhow::Result<()> {
+//! let address = "127.0.0.1:8080".parse()?;
+//! let web = PoolElement::builder("web").service(Transport::tcp(address)).registrars(regs);
+//! let mut service = web.register_while(Check::http(address, "/health"))?;
+//! println!("registered as {}", service.registered().await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What happens on failure
 //!
 //! * **This server dies** (or freezes, or is cut off): its clients notice by SCTP, resolve the pool again and continue
@@ -60,17 +76,21 @@
 //! unread, the session's association is not read, and the client has to wait.
 
 mod builder;
+mod check;
 mod element;
+mod service;
 mod session;
 
 pub use builder::Builder;
+pub use check::Check;
 pub use element::PoolElement;
 pub use endpoint::{
-    AsapEndpoint, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, RegisterError, SendOptions,
-    SessionError, TransportKind,
+    AsapEndpoint, Compat, DnsConfig, EndpointError, LoadUpdates, Message, Multicast, Profile, RegisterError,
+    Rejection, Rejections, SendOptions, SessionError, TransportKind,
 };
 pub use params::{
     DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,
     Transport, TransportUse, UdpLiteTransport, UdpTransport,
 };
+pub use service::Service;
 pub use session::Session;

@@ -25,6 +25,12 @@
 //!
 //! [`Session::request`] does the inner loop by itself, for requests that may be repeated.
 //!
+//! # With another transport
+//!
+//! The servers of a pool may speak anything. Who connects by himself takes from the library what a load balancer does:
+//! [`PoolUser::choose`] says where to go, [`PoolUser::report_unreachable`] that nobody is there, [`PoolUser::watch`] tells of
+//! each change of the pool, [`PoolUser::explain`] why an element is avoided.
+//!
 //! # What happens on failure
 //!
 //! * **The server dies** (or freezes, or is cut off, or ends the session): SCTP notices, the library reports it to
@@ -52,8 +58,8 @@ mod pool_user;
 mod session;
 
 pub use endpoint::{
-    AsapEndpoint, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, Resolution, ResolveError,
-    SendOptions, SessionError, TransportKind,
+    AsapEndpoint, CacheOptions, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, Resolution,
+    ResolveError, SendOptions, SessionError, Standing, TransportKind, Watch,
 };
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 pub use pool_user::{Builder, PoolUser};

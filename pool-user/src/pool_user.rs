@@ -2,10 +2,11 @@
 
 use crate::Session;
 use endpoint::{
-    AsapEndpoint, Compat, Config, DnsConfig, EncapPorts, EndpointError, Multicast, Profile, Resolution,
-    ResolveError, ResolveOptions, SessionError, SessionOptions, TransportKind,
+    AsapEndpoint, Avoidance, CacheOptions, Compat, Config, DnsConfig, EncapPorts, EndpointError, Explanation,
+    Multicast, Profile, Resolution, ResolveError, ResolveOptions, RetryBudget, SessionError, SessionOptions,
+    TransportKind, Watch,
 };
-use params::{PeIdentifier, PoolHandle};
+use params::{PeIdentifier, PoolElement, PoolHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,10 +54,30 @@ impl PoolUser {
         Ok(Session::new(session, element))
     }
 
-    /// The pool's elements, the one to be tried first in front. Answered from the cache while that is fresh
-    /// (stale.cache.value, 30 s by default). Cancel-safe.
+    /// The pool's elements, the one to be tried first in front: each time another one, as the pool's policy demands. For
+    /// clients that connect by themselves, together with [`PoolUser::report_unreachable`]. Answered from the cache as far
+    /// as the [`CacheOptions`] allow it; [`Resolution::stale`] says when it is not fresh. Cancel-safe.
+    ///
+    /// # Errors
+    /// There is no such pool, the registrar refuses, or none answers and nothing is known from earlier.
     pub async fn resolve(&self, pool: impl Into<PoolHandle>) -> Result<Resolution, ResolveError> {
         self.endpoint().await?.resolve(pool.into(), ResolveOptions::default()).await
+    }
+
+    /// The element to use now, chosen by the pool's policy: the first of [`PoolUser::resolve`].
+    ///
+    /// # Errors
+    /// As [`PoolUser::resolve`].
+    pub async fn choose(&self, pool: impl Into<PoolHandle>) -> Result<PoolElement, ResolveError> {
+        let pool = pool.into();
+        let resolution = self.resolve(pool.clone()).await?;
+        resolution.elements.into_iter().next().ok_or(ResolveError::UnknownPool(pool))
+    }
+
+    /// The pool's elements now and after each change, until the [`Watch`] is dropped. The registrar pushes changes, if it
+    /// can; else it is asked every [`CacheOptions::poll_interval`]. A pool that does not exist yet can be watched, too.
+    pub async fn watch(&self, pool: impl Into<PoolHandle>) -> Result<Watch, EndpointError> {
+        self.endpoint().await?.watch(pool.into()).await
     }
 
     /// As [`PoolUser::resolve`], but always asks a registrar.
@@ -65,14 +86,25 @@ impl PoolUser {
         self.endpoint().await?.resolve(pool.into(), options).await
     }
 
-    /// Tells the registrar that an element of [`PoolUser::resolve`] could not be reached. It checks the element, and
-    /// removes it if it does not answer. Sessions of this library report by themselves.
+    /// Says that an element of [`PoolUser::resolve`] could not be reached: others are preferred for a while, and the
+    /// registrar is told, once an event. It checks the element, and removes it if it does not answer. If nothing else can be
+    /// heard either, the fault may be on this side, and nobody is blamed until something is. Sessions of this library
+    /// report by themselves.
+    ///
+    /// # Errors
+    /// The element was not resolved here.
     pub async fn report_unreachable(
         &self,
         pool: impl Into<PoolHandle>,
         element: PeIdentifier,
     ) -> Result<(), EndpointError> {
         self.endpoint().await?.report_unreachable(pool.into(), element).await
+    }
+
+    /// What is known of a pool and of its elements, and why they are chosen or avoided; `None` if it was not resolved here
+    /// lately. Asks nobody.
+    pub async fn explain(&self, pool: impl Into<PoolHandle>) -> Result<Option<Explanation>, EndpointError> {
+        self.endpoint().await?.explain(pool.into()).await
     }
 }
 
@@ -108,6 +140,38 @@ impl Builder {
     /// no. It takes whoever announces itself for a registrar: as trustworthy as the network.
     pub fn multicast(mut self, multicast: Multicast) -> Self {
         self.config.multicast = Some(multicast);
+        self
+    }
+
+    /// What is kept of resolved pools, how long it is used, and how it is kept up to date. Default: [`CacheOptions::default`].
+    pub fn cache(mut self, cache: CacheOptions) -> Self {
+        self.config.cache = cache;
+        self
+    }
+
+    /// When elements that failed are avoided. Default: [`Avoidance::default`].
+    pub fn avoidance(mut self, avoidance: Avoidance) -> Self {
+        self.config.avoidance = avoidance;
+        self
+    }
+
+    /// How many failures are reported to the registrar, a second; zero: none. Default: 10.
+    pub fn reports_per_second(mut self, reports: u32) -> Self {
+        self.config.reports_per_second = reports;
+        self
+    }
+
+    /// How much sessions may try at once beside the first element of each search; `None`: no limit. Default:
+    /// [`RetryBudget::default`].
+    pub fn retry_budget(mut self, budget: Option<RetryBudget>) -> Self {
+        self.config.retry_budget = budget;
+        self
+    }
+
+    /// How long a connect may take before another element is tried beside it; zero: never. Default: 100 ms with
+    /// [`Profile::Lan`], 1 s with [`Profile::Wan`], never with the others, which know no such thing.
+    pub fn connect_stagger(mut self, stagger: Duration) -> Self {
+        self.config.connect_stagger = Some(stagger);
         self
     }
 

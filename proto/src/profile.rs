@@ -104,6 +104,8 @@ pub struct EndpointTimers {
     pub max_request_retransmit: u32,
     /// How long a session may take to connect to one element before the next one is tried.
     pub connect_timeout: Duration,
+    /// How long until the next one is tried beside it; zero: never. The RFCs know no such thing.
+    pub connect_stagger: Duration,
     /// How long an accepted session waits for a cookie before `accept` returns without one.
     pub cookie_wait: Duration,
 }
@@ -186,6 +188,7 @@ impl Profile {
                 max_reg_attempt: 2,
                 max_request_retransmit: 2,
                 connect_timeout: ms(350),
+                connect_stagger: ms(100),
                 cookie_wait: ms(200),
             },
             Self::Wan => EndpointTimers {
@@ -199,6 +202,7 @@ impl Profile {
                 max_reg_attempt: 2,
                 max_request_retransmit: 2,
                 connect_timeout: s(3),
+                connect_stagger: s(1),
                 cookie_wait: ms(1000),
             },
             Self::Rsplib => EndpointTimers {
@@ -212,6 +216,7 @@ impl Profile {
                 max_reg_attempt: 2,
                 max_request_retransmit: 2,
                 connect_timeout: s(5),
+                connect_stagger: Duration::ZERO,
                 cookie_wait: ms(200),
             },
             Self::Rfc => EndpointTimers {
@@ -225,6 +230,7 @@ impl Profile {
                 max_reg_attempt: 2,
                 max_request_retransmit: 2,
                 connect_timeout: s(5),
+                connect_stagger: Duration::ZERO,
                 cookie_wait: ms(200),
             },
         }

@@ -81,7 +81,7 @@ async fn main() -> anyhow::Result<()> {
             transport_use: TransportUse::DATA_AND_CONTROL,
             addresses: vec![claim.ip()],
         };
-        builder = builder.transport(Transport::Sctp(transport));
+        builder = builder.service(Transport::Sctp(transport));
     }
     let mut element = builder.register().await?;
     println!("registered {} at {}", element.id(), element.local_address());

@@ -1,7 +1,9 @@
 //! Registration, resolution, and what one process can hold.
 
 use crate::support::{Fate, counter, number, registrar, serve, within};
-use pool_element::{PeIdentifier, Policy, PoolElement, RegisterError, TcpTransport, Transport};
+use pool_element::{
+    Load, LoadUpdates, PeIdentifier, Policy, PoolElement, RegisterError, TcpTransport, Transport,
+};
 use registrar::Event;
 use rserpool_pool_user::{PoolUser, ResolveError, SessionError};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -50,6 +52,55 @@ async fn a_changed_policy_reaches_the_pool() {
     let user = PoolUser::new([registrar.asap_address()]);
     let resolution = within("resolution", user.resolve("jobs")).await.unwrap();
     assert_eq!(resolution.elements[0].policy, Policy::Priority { priority: 2 });
+}
+
+// ASAP-3.1-11: the pool's policy and transport bind; whoever does not fit is told what the pool has.
+#[tokio::test]
+async fn a_rejected_element_is_told_what_to_do() {
+    let registrar = registrar(&[]);
+    let builder = || PoolElement::builder("jobs").registrars([registrar.asap_address()]);
+    let first = within("registration", builder().id(PeIdentifier(1)).register()).await.unwrap();
+    for (other, expected) in [
+        (
+            builder().policy(Policy::Random),
+            "the pool's policy is round robin: register with it, or in another pool",
+        ),
+        (
+            builder().service(Transport::tcp(([127, 0, 0, 1], 80).into())),
+            "the pool's elements use SCTP Transport: register the same, or in another pool",
+        ),
+        (
+            builder().id(PeIdentifier(1)),
+            "the identifier is taken by another element: choose another one, or none for a random one",
+        ),
+    ] {
+        let error = within("rejection", other.register()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("the registrar refused the registration in pool \"jobs\": {expected}")
+        );
+    }
+    within("deregistration", first.deregister()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_load_reaches_the_pool() {
+    let registrar = registrar(&[]);
+    let mut events = registrar.events();
+    let element = PoolElement::builder("jobs")
+        .policy(Policy::LeastUsed { load: Load(0) })
+        .load_updates(LoadUpdates { interval: Duration::ZERO, ..LoadUpdates::default() })
+        .registrars([registrar.asap_address()])
+        .register();
+    let element = within("registration", element).await.unwrap();
+    element.set_load(Load::of(3, 4)).await.unwrap();
+    within("the registrar hears of it", async {
+        while !matches!(events.next().await.unwrap(), Event::ElementReregistered { .. }) {}
+    })
+    .await;
+    let user = PoolUser::new([registrar.asap_address()]);
+    let found = within("choice", user.choose("jobs")).await.unwrap();
+    assert_eq!(found.policy, Policy::LeastUsed { load: Load::of(3, 4) });
 }
 
 #[tokio::test]
@@ -146,7 +197,7 @@ async fn one_process_is_an_element_of_two_pools_and_a_user_behind_one_socket() {
     // A TCP service of this host, announced over the same endpoint.
     let web = PoolElement::builder("web")
         .endpoint(relay.endpoint())
-        .transport(Transport::Tcp(TcpTransport { port: 8080, address: Ipv4Addr::LOCALHOST.into() }))
+        .service(Transport::Tcp(TcpTransport { port: 8080, address: Ipv4Addr::LOCALHOST.into() }))
         .register();
     let web = within("registration", web).await.unwrap();
     assert_eq!(web.local_address(), relay.local_address());

@@ -8,4 +8,6 @@ mod failover;
 mod flow_control;
 mod multicast;
 mod registrars;
+mod resolution;
+mod service;
 mod support;

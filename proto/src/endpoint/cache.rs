@@ -3,7 +3,7 @@
 //! An element that failed is chosen last for a while: registrars need a moment to find out, and their answers
 //! may still name it. So are the others at its endpoint: no session would find it there either.
 
-use super::Resolution;
+use super::{Avoidance, CacheOptions, Config, Explanation, Resolution, Standing};
 use crate::Time;
 use handlespace::CachedPool;
 use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
@@ -15,9 +15,9 @@ use std::time::Duration;
 pub(super) struct Cache {
     pools: BTreeMap<PoolHandle, Entry>,
     capacity: usize,
-    /// stale.cache.value.
-    stale: Duration,
-    /// How long a failure is remembered.
+    options: CacheOptions,
+    avoidance: Avoidance,
+    /// How long an element that failed once is avoided, and a failure is one event.
     memory: Duration,
 }
 
@@ -28,7 +28,56 @@ struct Entry {
     items: Option<u32>,
     stale_at: Time,
     used: Time,
+    last_choice: Option<PeIdentifier>,
     failures: BTreeMap<PeIdentifier, Failure>,
+}
+
+/// How old an answer is (C3, C4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Age {
+    /// Used without asking.
+    Fresh,
+    /// Used while a registrar is asked again.
+    Revalidating,
+    /// Used if no registrar answers.
+    Stale,
+    /// Of no use.
+    Expired,
+}
+
+impl Entry {
+    fn age(&self, now: Time, options: &CacheOptions) -> Age {
+        match now {
+            now if now < self.stale_at => Age::Fresh,
+            now if now < self.stale_at + options.stale_while_revalidate => Age::Revalidating,
+            now if now < self.stale_at + options.stale_if_unreachable => Age::Stale,
+            _ => Age::Expired,
+        }
+    }
+
+    /// What speaks against an element: the worst failure at its endpoint.
+    fn failure(&self, element: &PoolElement) -> Option<&Failure> {
+        let there =
+            self.failures.values().filter(|it| it.in_a_row > 0 && it.endpoint == element.user_transport);
+        there.max_by_key(|failure| (failure.in_a_row, failure.at))
+    }
+
+    /// The elements that are chosen last now.
+    fn avoided(&self, now: Time, avoidance: &Avoidance, memory: Duration) -> BTreeSet<PeIdentifier> {
+        if self.failures.is_empty() {
+            return BTreeSet::new();
+        }
+        let elements = self.pool.elements();
+        let mut failed: Vec<(u32, Time, PeIdentifier)> = elements
+            .iter()
+            .filter_map(|element| self.failure(element).map(|failure| (failure, element.id)))
+            .filter(|(failure, _)| now < failure.at + failure.pause(avoidance, memory))
+            .map(|(failure, id)| (failure.in_a_row, failure.at, id))
+            .collect();
+        failed.sort_unstable_by(|a, b| b.cmp(a));
+        failed.truncate(elements.len() * usize::from(avoidance.max_percent.min(100)) / 100);
+        failed.into_iter().map(|(_, _, id)| id).collect()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -36,15 +85,38 @@ struct Failure {
     at: Time,
     /// Where it was looked for.
     endpoint: Transport,
+    in_a_row: u32,
     reported: Option<Time>,
 }
 
+impl Failure {
+    /// How long after it the element is avoided.
+    fn pause(&self, avoidance: &Avoidance, memory: Duration) -> Duration {
+        if avoidance.after_failures == 0 || self.in_a_row < avoidance.after_failures {
+            return Duration::ZERO;
+        }
+        let doublings = (self.in_a_row - avoidance.after_failures).min(16);
+        memory.saturating_mul(1 << doublings).min(avoidance.longest.max(memory))
+    }
+}
+
 impl Cache {
-    pub(super) fn new(capacity: usize, stale: Duration, memory: Duration) -> Self {
-        Self { pools: BTreeMap::new(), capacity: capacity.max(1), stale, memory }
+    pub(super) fn new(config: &Config, memory: Duration) -> Self {
+        Self {
+            pools: BTreeMap::new(),
+            capacity: config.limits.cached_pools.max(1),
+            options: config.cache.clone(),
+            avoidance: config.avoidance.clone(),
+            memory,
+        }
     }
 
-    /// Keeps an answer. One that was limited to some items does not displace a complete one.
+    pub(super) fn memory(&self) -> Duration {
+        self.memory
+    }
+
+    /// Keeps an answer. One that was limited to some items does not displace a complete one. Returns the pool that had to
+    /// make room.
     pub(super) fn insert(
         &mut self,
         now: Time,
@@ -52,29 +124,37 @@ impl Cache {
         items: Option<u32>,
         policy: Policy,
         elements: Vec<PoolElement>,
-    ) {
+    ) -> Option<PoolHandle> {
         let old = self.pools.get(handle);
         if items.is_some() && old.is_some_and(|old| old.items.is_none() && now < old.stale_at) {
-            return;
+            return None;
         }
+        let used = old.map_or(now, |old| old.used);
+        let last_choice = old.and_then(|old| old.last_choice);
         let failures = old.map(|old| old.failures.clone()).unwrap_or_default();
         let mut entry = Entry {
             pool: CachedPool::new(policy, elements),
             items,
-            stale_at: now + self.stale,
-            used: now,
-            failures: failures.into_iter().filter(|(_, failure)| now < failure.at + self.memory).collect(),
+            stale_at: now + self.options.stale_cache_value,
+            used,
+            last_choice,
+            failures,
         };
-        for failure in entry.failures.values() {
-            set_endpoint_failed(&mut entry.pool, &failure.endpoint);
+        // Failures in a row are counted beyond the pause after each.
+        let remembered = self.memory.max(self.avoidance.longest).saturating_mul(2);
+        entry.failures.retain(|_, failure| now < failure.at + remembered);
+        for failure in entry.failures.values().filter(|failure| now < failure.at + self.memory) {
             entry.stale_at = entry.stale_at.min(failure.at + self.memory);
         }
-        if self.pools.len() >= self.capacity && !self.pools.contains_key(handle) {
-            let oldest =
-                self.pools.iter().min_by_key(|(_, entry)| entry.used).map(|(handle, _)| handle.clone());
-            oldest.map(|oldest| self.pools.remove(&oldest));
+        let full = self.pools.len() >= self.capacity && !self.pools.contains_key(handle);
+        let oldest =
+            || self.pools.iter().min_by_key(|(_, entry)| entry.used).map(|(handle, _)| handle.clone());
+        let displaced = full.then(oldest).flatten();
+        if let Some(displaced) = &displaced {
+            self.pools.remove(displaced);
         }
         self.pools.insert(handle.clone(), entry);
+        displaced
     }
 
     pub(super) fn remove(&mut self, handle: &PoolHandle) {
@@ -83,71 +163,159 @@ impl Cache {
 
     /// Whether this element was resolved here.
     pub(super) fn contains(&self, handle: &PoolHandle, id: PeIdentifier) -> bool {
-        self.pools.get(handle).is_some_and(|entry| entry.pool.elements().any(|element| element.id == id))
+        self.pools
+            .get(handle)
+            .is_some_and(|entry| entry.pool.elements().iter().any(|element| element.id == id))
     }
 
-    /// Whether the pool need not be asked for (C4).
-    pub(super) fn is_fresh(&self, now: Time, handle: &PoolHandle) -> bool {
-        self.pools.get(handle).is_some_and(|entry| entry.items.is_none() && now < entry.stale_at)
+    /// Whether the pool was used within stale.cache.value.
+    pub(super) fn is_in_use(&self, now: Time, handle: &PoolHandle) -> bool {
+        let used = |entry: &Entry| now < entry.used + self.options.stale_cache_value;
+        self.pools.get(handle).is_some_and(used)
     }
 
-    /// The answer to a resolution from the cache, unless it is stale or has too few items. Each time another
+    /// How old what is known of a pool is, as far as it matters.
+    pub(super) fn age(&self, now: Time, handle: &PoolHandle) -> Option<Age> {
+        self.pools.get(handle).map(|entry| entry.age(now, &self.options))
+    }
+
+    /// The answer to a resolution from the cache, unless it is older than that or has too few items. Each time another
     /// element comes first, as the policy demands.
     pub(super) fn resolution(
         &mut self,
         now: Time,
         handle: &PoolHandle,
         items: Option<u32>,
+        oldest: Age,
         rng: &mut impl Rng,
     ) -> Option<Resolution> {
-        let entry = self.pools.get_mut(handle).filter(|entry| now < entry.stale_at)?;
-        let count = entry.pool.elements().count();
+        let entry = self.pools.get_mut(handle)?;
+        let age = entry.age(now, &self.options);
+        let count = entry.pool.elements().len();
         let wanted = items.map_or(count, |items| usize::try_from(items).unwrap_or(usize::MAX));
-        if entry.items != items && (entry.items.is_some() || wanted > count) {
+        if age > oldest || entry.items != items && (entry.items.is_some() || wanted > count) {
             return None;
         }
         entry.used = now;
-        let first = entry.pool.choose(rng).map(|element| element.id);
-        let position = entry.pool.elements().position(|element| Some(element.id) == first).unwrap_or(0);
-        let mut elements: Vec<PoolElement> = entry.pool.elements().cloned().collect();
+        let avoided = entry.avoided(now, &self.avoidance, self.memory);
+        let first =
+            entry.pool.choose(|element| !avoided.contains(&element.id), rng).map(|element| element.id);
+        let mut elements = entry.pool.elements().to_vec();
+        entry.last_choice = first.or(entry.last_choice);
+        let position = elements.iter().position(|element| Some(element.id) == first).unwrap_or(0);
         elements.rotate_left(position);
+        elements.sort_by_key(|element| avoided.contains(&element.id));
         elements.truncate(wanted);
-        Some(Resolution { policy: entry.pool.policy().clone(), elements })
+        Some(Resolution { policy: entry.pool.policy().clone(), elements, stale: age > Age::Fresh })
     }
 
-    /// The element that the policy chooses among those that have not failed lately, stale or not.
+    /// What is known of a pool, in the registrar's order, if no registrar answers.
+    pub(super) fn known(&self, now: Time, handle: &PoolHandle) -> Option<Resolution> {
+        let entry = self.pools.get(handle)?;
+        let age = entry.age(now, &self.options);
+        (age < Age::Expired).then(|| Resolution {
+            policy: entry.pool.policy().clone(),
+            elements: entry.pool.elements().to_vec(),
+            stale: age > Age::Fresh,
+        })
+    }
+
+    /// Somebody uses the pool.
+    pub(super) fn set_used(&mut self, now: Time, handle: &PoolHandle) {
+        if let Some(entry) = self.pools.get_mut(handle) {
+            entry.used = now;
+        }
+    }
+
+    /// The element that the policy chooses, stale or not, among those that are not avoided, but for these.
     pub(super) fn choose(
         &mut self,
         now: Time,
         handle: &PoolHandle,
+        but: impl Fn(PeIdentifier) -> bool,
         rng: &mut impl Rng,
     ) -> Option<PoolElement> {
         let entry = self.pools.get_mut(handle)?;
+        if entry.age(now, &self.options) == Age::Expired {
+            return None;
+        }
         entry.used = now;
-        entry.pool.choose(rng).cloned()
+        let avoided = entry.avoided(now, &self.avoidance, self.memory);
+        let usable = |element: &PoolElement| !but(element.id) && !avoided.contains(&element.id);
+        let chosen = entry.pool.choose(usable, rng).cloned();
+        entry.last_choice = chosen.as_ref().map(|element| element.id).or(entry.last_choice);
+        chosen
+    }
+
+    /// What is known of a pool, and of its elements.
+    pub(super) fn explain(&self, now: Time, handle: &PoolHandle) -> Option<Explanation> {
+        let entry = self.pools.get(handle)?;
+        let avoided = entry.avoided(now, &self.avoidance, self.memory);
+        let standing = |element: &PoolElement| match entry.failure(element) {
+            None => Standing::Good,
+            Some(failure) if avoided.contains(&element.id) => Standing::Avoided {
+                failures: failure.in_a_row,
+                remaining: (failure.at + failure.pause(&self.avoidance, self.memory)).since(now),
+            },
+            Some(failure) => Standing::Tolerated { failures: failure.in_a_row },
+        };
+        Some(Explanation {
+            policy: entry.pool.policy().clone(),
+            fresh_for: entry.stale_at.since(now),
+            subscribed: false,
+            last_choice: entry.last_choice,
+            elements: entry.pool.elements().iter().map(|element| (element.id, standing(element))).collect(),
+        })
     }
 
     /// Any element but those: for when all have failed.
-    pub(super) fn any_but(&self, handle: &PoolHandle, but: &BTreeSet<PeIdentifier>) -> Option<PoolElement> {
-        self.pools.get(handle)?.pool.elements().find(|element| !but.contains(&element.id)).cloned()
+    pub(super) fn any_but(
+        &self,
+        now: Time,
+        handle: &PoolHandle,
+        but: &BTreeSet<PeIdentifier>,
+    ) -> Option<PoolElement> {
+        let entry = self.pools.get(handle).filter(|entry| entry.age(now, &self.options) < Age::Expired)?;
+        entry.pool.elements().iter().find(|element| !but.contains(&element.id)).cloned()
     }
 
-    /// The element is chosen last for a while.
+    /// The element has failed. What is known of the pool is soon out of date.
     pub(super) fn set_failed(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
+        let memory = self.memory;
         let Some(entry) = self.pools.get_mut(handle) else { return };
-        let Some(failed) = entry.pool.elements().find(|element| element.id == id) else { return };
+        let Some(failed) = entry.pool.elements().iter().find(|element| element.id == id) else { return };
         let endpoint = failed.user_transport.clone();
-        set_endpoint_failed(&mut entry.pool, &endpoint);
-        let reported = entry.failures.get(&id).and_then(|failure| failure.reported);
-        entry.failures.insert(id, Failure { at: now, endpoint, reported });
-        entry.stale_at = entry.stale_at.min(now + self.memory);
+        let failure = entry.failures.entry(id).or_insert_with(|| Failure {
+            at: now,
+            endpoint: endpoint.clone(),
+            in_a_row: 0,
+            reported: None,
+        });
+        // What many sessions notice at the same time is one failure.
+        if failure.in_a_row == 0 || now >= failure.at + memory / 4 {
+            failure.in_a_row = failure.in_a_row.saturating_add(1);
+        }
+        failure.at = now;
+        failure.endpoint = endpoint;
+        entry.stale_at = entry.stale_at.min(now + memory);
     }
 
     /// The elements where this one is, itself included.
     pub(super) fn at_endpoint_of(&self, handle: &PoolHandle, id: PeIdentifier) -> Vec<PeIdentifier> {
         let Some(entry) = self.pools.get(handle) else { return Vec::new() };
-        let element = entry.pool.elements().find(|element| element.id == id);
-        element.map(|element| at_endpoint(&entry.pool, &element.user_transport)).unwrap_or_default()
+        let elements = entry.pool.elements();
+        let Some(element) = elements.iter().find(|element| element.id == id) else { return vec![id] };
+        let there = elements.iter().filter(|other| other.user_transport == element.user_transport);
+        there.map(|element| element.id).collect()
+    }
+
+    /// The element is there: the failures at its endpoint are forgotten, but for what was reported.
+    pub(super) fn set_alive(&mut self, handle: &PoolHandle, id: PeIdentifier) {
+        let Some(entry) = self.pools.get_mut(handle) else { return };
+        let Some(element) = entry.pool.elements().iter().find(|element| element.id == id) else { return };
+        for failure in entry.failures.values_mut().filter(|it| it.endpoint == element.user_transport) {
+            failure.in_a_row = 0;
+        }
     }
 
     /// Whether a failure is to be reported now: once per event (RFC 5352 §3.5).
@@ -160,16 +328,5 @@ impl Cache {
             failure.reported = Some(now);
         }
         first
-    }
-}
-
-fn at_endpoint(pool: &CachedPool, endpoint: &Transport) -> Vec<PeIdentifier> {
-    let there = pool.elements().filter(|element| element.user_transport == *endpoint);
-    there.map(|element| element.id).collect()
-}
-
-fn set_endpoint_failed(pool: &mut CachedPool, endpoint: &Transport) {
-    for id in at_endpoint(pool, endpoint) {
-        pool.set_failed(id);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::profile::{Compat, EndpointTimers, Profile};
 use bytes::Bytes;
-use params::{PeIdentifier, Policy, PoolHandle, Transport};
+use params::{Load, PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -21,12 +21,20 @@ pub struct Config {
     pub port: u16,
     /// Addresses to register instead of those of the registrar association; empty: those of the association.
     pub advertise: Vec<IpAddr>,
+    /// How often a changing load is registered.
+    pub load_updates: LoadUpdates,
+    /// When elements that failed are avoided.
+    pub avoidance: Avoidance,
+    /// How many failures are reported to the registrar, a second (RFC 5352 §3.5); zero: none.
+    pub reports_per_second: u32,
+    /// How much sessions may try at once, beside the first element of each search; `None`: no limit.
+    pub retry_budget: Option<RetryBudget>,
     /// Timers and thresholds.
     pub timers: EndpointTimers,
     /// Bounds.
     pub limits: Limits,
-    /// stale.cache.value (RFC 5352 §7.2): how long a resolution is answered from the cache without asking.
-    pub stale_cache_value: Duration,
+    /// What is kept of resolved pools, and how it is kept up to date.
+    pub cache: CacheOptions,
     /// The scope's dialect (design D8).
     pub compat: Compat,
     /// Seed of everything random here: identifiers, jitter, choices. Unpredictable in production (RFC 4086).
@@ -41,12 +49,99 @@ impl Config {
             registrar_pool: false,
             port,
             advertise: Vec::new(),
+            load_updates: LoadUpdates::default(),
+            avoidance: Avoidance::default(),
+            reports_per_second: 10,
+            retry_budget: Some(RetryBudget::default()),
             timers: Profile::Lan.endpoint(),
             limits: Limits::default(),
-            stale_cache_value: Duration::from_secs(30),
+            cache: CacheOptions::default(),
             compat: Compat::Rfc,
             seed,
         }
+    }
+}
+
+/// What is kept of resolved pools, how long it is used, and how it is kept up to date (RFC 5352 §3.3 C1 – C4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheOptions {
+    /// stale.cache.value (RFC 5352 §7.2): how long an answer is fresh, which means used without asking. Default: 30 s;
+    /// zero asks each time.
+    pub stale_cache_value: Duration,
+    /// For how long beyond that it is still used at once while a registrar is asked again (C3). Default: 30 s; zero waits for
+    /// the registrar.
+    pub stale_while_revalidate: Duration,
+    /// For how long beyond stale.cache.value it is used if no registrar answers. Default: 1 h; zero fails instead.
+    pub stale_if_unreachable: Duration,
+    /// Whether to have the changes of pools in use pushed by the registrar (the S bit, §2.2.5). Without effect where rsplib
+    /// takes part, and if the registrar refuses. Default: yes.
+    pub subscribe: bool,
+    /// How often a pool that is watched is asked for while its changes are not pushed. Default: 5 s.
+    pub poll_interval: Duration,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self {
+            stale_cache_value: Duration::from_secs(30),
+            stale_while_revalidate: Duration::from_secs(30),
+            stale_if_unreachable: Duration::from_secs(3600),
+            subscribe: true,
+            poll_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How often a changing load is registered ([`set_load`](super::AsapEndpoint::set_load)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadUpdates {
+    /// By how much it must differ from the registered one. Default: 5 % of the full load; zero: any change counts.
+    pub hysteresis: Load,
+    /// The shortest time between two. Default: 1 s; zero: no limit.
+    pub interval: Duration,
+}
+
+impl Default for LoadUpdates {
+    fn default() -> Self {
+        Self { hysteresis: Load(u32::MAX / 20), interval: Duration::from_secs(1) }
+    }
+}
+
+/// When elements that failed are avoided: chosen only when there is nothing better. The registrar needs a moment to find out,
+/// and not everything that one client cannot reach is dead.
+///
+/// The pause is four times the profile's `connect_timeout`, twice as long with each further failure. A session that is
+/// established ends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Avoidance {
+    /// After how many failures in a row. Default: 1; zero: never.
+    pub after_failures: u32,
+    /// The longest pause. Default: 30 s.
+    pub longest: Duration,
+    /// How much of a pool may be avoided at a time, in percent, rounded down: those that failed most often. Default: 50;
+    /// 100: all that failed.
+    pub max_percent: u8,
+}
+
+impl Default for Avoidance {
+    fn default() -> Self {
+        Self { after_failures: 1, longest: Duration::from_secs(30), max_percent: 50 }
+    }
+}
+
+/// How much the sessions of a process may try at once beside the first element of each search, so that they do not add to a
+/// breakdown. A search that may not go on pauses, ever longer; the first try after a pause is always free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryBudget {
+    /// So many for 100 searches. Default: 20.
+    pub percent: u32,
+    /// And so many a second, of which ten seconds' worth may be saved up. Default: 10.
+    pub per_second: u32,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { percent: 20, per_second: 10 }
     }
 }
 
@@ -61,6 +156,8 @@ pub struct Limits {
     pub resolutions: usize,
     /// Pools in the cache; the one that was not used for the longest time goes.
     pub cached_pools: usize,
+    /// Pools that are watched.
+    pub watched_pools: usize,
     /// Sessions, started and accepted together.
     pub sessions: usize,
     /// Accepted associations of which it is not known yet what they are.
@@ -78,6 +175,7 @@ impl Default for Limits {
             elements: 1024,
             resolutions: 4096,
             cached_pools: 1024,
+            watched_pools: 1024,
             sessions: 65_536,
             pending_associations: 1024,
             session_queue: 256 * 1024,

@@ -2,7 +2,7 @@
 
 use super::{ElementId, Message, RequestId, SessionId};
 use bytes::Bytes;
-use params::{OperationError, PeIdentifier, Policy, PoolElement, RegistrarId};
+use params::{OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId};
 use std::net::SocketAddr;
 
 /// What an endpoint tells its owner, in the order in which it happened.
@@ -60,6 +60,13 @@ pub enum Event {
         /// Which.
         request: RequestId,
         /// The elements, the preferred one first, or why there are none.
+        result: Result<Resolution, ResolveError>,
+    },
+    /// A pool that is [watched](super::AsapEndpoint::watch) has changed, or was asked for for the first time.
+    PoolChanged {
+        /// Which.
+        handle: PoolHandle,
+        /// Its elements now, in no particular order, or why there are none. The endpoint goes on watching.
         result: Result<Resolution, ResolveError>,
     },
     /// A pool user started a session with us. Announced at its first message, or `cookie_wait` after its start.
@@ -141,6 +148,8 @@ pub struct Resolution {
     pub policy: Policy,
     /// The elements in the order in which they should be tried.
     pub elements: Vec<PoolElement>,
+    /// Whether this is older than stale.cache.value: a registrar is asked again, or none answers.
+    pub stale: bool,
 }
 
 /// Why an element is not (de-)registered.

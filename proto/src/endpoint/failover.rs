@@ -1,7 +1,7 @@
 //! The pool user's side of a session: finding a server, and another one when it is gone (RFC 5352 §3.8, §6.5).
 //!
-//! A *search* takes the elements of the pool as the policy chooses them, each for at most `connect_timeout`,
-//! those that failed lately last. A failover does not wait for the registrar: it begins with what the cache
+//! A *search* takes the elements of the pool as the policy chooses them, each for at most `connect_timeout` (and two at a
+//! time, see [`race`](super::race)), those that failed lately last. A failover does not wait for the registrar: it begins with what the cache
 //! has, stale or not, while a new resolution is under way. When all were tried it pauses and begins again,
 //! until the session's patience ends.
 //!
@@ -9,6 +9,7 @@
 //! that shuts its sessions down wants them to go elsewhere. Only silence and refused connects are evidence of
 //! an unreachable element and reported (§3.5); an abort shows that somebody is there.
 
+use super::cache::Age;
 use super::resolution::Waiter;
 use super::session::{Session, Side};
 use super::{
@@ -31,7 +32,7 @@ pub(super) struct User {
     pub(super) handle: PoolHandle,
     patience: Duration,
     /// The present server or the last one.
-    server: Option<PeIdentifier>,
+    pub(super) server: Option<PeIdentifier>,
     /// The latest cookie, whichever server it came from (ambiguity A-51).
     pub(super) cookie: Option<Bytes>,
     /// Counts the failovers.
@@ -49,7 +50,11 @@ pub(super) struct User {
 pub(super) struct Search {
     until: Time,
     /// The element that we are connecting to.
-    candidate: Option<PeIdentifier>,
+    pub(super) candidate: Option<PeIdentifier>,
+    /// Since when.
+    pub(super) connecting: Time,
+    /// The association to the one before it, as long as it may still come up.
+    pub(super) straggler: Option<AssocId>,
     /// Tried since the last pause.
     tried: BTreeSet<PeIdentifier>,
     /// The registrar was asked since the last pause, and has answered.
@@ -65,6 +70,8 @@ impl Search {
         Self {
             until,
             candidate: None,
+            connecting: Time::ZERO,
+            straggler: None,
             tried: BTreeSet::new(),
             asked: false,
             answered: false,
@@ -105,6 +112,7 @@ impl AsapEndpoint {
             quick: 0,
         };
         self.sessions.insert(session, Session::new(Side::User(Box::new(user)), None));
+        self.search_begun();
         self.seek_server(now, session);
         Ok(session)
     }
@@ -113,7 +121,7 @@ impl AsapEndpoint {
         self.sessions.get_mut(&session)?.user()
     }
 
-    fn search(&mut self, session: SessionId) -> Option<&mut Search> {
+    pub(super) fn search(&mut self, session: SessionId) -> Option<&mut Search> {
         self.user(session)?.search.as_mut()
     }
 
@@ -124,7 +132,12 @@ impl AsapEndpoint {
             let why = search.error.take().map_or(CloseReason::NoElement, CloseReason::Resolve);
             return self.end_session(session, why);
         }
+        let again = !search.tried.is_empty();
         if let Some((element, remote)) = self.choose_server(now, session) {
+            if again && !self.may_retry(now) {
+                return self.pause(now, session);
+            }
+            self.refresh_stale(now, session);
             return self.connect_to(now, session, element, remote);
         }
         let Some(user) = self.user(session) else { return };
@@ -138,22 +151,20 @@ impl AsapEndpoint {
         }
     }
 
-    /// The next element to try. A first connect wants a fresh answer, a failover takes what there is.
+    /// The next element to try. A first connect wants an answer that is not too old, a failover takes what there is.
     fn choose_server(&mut self, now: Time, session: SessionId) -> Option<(PeIdentifier, Vec<SocketAddr>)> {
         let user = self.sessions.get_mut(&session)?.user()?;
-        let search = user.search.as_mut()?;
-        let handle = &user.handle;
-        if search.answered || user.server.is_some() || self.cache.is_fresh(now, handle) {
-            while let Some(element) = self.cache.choose(now, handle, &mut self.rng) {
-                if let Some(remote) = session_addresses(&element) {
-                    return Some((element.id, remote));
-                }
-                self.cache.set_failed(now, handle, element.id);
-            }
-        }
-        while search.answered
-            && let Some(element) = self.cache.any_but(handle, &search.tried)
+        let search = user.search.as_ref()?;
+        let answered = search.answered;
+        let usable = self.cache.age(now, &user.handle).is_some_and(|age| age <= Age::Revalidating);
+        if (answered || user.server.is_some() || usable)
+            && let Some(preferred) = self.choose_preferred(now, session)
         {
+            return Some(preferred);
+        }
+        let user = self.sessions.get_mut(&session)?.user()?;
+        let search = user.search.as_mut()?;
+        while answered && let Some(element) = self.cache.any_but(now, &user.handle, &search.tried) {
             if let Some(remote) = session_addresses(&element) {
                 return Some((element.id, remote));
             }
@@ -162,7 +173,43 @@ impl AsapEndpoint {
         None
     }
 
-    fn connect_to(&mut self, now: Time, session: SessionId, element: PeIdentifier, remote: Vec<SocketAddr>) {
+    /// The one that the policy chooses among those that were not tried and are not avoided. Not the server that was lost: it
+    /// comes when there is nothing better.
+    pub(super) fn choose_preferred(
+        &mut self,
+        now: Time,
+        session: SessionId,
+    ) -> Option<(PeIdentifier, Vec<SocketAddr>)> {
+        let user = self.sessions.get_mut(&session)?.user()?;
+        let search = user.search.as_mut()?;
+        let lost =
+            user.server.map(|server| self.cache.at_endpoint_of(&user.handle, server)).unwrap_or_default();
+        loop {
+            let but = |id: PeIdentifier| search.tried.contains(&id) || lost.contains(&id);
+            let element = self.cache.choose(now, &user.handle, but, &mut self.rng)?;
+            if let Some(remote) = session_addresses(&element) {
+                return Some((element.id, remote));
+            }
+            search.tried.insert(element.id);
+        }
+    }
+
+    /// What the session goes by may be out of date: a registrar is asked while it connects.
+    fn refresh_stale(&mut self, now: Time, session: SessionId) {
+        let Some(user) = self.sessions.get_mut(&session).and_then(Session::user) else { return };
+        if self.cache.age(now, &user.handle) == Some(Age::Revalidating) {
+            let handle = user.handle.clone();
+            self.refresh(now, handle);
+        }
+    }
+
+    pub(super) fn connect_to(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        element: PeIdentifier,
+        remote: Vec<SocketAddr>,
+    ) {
         let assoc = AssocId::connected(self.number());
         let Some(state) = self.sessions.get_mut(&session) else { return };
         state.assoc = Some(assoc);
@@ -170,12 +217,17 @@ impl AsapEndpoint {
             && let Some(search) = &mut user.search
         {
             search.candidate = Some(element);
+            search.connecting = now;
             search.tried.insert(element);
             search.tried.extend(self.cache.at_endpoint_of(&user.handle, element));
         }
         self.associations.insert(assoc, Role::Session(session));
         self.outbox.push_immediate(Transmit::Connect { assoc, channel: Channel::Session, remote });
-        self.timers.set(Timer::Connect(session), now + self.config.timers.connect_timeout);
+        let timers = &self.config.timers;
+        self.timers.set(Timer::Connect(session), now + timers.connect_timeout);
+        if !timers.connect_stagger.is_zero() {
+            self.timers.set(Timer::Stagger(session), now + timers.connect_stagger);
+        }
     }
 
     /// A pause that grows each time; then everything is tried again.
@@ -248,12 +300,15 @@ impl AsapEndpoint {
         let Some(user) = state.user() else { return };
         let Some(to) = user.search.take().and_then(|search| search.candidate) else { return };
         user.established = now;
+        let handle = user.handle.clone();
         let (epoch, cookie, waiting) = (user.epoch, user.cookie.clone(), std::mem::take(&mut user.waiting));
         let event = match user.server.replace(to) {
             Some(from) => Event::Failover { session, from, to, epoch },
             None => Event::Connected { session, element: to },
         };
+        self.cache.set_alive(&handle, to);
         self.timers.cancel(&Timer::Connect(session));
+        self.timers.cancel(&Timer::Stagger(session));
         if !reading {
             self.outbox.push_immediate(Transmit::Read { assoc, on: false });
         }
@@ -278,15 +333,14 @@ impl AsapEndpoint {
     /// The server is gone, or the candidate cannot be reached.
     pub(super) fn server_lost(&mut self, now: Time, session: SessionId, why: &DownReason) {
         self.timers.cancel(&Timer::Connect(session));
-        let evidence = matches!(why, DownReason::Unreachable | DownReason::ConnectFailed(_));
+        // A server is lost only after several such times without a word.
+        let silent = now - self.config.timers.connect_timeout;
         let Some(user) = self.user(session) else { return };
         let handle = user.handle.clone();
+        let since = user.search.as_ref().map_or(silent, |search| search.connecting);
         let candidate = user.search.as_mut().map(|search| search.candidate.take());
         let Some(lost) = candidate.unwrap_or(user.server) else { return };
-        self.cache.set_failed(now, &handle, lost);
-        if evidence {
-            self.element_unreachable(now, &handle, lost);
-        }
+        self.element_failed(now, &handle, lost, since, why);
         match candidate {
             Some(_) => {
                 self.ask_meanwhile(now, session);
@@ -321,6 +375,7 @@ impl AsapEndpoint {
         search.asked = !pause;
         let handle = user.handle.clone();
         user.search = Some(search);
+        self.search_begun();
         if pause {
             return self.pause(now, session);
         }

@@ -5,25 +5,32 @@
 //! procedure is one file here and one `impl` block; this one holds the state and says who handles what.
 
 mod accept;
+mod bucket;
 mod cache;
 mod config;
 mod control;
+mod diagnosis;
 mod event;
+mod explain;
 mod failover;
 mod hunt;
 mod keep_alive;
+mod load;
+mod race;
 mod registrars;
 mod registration;
 mod request;
 mod resolution;
 mod servers;
 mod session;
+mod watch;
 
 pub use config::{
-    Config, ElementId, ElementTransport, Limits, Message, Registration, RequestId, ResolveOptions, SessionId,
-    SessionOptions,
+    Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, LoadUpdates, Message, Registration,
+    RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
+pub use explain::{Explanation, Standing};
 
 use crate::announce::Gate;
 use crate::outbox::Outbox;
@@ -31,9 +38,12 @@ use crate::profile::{Compat, RSPLIB_MAX_HANDLE};
 use crate::timers::Timers;
 use crate::{AssocId, DownReason, Input, Node, PPID_ASAP, PPID_NONE, Time, Transmit};
 use accept::Peer;
+use bucket::Bucket;
 use cache::Cache;
+use diagnosis::{Heard, Source};
 use hunt::{Home, Hunt};
 use params::{PeIdentifier, PoolHandle};
+use race::Straggler;
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use registration::Element;
@@ -42,6 +52,7 @@ use servers::{ServerId, Servers};
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use watch::Watched;
 
 /// The state machine of an ASAP endpoint. See the module for what it is, [`Node`] for how to drive it.
 ///
@@ -71,6 +82,19 @@ pub struct AsapEndpoint {
     /// How many resolutions of the application have no answer yet.
     waiting_requests: usize,
     cache: Cache,
+    /// Pools whose changes the application wants to hear of.
+    watched: BTreeMap<PoolHandle, Watched>,
+    /// Pools whose changes the home registrar pushes.
+    subscribed: BTreeSet<PoolHandle>,
+    heard: Heard,
+    /// Elements that failed while nothing else was heard, until when something may be.
+    doubtful: BTreeMap<(PoolHandle, PeIdentifier), Time>,
+    /// How many failures may be reported.
+    reports: Bucket,
+    /// How many elements may be tried at once; no limit.
+    retries: Option<Bucket>,
+    /// Connects that were overtaken.
+    stragglers: BTreeMap<AssocId, Straggler>,
     /// Reports that wait for a home registrar.
     unsent_reports: BTreeSet<(PoolHandle, PeIdentifier)>,
     sessions: BTreeMap<SessionId, Session>,
@@ -92,6 +116,10 @@ pub struct Counters {
     pub refused_associations: u64,
     /// Messages that were not sent because too many waited for their association.
     pub dropped_replies: u64,
+    /// Failures of elements that were not reported, because there were too many.
+    pub reports_suppressed: u64,
+    /// Times a session had to pause because the retry budget was used up.
+    pub retries_postponed: u64,
     /// Announcements of registrars by multicast.
     pub announcements: u64,
     /// Multicast datagrams that were none, named nobody who can be reached, or were too many.
@@ -113,6 +141,8 @@ enum Role {
     Pending(Peer),
     /// A session, connecting or established.
     Session(SessionId),
+    /// A connect that was overtaken by the next.
+    Straggler,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,11 +151,15 @@ enum Timer {
     T2(ElementId),
     T3(ElementId),
     T4(ElementId),
+    Load(ElementId),
     T5,
     T7(ServerId),
+    Watch(PoolHandle),
     Registrars,
     Pending(AssocId),
     Connect(SessionId),
+    Stagger(SessionId),
+    Straggler(AssocId),
     Retry(SessionId),
     Close(SessionId),
     Leave(AssocId),
@@ -138,11 +172,15 @@ impl Timer {
             Self::T2(_) => "T2-registration",
             Self::T3(_) => "T3-deregistration",
             Self::T4(_) => "T4-reregistration",
+            Self::Load(_) => "load-update",
             Self::T5 => "T5-Serverhunt",
             Self::T7(_) => "T7-ENRPoutdate",
+            Self::Watch(_) => "watch",
             Self::Registrars => "registrars",
             Self::Pending(_) => "cookie-wait",
             Self::Connect(_) => "session-connect",
+            Self::Stagger(_) => "session-stagger",
+            Self::Straggler(_) => "session-straggler",
             Self::Retry(_) => "session-retry",
             Self::Close(_) => "session-close",
             Self::Leave(_) => "leave",
@@ -191,7 +229,17 @@ impl AsapEndpoint {
             identities: BTreeMap::new(),
             lookups: BTreeMap::new(),
             waiting_requests: 0,
-            cache: Cache::new(config.limits.cached_pools, config.stale_cache_value, memory),
+            cache: Cache::new(&config, memory),
+            watched: BTreeMap::new(),
+            subscribed: BTreeSet::new(),
+            heard: Heard::default(),
+            doubtful: BTreeMap::new(),
+            reports: Bucket::new(now, config.reports_per_second, config.reports_per_second.saturating_mul(2)),
+            retries: config
+                .retry_budget
+                .as_ref()
+                .map(|budget| Bucket::new(now, budget.per_second, budget.per_second.saturating_mul(10))),
+            stragglers: BTreeMap::new(),
             unsent_reports: BTreeSet::new(),
             sessions: BTreeMap::new(),
             errors_paused_until: now,
@@ -214,6 +262,9 @@ impl AsapEndpoint {
         }
         for session in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.close(now, session);
+        }
+        for handle in std::mem::take(&mut self.watched).into_keys() {
+            self.timers.cancel(&Timer::Watch(handle));
         }
         for handle in self.lookups.keys().cloned().collect::<Vec<_>>() {
             while self.lookups.contains_key(&handle) {
@@ -243,7 +294,7 @@ impl AsapEndpoint {
         let unused = |(assoc, role): (&AssocId, &Role)| match role {
             Role::Registrar(_) => Some((*assoc, false)),
             Role::Pending(_) | Role::Spare => Some((*assoc, true)),
-            Role::Attempt | Role::Leaving | Role::Session(_) => None,
+            Role::Attempt | Role::Leaving | Role::Session(_) | Role::Straggler => None,
         };
         for (assoc, abort) in self.associations.iter().filter_map(unused).collect::<Vec<_>>() {
             if self.take_pending(assoc).is_some() || abort {
@@ -260,6 +311,7 @@ impl AsapEndpoint {
     }
 
     fn up(&mut self, now: Time, assoc: AssocId, channel: crate::Channel, peer: Peer) {
+        self.heard(now, self.source(assoc));
         match self.associations.get(&assoc) {
             None if assoc.is_accepted() => self.accepted_up(now, assoc, channel, peer),
             Some(Role::Attempt) => self.attempt_up(now, assoc, peer),
@@ -268,6 +320,7 @@ impl AsapEndpoint {
                 self.leave(now, assoc);
             }
             Some(Role::Session(session)) => self.session_up(now, assoc, *session),
+            Some(Role::Straggler) => self.straggler_up(now, assoc),
             _ => {}
         }
     }
@@ -282,13 +335,25 @@ impl AsapEndpoint {
                 self.session_down(now, session, why);
             }
             Some(Role::Registrar(_)) if self.is_home(assoc) => self.home_lost(now),
+            Some(Role::Straggler) => self.straggler_down(now, assoc, &why),
             Some(Role::Leaving) => self.timers.cancel(&Timer::Leave(assoc)),
             Some(Role::Spare) => self.spare_decided(assoc),
             Some(Role::Registrar(_)) | None => {}
         }
     }
 
+    /// Who is at the other end of an association.
+    fn source(&self, assoc: AssocId) -> Source {
+        let element = match self.associations.get(&assoc) {
+            Some(Role::Session(session)) => self.sessions.get(session).and_then(Session::server),
+            Some(Role::Straggler) => self.stragglers.get(&assoc).map(Straggler::element),
+            _ => None,
+        };
+        element.map_or(Source::Other, Source::Element)
+    }
+
     fn message(&mut self, now: Time, assoc: AssocId, message: Message) {
+        self.heard(now, self.source(assoc));
         match self.associations.get(&assoc) {
             Some(Role::Session(session)) => self.session_message(now, assoc, *session, message),
             Some(Role::Pending(_)) => self.pending_message(now, assoc, message),
@@ -366,11 +431,15 @@ impl AsapEndpoint {
             Timer::T2(element) => self.t2_expired(now, element),
             Timer::T3(element) => self.t3_expired(now, element),
             Timer::T4(element) => self.t4_expired(now, element),
+            Timer::Load(element) => self.load_expired(now, element),
             Timer::T5 => self.t5_expired(now),
             Timer::T7(server) => self.t7_expired(server),
+            Timer::Watch(handle) => self.watch_expired(now, handle),
             Timer::Registrars => self.ask_for_registrars(now),
             Timer::Pending(assoc) => self.pending_expired(assoc),
             Timer::Connect(session) => self.connect_expired(now, session),
+            Timer::Stagger(session) => self.stagger_expired(now, session),
+            Timer::Straggler(assoc) => self.straggler_expired(now, assoc),
             Timer::Retry(session) => self.retry_expired(now, session),
             Timer::Leave(assoc) => {
                 self.abort_association(assoc, "not ended in time");

@@ -23,7 +23,7 @@ impl AsapEndpoint {
         }
         let handle = PoolHandle::from(REGISTRAR_POOL);
         self.ask(&Message::HandleResolution(HandleResolution { subscribe: true, handle, items: None }));
-        let again = self.config.stale_cache_value.max(super::SHORTEST_TIMER);
+        let again = self.config.cache.stale_cache_value.max(super::SHORTEST_TIMER);
         self.timers.set(Timer::Registrars, now + again);
     }
 

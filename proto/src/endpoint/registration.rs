@@ -1,5 +1,6 @@
 //! Registration, re-registration and de-registration (RFC 5352 §3.1, §3.2).
 
+use super::load::Announced;
 use super::{
     AsapEndpoint, CommandError, Config, ElementId, ElementTransport, Event, RegisterError, Registration,
     Timer, check_handle,
@@ -7,8 +8,8 @@ use super::{
 use crate::{AssocId, Time};
 use asap::{Deregistration, DeregistrationResponse, Message, RegistrationResponse};
 use params::{
-    CauseCode, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, SctpTransport,
-    Transport, TransportUse,
+    CauseCode, Load, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId,
+    SctpTransport, Transport, TransportUse,
 };
 use rand::{Rng, RngExt};
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,6 +31,8 @@ pub(super) struct Element {
     changed: bool,
     /// A registrar had no room for it: when it is asked again, and the pause after that is twice as long.
     pause: Option<Duration>,
+    /// What was sent last of its load.
+    pub(super) announced: Announced,
     /// Register once more soon: the former home may delete us when it sees us go.
     twice: bool,
 }
@@ -50,6 +53,11 @@ enum State {
 impl Element {
     fn is_registering(&self) -> bool {
         matches!(self.state, State::Registering { .. })
+    }
+
+    /// Takes a load over for the next registration, if the policy goes by one.
+    pub(super) fn set_load(&mut self, load: Load) -> bool {
+        self.registration.policy.set_load(load)
     }
 
     /// The registration of this element, whose sessions come to these addresses (RFC 5352 §3.1 R2).
@@ -115,6 +123,7 @@ impl AsapEndpoint {
             attempts: 0,
             changed: false,
             pause: None,
+            announced: Announced::default(),
             twice: false,
         };
         if element.message(&self.config, &[Ipv4Addr::LOCALHOST.into()]).encode().is_err() {
@@ -137,12 +146,19 @@ impl AsapEndpoint {
             return Err(CommandError::Unknown);
         }
         state.registration.policy = policy;
-        if state.is_registering() {
-            state.changed = state.sent;
-        } else {
-            self.send_registration(now, element);
-        }
+        self.register_again(now, element);
         Ok(())
+    }
+
+    /// Registers with the present values, or does so as soon as the registration that is outstanding is answered. A rejected
+    /// one is tried again.
+    pub(super) fn register_again(&mut self, now: Time, element: ElementId) {
+        let Some(state) = self.elements.get_mut(&element) else { return };
+        match state.state {
+            State::Registering { .. } => state.changed = state.sent,
+            State::Registered | State::Rejected => self.send_registration(now, element),
+            State::Deregistering { .. } => {}
+        }
     }
 
     /// Takes an element out of its pool (RFC 5352 §3.2). Its sessions go on; [`Event::Deregistered`] follows.
@@ -392,10 +408,12 @@ impl AsapEndpoint {
         element.state = State::Registering { until };
         let t2 = now + self.config.timers.t2_registration;
         self.timers.cancel(&Timer::T4(key));
+        self.timers.cancel(&Timer::Load(key));
         self.timers.set(Timer::T2(key), if until > now { t2.min(until) } else { t2 });
         let Some(home) = &self.home else { return self.start_hunt(now) };
         element.sent = true;
         element.changed = false;
+        element.announced = Announced::new(now, &element.registration.policy);
         let advertise = &self.config.advertise;
         let addresses = if advertise.is_empty() { &home.peer.local } else { advertise };
         let message = element.message(&self.config, addresses);
@@ -419,7 +437,7 @@ impl AsapEndpoint {
     fn remove_element(&mut self, key: ElementId, error: Option<RegisterError>) {
         let Some(element) = self.elements.remove(&key) else { return };
         self.identities.remove(&(element.registration.handle, element.id));
-        for timer in [Timer::T2(key), Timer::T3(key), Timer::T4(key)] {
+        for timer in [Timer::T2(key), Timer::T3(key), Timer::T4(key), Timer::Load(key)] {
             self.timers.cancel(&timer);
         }
         self.events.push_back(Event::Deregistered { element: key, error });

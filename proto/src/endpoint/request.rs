@@ -4,16 +4,14 @@
 //! outstanding. An expired timer sends it again and starts a hunt at the same time; a new home gets all
 //! requests that are outstanding; each ends in an answer or an error after a bounded time.
 
-use super::{AsapEndpoint, CommandError, Event, Role, Timer};
+use super::{AsapEndpoint, Event, Role, Timer};
 use crate::{AssocId, PPID_ASAP, Time, Transmit};
 use asap::{EndpointUnreachable, Message};
 use bytes::Bytes;
-use params::{PeIdentifier, PoolHandle, RegistrarId};
+use params::RegistrarId;
 
 /// Messages that may wait for a registrar's or pool user's association to take them.
 const MAX_QUEUED_REPLIES: usize = 4096;
-/// Reports that wait for a home registrar.
-const MAX_UNSENT_REPORTS: usize = 64;
 
 impl AsapEndpoint {
     /// Sends a message to the home registrar, if there is one.
@@ -45,6 +43,7 @@ impl AsapEndpoint {
     pub(super) fn repeat_requests(&mut self, now: Time) {
         self.repeat_registrations(now);
         self.repeat_lookups(now);
+        self.repeat_subscriptions(now);
         for (handle, id) in std::mem::take(&mut self.unsent_reports) {
             self.ask(&Message::EndpointUnreachable(EndpointUnreachable { handle, id }));
         }
@@ -81,41 +80,6 @@ impl AsapEndpoint {
         {
             home.id = Some(id);
             self.events.push_back(Event::HomeChanged { home: id });
-        }
-    }
-
-    /// Reports that an element that the pool's resolution named cannot be reached (RFC 5352 §3.5).
-    ///
-    /// For applications with their own transports; sessions report by themselves. One event counts once: a
-    /// repetition shortly after is not sent again.
-    ///
-    /// # Errors
-    /// An element that was never resolved here is refused: nobody can have tried it.
-    pub fn report_unreachable(
-        &mut self,
-        now: Time,
-        handle: &PoolHandle,
-        id: PeIdentifier,
-    ) -> Result<(), CommandError> {
-        if !self.cache.contains(handle, id) {
-            return Err(CommandError::Unknown);
-        }
-        self.element_unreachable(now, handle, id);
-        Ok(())
-    }
-
-    /// Reports an element once per event, and prefers others for a while.
-    pub(super) fn element_unreachable(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
-        self.cache.set_failed(now, handle, id);
-        if !self.cache.report_once(now, handle, id) {
-            return;
-        }
-        if self.home.is_some() {
-            let handle = handle.clone();
-            self.ask(&Message::EndpointUnreachable(EndpointUnreachable { handle, id }));
-        } else if self.unsent_reports.len() < MAX_UNSENT_REPORTS {
-            self.unsent_reports.insert((handle.clone(), id));
-            self.seek_home(now);
         }
     }
 

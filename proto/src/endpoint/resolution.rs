@@ -1,7 +1,9 @@
 //! Handle resolution (RFC 5352 §3.3) and its retransmission (§3.7.2).
 //!
-//! Whoever wants the same thing at the same time shares one request.
+//! Whoever wants the same thing at the same time shares one request. An answer that is stale is used all the same while the
+//! next one is under way (C3), and for longer if no registrar answers.
 
+use super::cache::Age;
 use super::registrars;
 use super::{
     AsapEndpoint, CommandError, Event, RequestId, Resolution, ResolveError, ResolveOptions, SessionId, Timer,
@@ -9,22 +11,43 @@ use super::{
 };
 use crate::{AssocId, Time};
 use asap::{HandleResolution, HandleResolutionResponse, Message};
-use params::{CauseCode, OperationError, Policy, PoolHandle};
+use params::{CauseCode, OperationError, Policy, PoolElement, PoolHandle};
 use std::collections::VecDeque;
 
 /// The request that is outstanding for a pool, and those that ask for another number of items and must wait.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    items: Option<u32>,
+    interest: Interest,
     waiters: Vec<Waiter>,
     until: Time,
     queued: VecDeque<(Option<u32>, Waiter)>,
 }
 
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interest {
+    items: Option<u32>,
+    /// Whether it may subscribe to the pool.
+    changes: bool,
+}
+
+impl Interest {
+    /// The elements, and their changes.
+    pub(super) const COMPLETE: Self = Self { items: None, changes: true };
+    /// The changes are not wanted any more.
+    pub(super) const UNSUBSCRIBE: Self = Self { items: None, changes: false };
+
+    /// So many elements; the changes with them only if that is all.
+    fn items(items: Option<u32>) -> Self {
+        Self { items, changes: items.is_none() }
+    }
+}
+
 /// Who wants the answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiter {
-    Request(RequestId),
+    /// The application; whether what is known from earlier will do if no registrar answers.
+    Request(RequestId, bool),
     Session(SessionId),
 }
 
@@ -44,9 +67,13 @@ impl AsapEndpoint {
         }
         check_handle(&handle, self.config.compat)?;
         let ResolveOptions { items, uncached } = options;
-        let cached = (!uncached).then(|| self.cache.resolution(now, &handle, items, &mut self.rng));
+        let cached =
+            (!uncached).then(|| self.cache.resolution(now, &handle, items, Age::Revalidating, &mut self.rng));
         if let Some(resolution) = cached.flatten() {
             let request = RequestId(self.number());
+            if resolution.stale {
+                self.refresh(now, handle);
+            }
             self.events.push_back(Event::Resolved { request, result: Ok(resolution) });
             return Ok(request);
         }
@@ -55,30 +82,38 @@ impl AsapEndpoint {
         }
         let request = RequestId(self.number());
         self.waiting_requests += 1;
-        self.look_up(now, handle, items, Waiter::Request(request));
+        self.look_up(now, handle, items, Waiter::Request(request, !uncached));
         Ok(request)
     }
 
     /// Asks the registrar, or joins a request that asks for the same.
     pub(super) fn look_up(&mut self, now: Time, handle: PoolHandle, items: Option<u32>, waiter: Waiter) {
+        self.cache.set_used(now, &handle);
         match self.lookups.get_mut(&handle) {
-            Some(lookup) if lookup.items == items => lookup.waiters.push(waiter),
+            Some(lookup) if lookup.interest.items == items => lookup.waiters.push(waiter),
             Some(lookup) => lookup.queued.push_back((items, waiter)),
-            None => self.start_lookup(now, handle, items, vec![waiter], VecDeque::new()),
+            None => {
+                self.start_lookup(now, handle, Interest::items(items), vec![waiter], VecDeque::new());
+            }
         }
+    }
+
+    /// Asks the registrar on nobody's behalf. There must be no request for the pool.
+    pub(super) fn start_interest(&mut self, now: Time, handle: PoolHandle, interest: Interest) {
+        self.start_lookup(now, handle, interest, Vec::new(), VecDeque::new());
     }
 
     fn start_lookup(
         &mut self,
         now: Time,
         handle: PoolHandle,
-        items: Option<u32>,
+        interest: Interest,
         waiters: Vec<Waiter>,
         queued: VecDeque<(Option<u32>, Waiter)>,
     ) {
         let timers = &self.config.timers;
         let until = now + timers.t1_request.saturating_mul(timers.max_request_retransmit.saturating_add(1));
-        self.lookups.insert(handle.clone(), Lookup { items, waiters, until, queued });
+        self.lookups.insert(handle.clone(), Lookup { interest, waiters, until, queued });
         self.send_resolution(now, &handle);
         self.seek_home(now);
     }
@@ -86,7 +121,9 @@ impl AsapEndpoint {
     /// Sends the request if there is a home, and starts T1 in any case.
     fn send_resolution(&mut self, now: Time, handle: &PoolHandle) {
         let Some(lookup) = self.lookups.get(handle) else { return };
-        let request = HandleResolution { subscribe: false, handle: handle.clone(), items: lookup.items };
+        let Interest { items, changes } = lookup.interest;
+        let subscribe = changes && self.subscribes(handle);
+        let request = HandleResolution { subscribe, handle: handle.clone(), items };
         let t1 = (now + self.config.timers.t1_request).min(lookup.until);
         self.timers.set(Timer::T1(handle.clone()), t1);
         self.ask(&Message::HandleResolution(request));
@@ -122,29 +159,54 @@ impl AsapEndpoint {
                 return;
             }
         }
-        let HandleResolutionResponse { accepted: _, handle, policy, elements, error } = response;
-        let Some(lookup) = self.lookups.get(&handle) else {
-            self.counters.unexpected += 1;
+        // Only what subscribes is answered with A.
+        let interest = self.lookups.get(&response.handle).map(|lookup| lookup.interest);
+        let Some(interest) = interest.filter(|interest| interest.changes || !response.accepted) else {
+            if self.is_home(assoc) && self.subscribed.contains(&response.handle) {
+                self.pushed(now, response);
+            } else {
+                self.counters.unexpected += 1;
+            }
             return;
         };
-        let items = lookup.items;
-        let result = match error {
-            None if !elements.is_empty() => {
-                let policy = policy.unwrap_or(Policy::RoundRobin);
-                self.cache.insert(now, &handle, items, policy.clone(), elements.clone());
-                Ok(Resolution { policy, elements })
-            }
-            Some(error) if !is_unknown_pool(&error) => Err(ResolveError::Refused(error)),
-            _ => {
-                self.cache.remove(&handle);
-                Err(ResolveError::UnknownPool)
-            }
-        };
+        let HandleResolutionResponse { accepted, handle, policy, elements, error } = response;
+        self.subscription_answered(&handle, accepted);
+        let result = self.learn_pool(now, &handle, interest.items, policy, elements, error);
         self.answered(assoc);
         self.end_lookup(now, &handle, result);
     }
 
-    /// Tells everybody who waited for it, then starts the next request for the same pool.
+    /// Keeps what a registrar has told of a pool.
+    pub(super) fn learn_pool(
+        &mut self,
+        now: Time,
+        handle: &PoolHandle,
+        items: Option<u32>,
+        policy: Option<Policy>,
+        elements: Vec<PoolElement>,
+        error: Option<OperationError>,
+    ) -> Result<Resolution, ResolveError> {
+        match error {
+            None if !elements.is_empty() => {
+                let policy = policy.unwrap_or(Policy::RoundRobin);
+                let displaced = self.cache.insert(now, handle, items, policy.clone(), elements.clone());
+                if let Some(displaced) = displaced
+                    && self.subscribed.contains(&displaced)
+                    && !self.watched.contains_key(&displaced)
+                {
+                    self.unsubscribe(now, &displaced);
+                }
+                Ok(Resolution { policy, elements, stale: false })
+            }
+            Some(error) if !is_unknown_pool(&error) => Err(ResolveError::Refused(error)),
+            _ => {
+                self.cache.remove(handle);
+                Err(ResolveError::UnknownPool)
+            }
+        }
+    }
+
+    /// Tells everybody who waited for it and who watches the pool, then starts the next request for the same pool.
     pub(super) fn end_lookup(
         &mut self,
         now: Time,
@@ -158,16 +220,44 @@ impl AsapEndpoint {
             let (same, others): (VecDeque<_>, VecDeque<_>) =
                 std::mem::take(&mut queued).into_iter().partition(|(other, _)| *other == items);
             let waiters = same.into_iter().map(|(_, waiter)| waiter).collect();
-            self.start_lookup(now, handle.clone(), items, waiters, others);
+            self.start_lookup(now, handle.clone(), Interest::items(items), waiters, others);
+        }
+        if lookup.interest.items.is_none() {
+            self.tell_watchers(now, handle, result.clone());
+        } else if self.watched.contains_key(handle) {
+            // It has ended the subscription.
+            self.timers.set(Timer::Watch(handle.clone()), now);
         }
         for waiter in lookup.waiters {
             match waiter {
-                Waiter::Request(request) => {
+                Waiter::Request(request, or_known) => {
                     self.waiting_requests = self.waiting_requests.saturating_sub(1);
-                    self.events.push_back(Event::Resolved { request, result: result.clone() });
+                    let result = self.answer(now, handle, lookup.interest.items, or_known, &result);
+                    self.events.push_back(Event::Resolved { request, result });
                 }
                 Waiter::Session(session) => self.session_resolved(now, session, result.as_ref().err()),
             }
+        }
+    }
+
+    /// What one of those who waited is told: each of them another element first, as the policy demands; and what is known
+    /// from earlier, if no registrar answers.
+    fn answer(
+        &mut self,
+        now: Time,
+        handle: &PoolHandle,
+        items: Option<u32>,
+        or_known: bool,
+        result: &Result<Resolution, ResolveError>,
+    ) -> Result<Resolution, ResolveError> {
+        let oldest = match result {
+            Ok(_) if items.is_none() => Age::Expired,
+            Err(ResolveError::NoRegistrar) if or_known => Age::Stale,
+            result => return result.clone(),
+        };
+        match self.cache.resolution(now, handle, items, oldest, &mut self.rng) {
+            Some(known) => Ok(Resolution { stale: known.stale && result.is_err(), ..known }),
+            None => result.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::accept::Peer;
 use super::failover::User;
 use super::{AsapEndpoint, CloseReason, Event, Message, SendError, SessionId, Timer};
 use crate::{AssocId, DownReason, PPID_ASAP, Time, Transmit};
+use params::PeIdentifier;
 use std::time::Duration;
 
 /// How long a session may take to deliver what is queued when it is closed.
@@ -38,6 +39,14 @@ impl Session {
     pub(super) fn user(&mut self) -> Option<&mut User> {
         match &mut self.side {
             Side::User(user) => Some(user),
+            Side::Server { .. } => None,
+        }
+    }
+
+    /// The element at the other end, or that we are connecting to, if we are the pool user.
+    pub(super) fn server(&self) -> Option<PeIdentifier> {
+        match &self.side {
+            Side::User(user) => user.search.as_ref().map_or(user.server, |search| search.candidate),
             Side::Server { .. } => None,
         }
     }
@@ -158,7 +167,9 @@ impl AsapEndpoint {
         if self.sessions.remove(&session).is_none() {
             return;
         }
-        for timer in [Timer::Connect(session), Timer::Retry(session), Timer::Close(session)] {
+        for timer in
+            [Timer::Connect(session), Timer::Stagger(session), Timer::Retry(session), Timer::Close(session)]
+        {
             self.timers.cancel(&timer);
         }
         self.events.push_back(Event::Closed { session, why });

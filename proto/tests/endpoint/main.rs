@@ -3,18 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod announce;
+mod avoidance;
 mod chaos;
+mod diagnosis;
 mod hunt;
 mod keep_alive;
+mod race;
 mod registrars;
 mod registration;
 mod resolution;
 mod server;
 mod user;
+mod watch;
 
 use bytes::Bytes;
 use params::{
-    CauseCode, ErrorCause, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId,
+    CauseCode, ErrorCause, Load, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId,
     RegistrationLife, SctpTransport, Transport, TransportUse,
 };
 use rserpool_proto::endpoint::{
@@ -48,9 +52,12 @@ fn registrar(n: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, n], 3863))
 }
 
-/// A configuration with so many registrars, 192.0.2.1 and up.
+/// A configuration with so many registrars, 192.0.2.1 and up, that subscribes to nothing and tries one element at a time.
 fn config(registrars: u8) -> Config {
-    Config::new((1..=registrars).map(registrar), 7000, [7; 32])
+    let mut config = Config::new((1..=registrars).map(registrar), 7000, [7; 32]);
+    config.cache.subscribe = false;
+    config.timers.connect_stagger = Duration::ZERO;
+    config
 }
 
 fn pool() -> PoolHandle {

@@ -437,3 +437,79 @@ fn pool_handles_are_short_enough_for_rsplib() {
         }
     }
 }
+
+/// An element whose load is registered: its home and itself.
+fn loaded() -> (Script, AssocId, rserpool_proto::endpoint::ElementId) {
+    let mut script = Script::new(config(1));
+    let policy = Policy::LeastUsed { load: Load(0) };
+    let element = script.machine.register(script.now, Registration { policy, ..registration() }).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.grant(home);
+    script.out();
+    (script, home, element)
+}
+
+/// The loads that were registered.
+fn loads(out: &[Out]) -> Vec<u32> {
+    let load = |out: &Out| match out {
+        Out::Asap(_, asap::Message::Registration(registration)) => registration.element.policy.load(),
+        _ => None,
+    };
+    out.iter().filter_map(load).map(|Load(load)| load).collect()
+}
+
+// RFC 5356 §5.1: what differs enough is registered, not more often than once a second, and then the latest value;
+// what is back by then was nothing.
+#[test]
+fn loads_are_registered_with_hysteresis_and_not_too_often() {
+    let (mut script, home, element) = loaded();
+    let one = u32::MAX / 100;
+    let set = |script: &mut Script, percent: u32| {
+        script.machine.set_load(script.now, element, Load(percent * one)).unwrap();
+    };
+    script.pass(Duration::from_secs(10));
+    set(&mut script, 4);
+    assert_eq!(loads(&script.out()), [], "too little");
+    set(&mut script, 50);
+    assert_eq!(loads(&script.out()), [50 * one]);
+    script.grant(home);
+    for percent in [60, 70, 80] {
+        script.pass(ms(100));
+        set(&mut script, percent);
+    }
+    assert_eq!(loads(&script.out()), []);
+    script.pass(ms(699));
+    assert_eq!(loads(&script.out()), []);
+    script.pass(ms(1));
+    assert_eq!(loads(&script.out()), [80 * one]);
+    script.grant(home);
+    for percent in [0, 79] {
+        script.pass(ms(100));
+        set(&mut script, percent);
+    }
+    script.pass(Duration::from_secs(5));
+    assert_eq!(loads(&script.out()), []);
+}
+
+// The answer to one is outstanding: the next follows it.
+#[test]
+fn a_load_update_waits_for_the_answer() {
+    let (mut script, home, element) = loaded();
+    script.pass(Duration::from_secs(2));
+    script.machine.set_load(script.now, element, Load::of(1, 2)).unwrap();
+    script.out();
+    script.machine.set_load(script.now, element, Load::of(1, 1)).unwrap();
+    script.pass(ms(499));
+    assert_eq!(loads(&script.out()), []);
+    script.grant(home);
+    script.pass(ms(501));
+    assert_eq!(loads(&script.out()), [u32::MAX]);
+}
+
+#[test]
+fn a_load_is_for_policies_that_go_by_it() {
+    let (mut script, _) = Script::registered();
+    let element = script.machine.register(script.now, Registration { id: None, ..registration() }).unwrap();
+    assert!(matches!(script.machine.set_load(script.now, element, Load(1)), Err(CommandError::Invalid(_))));
+}

@@ -1,7 +1,9 @@
 //! Handle resolution, its retransmission, and the cache (RFC 5352 §3.3, §3.7.2).
 
 use super::*;
-use rserpool_proto::endpoint::{CommandError, RequestId, Resolution, ResolveError, ResolveOptions};
+use rserpool_proto::endpoint::{
+    CacheOptions, CommandError, RequestId, Resolution, ResolveError, ResolveOptions,
+};
 
 const UNCACHED: ResolveOptions = ResolveOptions { items: None, uncached: true };
 
@@ -12,7 +14,14 @@ impl Script {
 
     /// A pool user with a home.
     fn user() -> (Self, AssocId) {
-        let mut script = Self::new(config(1));
+        Self::user_with(|_| ())
+    }
+
+    /// A pool user with a home and another cache.
+    fn user_with(change: impl FnOnce(&mut CacheOptions)) -> (Self, AssocId) {
+        let mut config = config(1);
+        change(&mut config.cache);
+        let mut script = Self::new(config);
         script.resolve(UNCACHED);
         let home = script.expect_connect();
         script.up(home, registrar(1));
@@ -41,7 +50,8 @@ fn a_handle_is_resolved() {
     script.up(home, registrar(1));
     assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))]);
     script.answer(home, [1, 2]);
-    let resolution = Resolution { policy: Policy::RoundRobin, elements: vec![element(1), element(2)] };
+    let resolution =
+        Resolution { policy: Policy::RoundRobin, elements: vec![element(1), element(2)], stale: false };
     assert_eq!(script.events()[1..], [Event::Resolved { request, result: Ok(resolution) }]);
     script.pass(Duration::from_secs(1));
     assert_eq!(script.out(), [], "T1 has stopped");
@@ -62,7 +72,7 @@ fn a_registrar_may_leave_the_payload_protocol_out() {
         };
         let bytes = asap::Message::from(answer).encode().unwrap();
         script.input(Input::Message { assoc: home, stream: 0, ppid, unordered: false, bytes });
-        let resolution = Resolution { policy: Policy::RoundRobin, elements: vec![element(1)] };
+        let resolution = Resolution { policy: Policy::RoundRobin, elements: vec![element(1)], stale: false };
         let answered = Event::Resolved { request, result: Ok(resolution) };
         assert_eq!(script.events().contains(&answered), understood, "{ppid}");
     }
@@ -122,7 +132,7 @@ fn a_request_without_a_registrar_ends() {
     assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::NoRegistrar) }]);
 }
 
-// ASAP-3.3-08, ASAP-3.7.1-01, -03: the association breaks: the request goes to the next home, not to the old one.
+// ASAP-3.3-08, ASAP-3.7.1-01, -02, -03, -05: the association breaks: the request goes to the next home, not to the old one.
 #[test]
 fn a_request_moves_to_the_new_home() {
     let (mut script, home) = Script::user();
@@ -191,23 +201,81 @@ fn equal_requests_are_one() {
 // ASAP-3.3-12, ASAP-3.3-13, ASAP-3.3-15, ASAP-7.2-01: the cache answers until it is stale. ASAP-6.5.2-04: in turn.
 #[test]
 fn the_cache_answers_until_it_is_stale() {
-    let (mut script, home) = Script::user();
+    let (mut script, home) = Script::user_with(|cache| cache.stale_while_revalidate = Duration::ZERO);
     script.resolve(ResolveOptions::default());
     script.answer(home, [1, 2, 3]);
     script.out();
-    script.events();
+    assert_eq!(ids(script.events().last().unwrap()), [1, 2, 3]);
     script.pass(ms(29_999));
-    for expected in [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]] {
+    for expected in [[2, 3, 1], [3, 1, 2], [1, 2, 3], [2, 3, 1]] {
         script.resolve(ResolveOptions::default());
         assert_eq!(ids(&script.events()[0]), expected);
     }
     script.resolve(ResolveOptions { items: Some(2), uncached: false });
-    assert_eq!(ids(&script.events()[0]), [2, 3]);
+    assert_eq!(ids(&script.events()[0]), [3, 1]);
     assert_eq!(script.out(), []);
     script.pass(ms(1));
     script.resolve(ResolveOptions::default());
     assert_eq!(script.events(), []);
     assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))]);
+}
+
+/// The elements of the one answer, and whether it is stale.
+fn answered(script: &mut Script) -> (Vec<u32>, bool) {
+    let events = script.events();
+    match &events[..] {
+        [Event::Resolved { result: Ok(resolution), .. }] => (ids(&events[0]), resolution.stale),
+        other => panic!("{other:?}"),
+    }
+}
+
+// ASAP-3.3-14 (C3), ASAP-3.3-11: a stale answer is given at once, and renewed meanwhile; one request does for all.
+#[test]
+fn a_stale_answer_is_used_while_it_is_renewed() {
+    let (mut script, home) = Script::user();
+    script.resolve(ResolveOptions::default());
+    script.answer(home, [1, 2]);
+    script.out();
+    script.events();
+    script.pass(Duration::from_secs(59));
+    script.resolve(ResolveOptions::default());
+    assert_eq!(answered(&mut script), (vec![2, 1], true));
+    script.resolve(ResolveOptions::default());
+    assert_eq!(answered(&mut script), (vec![1, 2], true));
+    assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))]);
+    script.answer(home, [2]);
+    assert_eq!(script.events(), []);
+    script.resolve(ResolveOptions::default());
+    assert_eq!(answered(&mut script), (vec![2], false));
+    assert_eq!(script.out(), []);
+
+    script.pass(Duration::from_secs(60));
+    script.resolve(ResolveOptions::default());
+    assert_eq!(script.events(), [], "too old");
+}
+
+// ASAP-3.3-14: no registrar answers: what is known is better than nothing, up to a limit.
+#[test]
+fn a_stale_answer_is_used_while_all_registrars_are_gone() {
+    let (mut script, home) = Script::user();
+    script.resolve(ResolveOptions::default());
+    script.answer(home, [1]);
+    script.down(home, DownReason::Unreachable);
+    script.pass(Duration::from_secs(3600));
+    script.events();
+    let start = script.now;
+    script.resolve(ResolveOptions::default());
+    script.pass(ms(750));
+    assert_eq!(answered(&mut script), (vec![1], true));
+    assert_eq!(script.now.since(start), ms(750), "T1 three times");
+    let request = script.resolve(UNCACHED);
+    script.pass(ms(750));
+    assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::NoRegistrar) }]);
+
+    script.pass(Duration::from_secs(30));
+    let request = script.resolve(ResolveOptions::default());
+    script.pass(ms(750));
+    assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::NoRegistrar) }]);
 }
 
 // ASAP-3.5-02, ASAP-3.5-04, ASAP-3.5-05, ASAP-6.9-03, ASAP-6.9-04: a report names who was resolved, and goes out
@@ -227,6 +295,8 @@ fn reports_of_the_application() {
     assert_eq!(script.out(), [Out::Asap(home, unreachable(1))]);
     script.pass(ms(1400));
     script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    assert_eq!(script.out(), [Out::Asap(home, resolution_request("pool"))], "is anybody else there?");
+    script.answer(home, [1]);
     assert_eq!(script.out(), [Out::Asap(home, unreachable(1))], "another event");
 }
 

@@ -48,7 +48,7 @@ fn a_session_starts() {
     assert_eq!(script.events(), [Event::Received { session, message: text_message("answer") }]);
 }
 
-// ASAP-3.3-12, ASAP-6.5.2-04: sessions share the cached answer and take the servers in turn.
+// ASAP-3.3-12, ASAP-6.5.2-01, ASAP-6.5.2-04: sessions share the cached answer and take the servers in turn.
 #[test]
 fn sessions_spread_over_the_pool() {
     let (mut script, _, _, _) = Script::connected(3);

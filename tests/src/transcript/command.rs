@@ -192,6 +192,7 @@ fn start_endpoint(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) ->
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&arguments.number("seed")?.unwrap_or(own).to_be_bytes());
     let mut config = endpoint::Config::new(registrars, ENDPOINT_PORT, seed);
+    config.cache.subscribe = false;
     config.timers = Profile::Rfc.endpoint();
     let endpoint = AsapEndpoint::new(config, stage.now());
     stage.start(host, Process::Endpoint(Box::new(endpoint), BTreeMap::new()));

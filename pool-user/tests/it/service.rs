@@ -1,0 +1,110 @@
+//! Servers that are not ours: in the pool as long as they are ready.
+
+use crate::support::{registrar, within};
+use pool_element::{Check, PeIdentifier, PoolElement, RegisterError, Service, Transport};
+use registrar::{Event, Registrar};
+use rserpool_pool_user::{PoolUser, ResolveError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// An HTTP server that answers with this status.
+async fn http_server(status: Arc<AtomicU16>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                if client.read_buf(&mut request).await.unwrap() == 0 {
+                    break;
+                }
+            }
+            assert!(request.starts_with(b"GET /health HTTP/1.1\r\n"));
+            let answer = format!("HTTP/1.1 {} Whatever\r\n\r\n", status.load(Ordering::SeqCst));
+            // Whoever has read the status may be gone.
+            let _ = client.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
+fn service(registrar: &Registrar, address: SocketAddr, check: Check) -> Service {
+    let builder = PoolElement::builder("web").registrars([registrar.asap_address()]);
+    let check = check.interval(Duration::from_millis(10)).failures(2);
+    builder.service(Transport::tcp(address)).register_while(check).unwrap()
+}
+
+#[tokio::test]
+async fn an_http_server_is_in_the_pool_while_it_says_that_it_is_ready() {
+    let registrar = registrar(&[]);
+    let status = Arc::new(AtomicU16::new(503));
+    let address = http_server(status.clone()).await;
+    let mut events = registrar.events();
+    let mut service = service(&registrar, address, Check::http(address, "/health"));
+    assert_eq!(service.id(), None);
+    status.store(204, Ordering::SeqCst);
+    let id = within("registration", service.registered()).await.unwrap();
+
+    let user = PoolUser::new([registrar.asap_address()]);
+    let found = within("choice", user.choose("web")).await.unwrap();
+    assert_eq!((found.id, found.user_transport), (id, Transport::tcp(address)));
+
+    status.store(500, Ordering::SeqCst);
+    within("withdrawal", service.withdrawn()).await;
+    within("deregistration", async {
+        loop {
+            if let Event::ElementRemoved { id: gone, .. } = events.next().await.unwrap() {
+                break assert_eq!(gone, id);
+            }
+        }
+    })
+    .await;
+    let error = within("resolution", user.resolve_uncached("web")).await.unwrap_err();
+    assert!(matches!(error, ResolveError::UnknownPool(_)));
+
+    status.store(200, Ordering::SeqCst);
+    assert_eq!(within("registration", service.registered()).await.unwrap(), id, "the same element");
+    within("deregistration", service.deregister()).await.unwrap();
+    let error = within("resolution", user.resolve_uncached("web")).await.unwrap_err();
+    assert!(matches!(error, ResolveError::UnknownPool(_)));
+}
+
+#[tokio::test]
+async fn a_tcp_server_is_in_the_pool_while_it_accepts_connections() {
+    let registrar = registrar(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut service = service(&registrar, address, Check::tcp(address));
+    within("registration", service.registered()).await.unwrap();
+    drop(listener);
+    within("withdrawal", service.withdrawn()).await;
+}
+
+// The server is ready, but the pool is not for it: that is told, and tried again.
+#[tokio::test]
+async fn a_refused_service_says_why() {
+    let registrar = registrar(&[]);
+    let sessions = PoolElement::builder("web").registrars([registrar.asap_address()]).id(PeIdentifier(1));
+    let sessions = within("registration", sessions.register()).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut service = service(&registrar, address, Check::tcp(address));
+    let error = within("rejection", service.registered()).await.unwrap_err();
+    assert!(matches!(*error, RegisterError::Rejected { .. }), "{error}");
+    within("deregistration", sessions.deregister()).await.unwrap();
+    within("registration", async { while service.registered().await.is_err() {} }).await;
+}
+
+#[tokio::test]
+async fn a_check_needs_something_to_check() {
+    let address = SocketAddr::from(([127, 0, 0, 1], 80));
+    let builder = || PoolElement::builder("web").registrars([address]);
+    assert!(builder().register_while(Check::tcp(address)).is_err());
+    let bad = builder().service(Transport::tcp(address)).register_while(Check::http(address, "no path"));
+    assert!(bad.unwrap_err().to_string().contains("starts with"));
+}

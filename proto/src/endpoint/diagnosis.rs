@@ -1,0 +1,134 @@
+//! Whose fault is it? Failed elements: which are reported (RFC 5352 §3.5), which are avoided, and which are not to blame.
+//!
+//! When an element cannot be reached and nothing else has been heard since it fell silent, the fault may be on this side: a
+//! cable, an interface, a process that stood still. Then nothing is reported and nobody is avoided until something else is
+//! heard, and the registrar is asked, to hear it. If nothing is, for a while, the failure is forgotten.
+//!
+//! An element is reported once per event, and all reports together are limited: a client that sees many elements fail at
+//! once is not the only one, and the registrars probe by themselves.
+
+use super::{AsapEndpoint, CommandError};
+use crate::{DownReason, Time};
+use asap::{EndpointUnreachable, Message};
+use params::{PeIdentifier, PoolHandle};
+
+/// Reports that wait for a home registrar, and failures of which it is not clear whose fault they are.
+const MOST_WAITING: usize = 64;
+
+/// Where something came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// An element that we use. Those of the same identifier in two pools count as one, which makes less evidence.
+    Element(PeIdentifier),
+    /// A registrar, or a pool user.
+    Other,
+}
+
+/// When what was heard last, of two sources.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    latest: Option<(Source, Time)>,
+    /// The latest of all other sources.
+    before: Option<(Source, Time)>,
+}
+
+impl Heard {
+    fn note(&mut self, now: Time, source: Source) {
+        if self.latest.is_none_or(|(latest, _)| latest != source) {
+            self.before = self.latest;
+        }
+        self.latest = Some((source, now));
+    }
+
+    /// When something was last heard that is not this element.
+    fn beside(&self, id: PeIdentifier) -> Option<Time> {
+        let heard = [self.latest, self.before].into_iter().flatten();
+        heard.filter(|(source, _)| *source != Source::Element(id)).map(|(_, at)| at).max()
+    }
+}
+
+impl AsapEndpoint {
+    /// Something was heard: what could not be reached meanwhile is really not there.
+    pub(super) fn heard(&mut self, now: Time, source: Source) {
+        self.heard.note(now, source);
+        if self.doubtful.is_empty() {
+            return;
+        }
+        for ((handle, id), until) in std::mem::take(&mut self.doubtful) {
+            if now >= until || source == Source::Element(id) {
+                continue;
+            }
+            self.element_unreachable(now, &handle, id);
+        }
+    }
+
+    /// Reports that an element that the pool's resolution named cannot be reached (RFC 5352 §3.5).
+    ///
+    /// For applications with their own transports; sessions report by themselves. One event counts once: a
+    /// repetition shortly after is not sent again. Nothing is sent before something else is heard, so a fault of this
+    /// host's network is not reported.
+    ///
+    /// # Errors
+    /// An element that was never resolved here is refused: nobody can have tried it.
+    pub fn report_unreachable(
+        &mut self,
+        now: Time,
+        handle: &PoolHandle,
+        id: PeIdentifier,
+    ) -> Result<(), CommandError> {
+        if !self.cache.contains(handle, id) {
+            return Err(CommandError::Unknown);
+        }
+        self.element_silent(now, handle, id, now - self.config.timers.connect_timeout);
+        Ok(())
+    }
+
+    /// A session has lost an element, or could not reach it. Silence and refused connects are evidence that nobody is there;
+    /// whoever ends a session, in order or not, is there, and wants it elsewhere.
+    pub(super) fn element_failed(
+        &mut self,
+        now: Time,
+        handle: &PoolHandle,
+        id: PeIdentifier,
+        since: Time,
+        why: &DownReason,
+    ) {
+        match why {
+            DownReason::Unreachable | DownReason::ConnectFailed(_) => {
+                self.element_silent(now, handle, id, since)
+            }
+            _ => self.cache.set_failed(now, handle, id),
+        }
+    }
+
+    /// An element has been silent since then, as far as we can see.
+    fn element_silent(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier, since: Time) {
+        if self.heard.beside(id).is_some_and(|heard| heard >= since) {
+            return self.element_unreachable(now, handle, id);
+        }
+        if self.doubtful.len() < MOST_WAITING {
+            let until = now + self.cache.memory();
+            self.doubtful.insert((handle.clone(), id), until);
+            self.refresh(now, handle.clone());
+        }
+    }
+
+    /// Reports an element once per event, and prefers others for a while.
+    fn element_unreachable(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
+        self.cache.set_failed(now, handle, id);
+        if !self.cache.report_once(now, handle, id) {
+            return;
+        }
+        if !self.reports.take(now) {
+            self.counters.reports_suppressed += 1;
+            return;
+        }
+        if self.home.is_some() {
+            let handle = handle.clone();
+            self.ask(&Message::EndpointUnreachable(EndpointUnreachable { handle, id }));
+        } else if self.unsent_reports.len() < MOST_WAITING {
+            self.unsent_reports.insert((handle.clone(), id));
+            self.seek_home(now);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Reports of unreachable elements (RFC 5352 §3.5): which are sent, and when the fault is on this side.
+
+use super::*;
+use rserpool_proto::endpoint::{ResolveOptions, Standing};
+
+impl Script {
+    fn standing(&self, n: u8) -> Standing {
+        let explanation = self.machine.explain(self.now, &pool()).unwrap();
+        explanation.elements.iter().find(|(id, _)| *id == PeIdentifier(n.into())).unwrap().1
+    }
+}
+
+fn reports(out: &[Out]) -> usize {
+    out.iter().filter(|out| matches!(out, Out::Asap(_, asap::Message::EndpointUnreachable(_)))).count()
+}
+
+/// The association of the last session connect among these, and the server.
+fn last_connect(out: &[Out]) -> (AssocId, SocketAddr) {
+    let connect = |out: &Out| match out {
+        Out::Connect(assoc, Channel::Session, remote) => Some((*assoc, *remote)),
+        _ => None,
+    };
+    out.iter().rev().find_map(connect).unwrap()
+}
+
+// ASAP-3.5-02, ASAP-6.9-01: the server falls silent after a quiet hour, and nothing else has been heard either. The registrar
+// is asked, and when it answers the server is to blame.
+#[test]
+fn a_silent_server_is_reported_when_something_else_is_heard() {
+    let (mut script, _, home, first) = Script::connected(2);
+    script.pass(Duration::from_secs(3600));
+    script.down(first, DownReason::Unreachable);
+    let out = script.out();
+    assert!(out.contains(&Out::Asap(home, resolution_request("pool"))), "{out:?}");
+    assert_eq!(reports(&out), 0);
+    assert_eq!(script.standing(1), Standing::Doubtful);
+    script.answer(home, [1, 2]);
+    assert_eq!(script.out(), [Out::Asap(home, unreachable(1))]);
+    assert!(matches!(script.standing(1), Standing::Avoided { failures: 1, .. }));
+}
+
+// The other server is heard instead: that is as good, whatever the registrars do.
+#[test]
+fn a_silent_server_is_reported_when_another_one_answers() {
+    let (mut script, _, home, first) = Script::connected(2);
+    script.pass(Duration::from_secs(50));
+    script.down(first, DownReason::Unreachable);
+    let (second, remote) = last_connect(&script.out());
+    assert_eq!(remote, server(2));
+    script.up(second, remote);
+    assert_eq!(script.out(), [Out::Asap(home, unreachable(1))]);
+}
+
+// A cable is pulled: all servers fall silent, and the registrar. Nobody is reported, and nobody avoided, when it is back.
+#[test]
+fn a_fault_of_this_side_is_nobody_elses() {
+    let (mut script, _, home, first) = Script::connected(3);
+    script.pass(Duration::from_secs(50));
+    let none = || DownReason::ConnectFailed("network is unreachable".into());
+    script.down(home, none());
+    script.down(first, DownReason::Unreachable);
+    let cut = script.now;
+    while script.now.since(cut) < Duration::from_secs(20) {
+        for out in script.out() {
+            match out {
+                Out::Connect(assoc, ..) => script.down(assoc, none()),
+                Out::Asap(..) => panic!("{out:?}"),
+                _ => {}
+            }
+        }
+        script.pass(ms(10));
+    }
+    for n in 1..=3 {
+        assert!(
+            matches!(script.standing(n), Standing::Good | Standing::Doubtful),
+            "{:?}",
+            script.standing(n)
+        );
+    }
+    let back = loop {
+        match last_attempt(&script.out()) {
+            Some(back) => break back,
+            None => script.pass(ms(10)),
+        }
+    };
+    script.pass(Duration::from_secs(2));
+    script.up(back, registrar(1));
+    script.answer(back, [1, 2, 3]);
+    assert_eq!(reports(&script.out()), 0);
+}
+
+fn last_attempt(out: &[Out]) -> Option<AssocId> {
+    out.iter().rev().find_map(|out| match out {
+        Out::Connect(assoc, Channel::Asap, _) => Some(*assoc),
+        _ => None,
+    })
+}
+
+// It was the server that was slow, not the network that was cut: it is heard again, so nothing was wrong with it.
+#[test]
+fn who_is_heard_again_is_not_reported() {
+    let (mut script, _, home, first) = Script::connected(1);
+    script.pass(Duration::from_secs(50));
+    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    assert_eq!(script.standing(1), Standing::Doubtful);
+    script.data(first, "here I am");
+    assert_eq!(script.standing(1), Standing::Good);
+    script.out();
+    script.answer(home, [1]);
+    assert_eq!(script.out(), []);
+}
+
+// A hundred servers die at once: the registrar hears of some, and finds the others by itself.
+#[test]
+fn reports_are_limited() {
+    for (per_second, expected) in [(10, 20), (0, 0)] {
+        let mut config = config(1);
+        config.reports_per_second = per_second;
+        let mut script = Script::new(config);
+        script.machine.resolve(script.now, pool(), ResolveOptions::default()).unwrap();
+        let home = script.expect_connect();
+        script.up(home, registrar(1));
+        script.answer(home, 1..=100);
+        script.out();
+        for n in 1..=100 {
+            script.machine.report_unreachable(script.now, &pool(), PeIdentifier(n)).unwrap();
+        }
+        assert_eq!(reports(&script.out()), expected);
+        assert_eq!(script.machine.counters().reports_suppressed, 100 - expected as u64);
+    }
+}
