@@ -2,8 +2,8 @@
 
 use crate::shell::{Attention, Shell};
 use crate::{
-    Compat, Element, EndpointError, Profile, RegisterError, Registration, Resolution, ResolveError,
-    ResolveOptions, Session, SessionError, SessionId, SessionOptions,
+    Compat, Counters, Element, ElementOptions, EndpointError, Profile, RegisterError, Registration,
+    Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
 use net::MulticastConfig;
 use net::dns::{self, DnsConfig};
@@ -206,12 +206,22 @@ impl AsapEndpoint {
 
     /// Registers an element and keeps it registered. Returns when a registrar has confirmed it; whoever stops
     /// waiting takes the registration back.
-    pub async fn register(&self, registration: Registration) -> Result<Element, RegisterError> {
+    pub async fn register(
+        &self,
+        registration: Registration,
+        options: ElementOptions,
+    ) -> Result<Element, RegisterError> {
         let endpoint = self.clone();
-        let mut element = self.call(move |shell, now| shell.register(now, registration, endpoint)).await??;
+        let mut element =
+            self.call(move |shell, now| shell.register(now, registration, options, endpoint)).await??;
         element.registered().await?;
         tracing::info!(pool = %element.pool(), id = %element.id(), "registered");
         Ok(element)
+    }
+
+    /// What happened at this endpoint that nothing else tells.
+    pub async fn counters(&self) -> Result<Counters, EndpointError> {
+        self.call(|shell, _| shell.machine().counters().clone()).await
     }
 
     /// Resolves a pool handle (RFC 5352 §3.3). Cancel-safe.

@@ -143,6 +143,10 @@ pub enum SessionError {
     /// Every element that the registrar lists was tried, again and again, for as long as the session's patience lasts.
     #[error("no element of pool \"{0}\" can be reached, though the registrar lists some: are they running?")]
     NoElement(PoolHandle),
+    /// No element takes the session up with the cookie that its former server set; what the last one said. For a server: its
+    /// own reason.
+    #[error("the session's cookie is refused: {0}")]
+    CookieRefused(Arc<str>),
     /// The client of an accepted session is gone. (A client that loses its server continues at another one.)
     #[error("the client is gone: {0}")]
     Lost(Arc<str>),

@@ -16,14 +16,15 @@ mod session;
 mod shell;
 
 pub use asap_endpoint::{AsapEndpoint, Config, Multicast};
-pub use element::{Element, NewSession};
+pub use element::{Element, ElementOptions, NewSession};
 pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
 pub use net::TransportKind;
 pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
-pub use pipe::Incoming;
+pub use pipe::{Cookie, Incoming};
 pub use proto::endpoint::{
-    ElementTransport, Message, Registration, Resolution, ResolveOptions, SessionId, SessionOptions,
+    CookieKey, CookieSealing, Counters, ElementTransport, Message, Registration, Resolution, ResolveOptions,
+    SessionId, SessionOptions,
 };
 pub use proto::profile::{Compat, Profile};
 pub use session::{SendOptions, Session};

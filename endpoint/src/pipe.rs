@@ -24,10 +24,21 @@ const MESSAGE_OVERHEAD: usize = 128;
 pub(crate) enum Outgoing {
     /// Written when the owner knew of the failovers up to `epoch`.
     Message { epoch: u32, message: Message },
-    /// The client keeps it for the next server.
-    Cookie(Bytes),
+    /// The client keeps it for the next server, or, if it is bound, for this one.
+    Cookie { cookie: Bytes, bound: bool },
+    /// The cookie that the session came with cannot be used.
+    RefuseCookie(String),
     /// Nothing follows.
     Close,
+}
+
+/// A cookie that a session came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// The version of what is in it, if cookies are sealed; else 0.
+    pub version: u32,
+    /// What the former server set.
+    pub bytes: Bytes,
 }
 
 /// What happens in a session.
@@ -37,7 +48,7 @@ pub enum Incoming {
     /// A message arrived.
     Message(Message),
     /// The client's cookie arrived after the session had been accepted (accepted sessions only).
-    Cookie(Bytes),
+    Cookie(Cookie),
     /// The session continues on another server (started sessions only).
     Failover {
         /// The former server.
@@ -61,7 +72,7 @@ impl Incoming {
         MESSAGE_OVERHEAD
             + match self {
                 Self::Message(message) => message.bytes.len(),
-                Self::Cookie(cookie) => cookie.len(),
+                Self::Cookie(cookie) => cookie.bytes.len(),
                 Self::Failover { .. } | Self::Refused { .. } => 0,
             }
     }
@@ -120,9 +131,13 @@ impl Pipe {
         state.push(Outgoing::Message { epoch, message })
     }
 
-    pub(crate) async fn set_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
+    pub(crate) async fn set_cookie(&self, cookie: Bytes, bound: bool) -> Result<(), SessionError> {
         self.reserve(cookie.len()).await?;
-        self.state().push(Outgoing::Cookie(cookie))
+        self.state().push(Outgoing::Cookie { cookie, bound })
+    }
+
+    pub(crate) fn refuse_cookie(&self, why: String) -> Result<(), SessionError> {
+        self.state().push(Outgoing::RefuseCookie(why))
     }
 
     pub(crate) fn close(&self) -> Result<(), SessionError> {

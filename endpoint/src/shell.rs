@@ -6,10 +6,9 @@
 use crate::element::{Backlog, Status, Waiting};
 use crate::pipe::{Incoming, Outgoing, Pipe};
 use crate::{
-    Addresses, AsapEndpoint, Element, EndpointError, RegisterError, Registration, Resolution, ResolveError,
-    ResolveOptions, Session, SessionError, SessionId, SessionOptions,
+    Addresses, AsapEndpoint, Cookie, CookieSealing, Element, ElementOptions, EndpointError, RegisterError,
+    Registration, Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
-use bytes::Bytes;
 use params::{PeIdentifier, PoolHandle, RegistrarId};
 use proto::endpoint::{self as machine, CloseReason, ElementId, ElementTransport, Event, RequestId};
 use proto::{Input, Node, Time, Transmit};
@@ -71,6 +70,8 @@ pub(crate) struct Shell {
     home: watch::Sender<Option<RegistrarId>>,
     /// When the machine was last fed.
     now: Time,
+    /// The machine seals cookies, so it has to know the time of day.
+    seals: bool,
     sessions: BTreeMap<SessionId, Entry>,
     elements: BTreeMap<ElementId, Registered>,
     resolutions: BTreeMap<RequestId, (PoolHandle, oneshot::Sender<Result<Resolution, ResolveError>>)>,
@@ -103,6 +104,7 @@ impl Shell {
             window: config.limits.session_queue,
             home: watch::Sender::new(None),
             now,
+            seals: false,
             sessions: BTreeMap::new(),
             elements: BTreeMap::new(),
             resolutions: BTreeMap::new(),
@@ -112,11 +114,18 @@ impl Shell {
 
     /// Does the waiting work, then the command, then tells what came of both.
     pub(crate) fn run<R>(&mut self, now: Time, command: impl FnOnce(&mut Self, Time) -> R) -> R {
-        self.now = now;
+        self.fed(now);
         self.work();
         let result = command(self, now);
         self.dispatch();
         result
+    }
+
+    fn fed(&mut self, now: Time) {
+        self.now = now;
+        if self.seals {
+            self.machine.set_unix_time(now, net::unix_time());
+        }
     }
 }
 
@@ -135,6 +144,7 @@ impl Shell {
         &mut self,
         now: Time,
         registration: Registration,
+        options: ElementOptions,
         endpoint: AsapEndpoint,
     ) -> Result<Element, RegisterError> {
         let pool = registration.handle.clone();
@@ -143,12 +153,34 @@ impl Shell {
             return Err(RegisterError::EndpointTaken(pool));
         }
         let id = self.machine.register(now, registration).map_err(EndpointError::from)?;
+        let sealed = options.cookies.is_some();
+        if let Some(sealing) = options.cookies {
+            self.seal_cookies(now, id, sealing)?;
+        }
         let (status, watched) = watch::channel(Status::Pending);
         let backlog = Arc::<Backlog>::default();
-        let element =
-            Element::new(id, pool.clone(), watched, self.home.subscribe(), Arc::clone(&backlog), endpoint);
+        let element = Element {
+            id,
+            pool: pool.clone(),
+            status: watched,
+            home: self.home.subscribe(),
+            backlog: Arc::clone(&backlog),
+            sealed,
+            endpoint,
+        };
         self.elements.insert(id, Registered { pool, status, backlog, takes_sessions, leaving: false });
         Ok(element)
+    }
+
+    pub(crate) fn seal_cookies(
+        &mut self,
+        now: Time,
+        element: ElementId,
+        sealing: CookieSealing,
+    ) -> Result<(), EndpointError> {
+        self.seals = true;
+        self.fed(now);
+        Ok(self.machine.seal_cookies(element, sealing)?)
     }
 
     pub(crate) fn resolve(
@@ -174,7 +206,7 @@ impl Shell {
         let pipe = Arc::new(Pipe::new(self.window));
         let (connecting, connected) = oneshot::channel();
         self.sessions.insert(id, Entry { pool, pipe: Arc::clone(&pipe), connecting: Some(connecting) });
-        Ok((Session::new(id, pipe, endpoint), connected))
+        Ok((Session::new(id, pipe, endpoint, false), connected))
     }
 }
 
@@ -204,12 +236,17 @@ impl Shell {
                         refused(&entry.pipe, length, &error);
                     }
                 }
-                Outgoing::Cookie(cookie) => {
+                Outgoing::Cookie { cookie, bound } => {
                     let length = cookie.len();
-                    if let Err(error) = self.machine.set_cookie(self.now, id, cookie) {
+                    let set = match bound {
+                        false => self.machine.set_cookie(self.now, id, cookie),
+                        true => self.machine.set_bound_cookie(self.now, id, cookie),
+                    };
+                    if let Err(error) = set {
                         refused(&entry.pipe, length, &error);
                     }
                 }
+                Outgoing::RefuseCookie(why) => self.machine.refuse_cookie(self.now, id, why),
                 Outgoing::Close => self.machine.close(self.now, id),
             }
         }
@@ -241,6 +278,7 @@ fn refused(pipe: &Pipe, length: usize, error: &machine::SendError) {
     let why = match error {
         machine::SendError::Closed => return, // the end of the session says why
         machine::SendError::NotServer => "only a server sets cookies",
+        machine::SendError::NotSealed => "only a sealed cookie can be for one element alone",
         machine::SendError::Size { .. } => "its size is not between 1 byte and the limit of this endpoint",
         _ => "the endpoint did not take it",
     };
@@ -301,10 +339,17 @@ impl Shell {
                     let _ = answer.send(result);
                 }
             }
-            Event::SessionAccepted { session, element, cookie, remote } => {
+            Event::SessionAccepted { session, element, cookie, version, remote } => {
+                let cookie = cookie.map(|bytes| Cookie { version, bytes });
                 self.accepted(session, element, cookie, remote.first().copied());
             }
-            Event::CookieReceived { session, cookie } => self.deliver(session, Incoming::Cookie(cookie)),
+            Event::CookieReceived { session, cookie, version } => {
+                self.deliver(session, Incoming::Cookie(Cookie { version, bytes: cookie }));
+            }
+            Event::CookieRefused { element, remote, why } => {
+                let pool = self.elements.get(&element).map(|element| element.pool.to_string());
+                tracing::warn!(pool, peer = ?remote.first(), %why, "session refused because of its cookie");
+            }
             Event::Received { session, message } => self.deliver(session, Incoming::Message(message)),
             Event::Failover { session, from, to, epoch } => {
                 tracing::info!(session = session.0, %from, %to, "failover");
@@ -352,7 +397,7 @@ impl Shell {
         &mut self,
         session: SessionId,
         element: ElementId,
-        cookie: Option<Bytes>,
+        cookie: Option<Cookie>,
         peer: Option<SocketAddr>,
     ) {
         let pipe = Arc::new(Pipe::new(self.window));
@@ -382,6 +427,8 @@ impl Shell {
             CloseReason::Lost(why) => SessionError::Lost(why.into()),
             CloseReason::Resolve(error) => self.resolve_error(&entry.pool, error).into(),
             CloseReason::NoElement => SessionError::NoElement(entry.pool),
+            CloseReason::CookieRefused(why) => SessionError::CookieRefused(why.to_string().into()),
+            CloseReason::CookieRefusedByPeer(why) => SessionError::CookieRefused(why.into()),
             _ => SessionError::Closed,
         };
         if let Some(connecting) = entry.connecting {
@@ -410,13 +457,13 @@ impl Node for Shell {
     type Event = Infallible;
 
     fn handle_input(&mut self, now: Time, input: Input) {
-        self.now = now;
+        self.fed(now);
         self.machine.handle_input(now, input);
         self.dispatch();
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        self.now = now;
+        self.fed(now);
         self.machine.handle_timeout(now);
         self.dispatch();
     }

@@ -1,7 +1,7 @@
 //! A registered element.
 
 use crate::{Builder, Session};
-use endpoint::{AsapEndpoint, EndpointError, RegisterError};
+use endpoint::{AsapEndpoint, CookieSealing, EndpointError, RegisterError};
 use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
 use std::net::SocketAddr;
 
@@ -63,6 +63,12 @@ impl PoolElement {
     /// Changes the policy's values (a load, a weight) by registering again, in the background.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
         self.element.set_policy(policy).await
+    }
+
+    /// Goes on with other keys for cookies. Only for an element that was [registered with
+    /// some](Builder::seal_cookies).
+    pub async fn seal_cookies(&self, sealing: CookieSealing) -> Result<(), EndpointError> {
+        self.element.seal_cookies(sealing).await
     }
 
     /// Takes the element out of its pool; returns when a registrar has confirmed it. On an error the registrars list

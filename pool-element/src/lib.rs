@@ -50,8 +50,8 @@
 //!   default). That is what makes "exactly once" possible: see the example.
 //! * Messages arrive whole, and those of one stream in order, as long as the session stays at one server. What was on
 //!   its way when a server died may be lost, or may have been processed without an answer: repeats must be harmless.
-//! * Cookies come back through the client: they are not secret, and a malicious client can alter them. Do not
-//!   trust a cookie with more than you trust its client.
+//! * Cookies come back through the client: they are not secret, and a malicious client can alter them, unless they are
+//!   [sealed](Builder::seal_cookies). Even a sealed one can be an older one, or another client's, until it expires.
 //! * Pool membership is soft state in the registrars' memory: available, not consistent.
 //!
 //! # Flow control
@@ -66,8 +66,8 @@ mod session;
 pub use builder::Builder;
 pub use element::PoolElement;
 pub use endpoint::{
-    AsapEndpoint, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, RegisterError, SendOptions,
-    SessionError, TransportKind,
+    AsapEndpoint, Compat, CookieKey, CookieSealing, DnsConfig, EndpointError, Message, Multicast, Profile,
+    RegisterError, SendOptions, SessionError, TransportKind,
 };
 pub use params::{
     DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,

@@ -9,6 +9,7 @@
 //! that shuts its sessions down wants them to go elsewhere. Only silence and refused connects are evidence of
 //! an unreachable element and reported (§3.5); an abort shows that somebody is there.
 
+use super::control::COOKIE_REFUSED;
 use super::resolution::Waiter;
 use super::session::{Session, Side};
 use super::{
@@ -40,7 +41,15 @@ pub(super) struct User {
     pub(super) waiting: VecDeque<Message>,
     /// While there is no server.
     pub(super) search: Option<Search>,
+    /// Until when a server has to be found: patience lasts from when there was the last one that did something.
+    until: Time,
     established: Time,
+    /// The server has sent something, so it has taken the session up.
+    pub(super) served: bool,
+    /// Servers in a row that have not done anything before they were gone.
+    idle: u32,
+    /// What the last server said that did not take the session up with its cookie.
+    refusal: Option<String>,
     /// Failovers in quick succession.
     quick: u32,
 }
@@ -102,6 +111,10 @@ impl AsapEndpoint {
             waiting: VecDeque::new(),
             search: Some(Search::new(now + options.patience)),
             established: now,
+            served: false,
+            idle: 0,
+            refusal: None,
+            until: now,
             quick: 0,
         };
         self.sessions.insert(session, Session::new(Side::User(Box::new(user)), None));
@@ -121,7 +134,13 @@ impl AsapEndpoint {
     fn seek_server(&mut self, now: Time, session: SessionId) {
         let Some(search) = self.search(session) else { return };
         if now >= search.until {
-            let why = search.error.take().map_or(CloseReason::NoElement, CloseReason::Resolve);
+            let error = search.error.take();
+            let refusal = self.user(session).and_then(|user| user.refusal.take());
+            let why = match (refusal, error) {
+                (Some(refusal), _) => CloseReason::CookieRefusedByPeer(refusal),
+                (None, Some(error)) => CloseReason::Resolve(error),
+                (None, None) => CloseReason::NoElement,
+            };
             return self.end_session(session, why);
         }
         if let Some((element, remote)) = self.choose_server(now, session) {
@@ -248,6 +267,7 @@ impl AsapEndpoint {
         let Some(user) = state.user() else { return };
         let Some(to) = user.search.take().and_then(|search| search.candidate) else { return };
         user.established = now;
+        user.served = false;
         let (epoch, cookie, waiting) = (user.epoch, user.cookie.clone(), std::mem::take(&mut user.waiting));
         let event = match user.server.replace(to) {
             Some(from) => Event::Failover { session, from, to, epoch },
@@ -292,7 +312,7 @@ impl AsapEndpoint {
                 self.ask_meanwhile(now, session);
                 self.seek_server(now, session);
             }
-            None => self.fail_over(now, session),
+            None => self.fail_over(now, session, why),
         }
     }
 
@@ -309,13 +329,23 @@ impl AsapEndpoint {
 
     /// Looks for another server. What the application sends until it knows was meant for the former one: the
     /// new epoch keeps it out.
-    fn fail_over(&mut self, now: Time, session: SessionId) {
+    fn fail_over(&mut self, now: Time, session: SessionId, why: &DownReason) {
         let calm = self.config.timers.connect_timeout.saturating_mul(4);
         let Some(user) = self.user(session) else { return };
         user.epoch = user.epoch.wrapping_add(1);
         user.quick = if now.since(user.established) < calm { user.quick.saturating_add(1) } else { 0 };
         let quick = user.quick;
-        let mut search = Search::new(now + user.patience);
+        user.refusal = match why {
+            DownReason::PeerAborted(cause) => cause.split_once(COOKIE_REFUSED).map(|(_, why)| why.to_owned()),
+            _ => None,
+        }
+        .or(user.refusal.take().filter(|_| !user.served));
+        user.idle =
+            if user.served || now.since(user.established) >= calm { 0 } else { user.idle.saturating_add(1) };
+        if user.idle <= 1 {
+            user.until = now + user.patience;
+        }
+        let mut search = Search::new(user.until);
         search.pauses = quick.saturating_sub(QUICK_FAILOVERS);
         let pause = search.pauses > 0;
         search.asked = !pause;

@@ -16,7 +16,9 @@ mod registrars;
 mod registration;
 mod request;
 mod resolution;
+mod sealed_cookie;
 mod servers;
+mod service;
 mod session;
 
 pub use config::{
@@ -24,6 +26,7 @@ pub use config::{
     SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
+pub use sealed_cookie::{CookieKey, CookieRefusal, CookieSealing};
 
 use crate::announce::Gate;
 use crate::outbox::Outbox;
@@ -39,6 +42,7 @@ use rand_chacha::ChaCha12Rng;
 use registration::Element;
 use resolution::Lookup;
 use servers::{ServerId, Servers};
+use service::Service;
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -67,6 +71,7 @@ pub struct AsapEndpoint {
     gate: Gate,
     elements: BTreeMap<ElementId, Element>,
     identities: BTreeMap<(PoolHandle, PeIdentifier), ElementId>,
+    services: BTreeMap<ElementId, Service>,
     lookups: BTreeMap<PoolHandle, Lookup>,
     /// How many resolutions of the application have no answer yet.
     waiting_requests: usize,
@@ -74,6 +79,8 @@ pub struct AsapEndpoint {
     /// Reports that wait for a home registrar.
     unsent_reports: BTreeSet<(PoolHandle, PeIdentifier)>,
     sessions: BTreeMap<SessionId, Session>,
+    /// When it was said what time of day it is, and what was said.
+    unix_time: (Time, Duration),
     /// Until when another ASAP_ERROR may not be sent.
     errors_paused_until: Time,
     shutting_down: bool,
@@ -90,6 +97,8 @@ pub struct Counters {
     pub errors_received: u64,
     /// Associations that were refused: nothing to serve, or a limit.
     pub refused_associations: u64,
+    /// Sessions that were refused because of their cookie.
+    pub refused_cookies: u64,
     /// Messages that were not sent because too many waited for their association.
     pub dropped_replies: u64,
     /// Announcements of registrars by multicast.
@@ -189,11 +198,13 @@ impl AsapEndpoint {
             gate: Gate::default(),
             elements: BTreeMap::new(),
             identities: BTreeMap::new(),
+            services: BTreeMap::new(),
             lookups: BTreeMap::new(),
             waiting_requests: 0,
             cache: Cache::new(config.limits.cached_pools, config.stale_cache_value, memory),
             unsent_reports: BTreeSet::new(),
             sessions: BTreeMap::new(),
+            unix_time: (now, Duration::ZERO),
             errors_paused_until: now,
             shutting_down: false,
             config,
@@ -369,7 +380,7 @@ impl AsapEndpoint {
             Timer::T5 => self.t5_expired(now),
             Timer::T7(server) => self.t7_expired(server),
             Timer::Registrars => self.ask_for_registrars(now),
-            Timer::Pending(assoc) => self.pending_expired(assoc),
+            Timer::Pending(assoc) => self.pending_expired(now, assoc),
             Timer::Connect(session) => self.connect_expired(now, session),
             Timer::Retry(session) => self.retry_expired(now, session),
             Timer::Leave(assoc) => {

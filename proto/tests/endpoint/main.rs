@@ -4,6 +4,7 @@
 
 mod announce;
 mod chaos;
+mod cookies;
 mod hunt;
 mod keep_alive;
 mod registrars;

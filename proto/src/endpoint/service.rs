@@ -1,0 +1,78 @@
+//! What an element gives to its sessions. It outlives the element for as long as they do.
+
+use super::sealed_cookie::{CookieSealing, OpenedCookie};
+use super::{AsapEndpoint, CommandError, CookieRefusal, ElementId, SessionId};
+use crate::Time;
+use bytes::Bytes;
+use params::{PeIdentifier, PoolHandle};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) handle: PoolHandle,
+    pub(super) id: PeIdentifier,
+    /// How cookies are sealed; `None`: they are not.
+    pub(super) sealing: Option<CookieSealing>,
+    pub(super) sessions: BTreeSet<SessionId>,
+}
+
+impl Service {
+    pub(super) fn new(handle: PoolHandle, id: PeIdentifier) -> Self {
+        Self { handle, id, sealing: None, sessions: BTreeSet::new() }
+    }
+
+    /// The cookie that a session comes with, without its seal if it has to have one.
+    pub(super) fn open(&self, unix: Duration, cookie: Bytes) -> Result<OpenedCookie, CookieRefusal> {
+        match &self.sealing {
+            Some(sealing) => sealing.open(unix, &self.handle, self.id, &cookie),
+            None => Ok(OpenedCookie { version: 0, cookie }),
+        }
+    }
+}
+
+impl AsapEndpoint {
+    /// From now on the cookies of this element's sessions are sealed, and only sealed ones are accepted. Said again, for
+    /// other keys. Without it cookies are the application's bytes: whoever shares the pool with other
+    /// implementations needs that.
+    ///
+    /// # Errors
+    /// There is no such element.
+    pub fn seal_cookies(&mut self, element: ElementId, sealing: CookieSealing) -> Result<(), CommandError> {
+        self.services.get_mut(&element).ok_or(CommandError::Unknown)?.sealing = Some(sealing);
+        Ok(())
+    }
+
+    /// Says what time of day it is, as the time since the beginning of 1970: cookies expire by it. It goes on with the
+    /// machine's time until it is said again.
+    pub fn set_unix_time(&mut self, now: Time, unix: Duration) {
+        self.unix_time = (now, unix);
+    }
+
+    pub(super) fn unix(&self, now: Time) -> Duration {
+        let (at, unix) = self.unix_time;
+        unix.saturating_add(now.since(at))
+    }
+
+    pub(super) fn session_began(&mut self, element: ElementId, session: SessionId) {
+        if let Some(service) = self.services.get_mut(&element) {
+            service.sessions.insert(session);
+        }
+    }
+
+    pub(super) fn session_ended(&mut self, element: ElementId, session: SessionId) {
+        if let Some(service) = self.services.get_mut(&element) {
+            service.sessions.remove(&session);
+        }
+        self.end_service(element);
+    }
+
+    /// Forgets what nobody needs any more.
+    pub(super) fn end_service(&mut self, element: ElementId) {
+        let needed = self.elements.contains_key(&element)
+            || self.services.get(&element).is_some_and(|service| !service.sessions.is_empty());
+        if !needed {
+            self.services.remove(&element);
+        }
+    }
+}
