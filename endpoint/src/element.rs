@@ -7,6 +7,7 @@ use proto::endpoint::{CommandError, ElementId};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Sessions that may wait for `accept`; more are refused.
@@ -140,6 +141,20 @@ impl Element {
     /// Takes the element out of its pool; returns when a registrar has confirmed it. Its sessions go on.
     pub async fn deregister(mut self) -> Result<(), RegisterError> {
         self.endpoint.let_go(self.id);
+        match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {
+            Status::Deregistered(Some(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Element {
+    /// Takes the element out of its pool; returns when a registrar has confirmed it and all its sessions have ended.
+    /// Each session is told ([`Session::draining`]); those that are left after `grace` are ended in order. Whoever
+    /// stops waiting does not stop it.
+    pub async fn drain(mut self, grace: Duration) -> Result<(), RegisterError> {
+        let id = self.id;
+        self.endpoint.call(move |shell, now| shell.drain(now, id, grace)).await?;
         match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {
             Status::Deregistered(Some(error)) => Err(error),
             _ => Ok(()),

@@ -150,6 +150,9 @@ pub enum SessionError {
     /// The client of an accepted session is gone. (A client that loses its server continues at another one.)
     #[error("the client is gone: {0}")]
     Lost(Arc<str>),
+    /// There was no answer within the time that the caller has set.
+    #[error("no answer in time")]
+    Timeout,
     /// The session has ended in order; nothing more can be sent or received.
     #[error("the session is closed")]
     Closed,

@@ -93,8 +93,12 @@ pub(crate) struct Pipe {
     state: Mutex<State>,
     /// Something arrived, or the session ended.
     readable: Notify,
+    /// The element leaves its pool, or the session ended.
+    drain: Notify,
     /// Bytes that may still enter the outbox; closed when the session has ended.
     room: Semaphore,
+    /// All of them.
+    window: usize,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +110,10 @@ struct State {
     paused: bool,
     /// The last failover that the owner has seen.
     epoch: u32,
+    /// By how much the message in the outbox is larger than all the room there is. It is alone there.
+    excess: usize,
+    /// The element is leaving its pool.
+    draining: bool,
     abandoned: bool,
     ended: Option<SessionError>,
 }
@@ -113,7 +121,13 @@ struct State {
 impl Pipe {
     /// A pipe whose outbox takes so many bytes.
     pub(crate) fn new(window: usize) -> Self {
-        Self { state: Mutex::default(), readable: Notify::new(), room: Semaphore::new(window) }
+        Self {
+            state: Mutex::default(),
+            readable: Notify::new(),
+            drain: Notify::new(),
+            room: Semaphore::new(window),
+            window,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -145,10 +159,13 @@ impl Pipe {
     }
 
     async fn reserve(&self, bytes: usize) -> Result<(), SessionError> {
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let permits = u32::try_from(bytes.min(self.window)).unwrap_or(u32::MAX);
         match self.room.acquire_many(permits).await {
             Ok(permits) => {
                 permits.forget();
+                if bytes > self.window {
+                    self.state().excess = bytes - self.window;
+                }
                 Ok(())
             }
             Err(_) => Err(self.state().ended.clone().unwrap_or(SessionError::Closed)),
@@ -163,6 +180,18 @@ impl Pipe {
                 return result;
             }
             self.readable.notified().await;
+        }
+    }
+
+    /// Waits until the element leaves its pool, or the session has ended.
+    pub(crate) async fn draining(&self) {
+        let notified = self.drain.notified();
+        let done = {
+            let state = self.state();
+            state.draining || state.ended.is_some()
+        };
+        if !done {
+            notified.await;
         }
     }
 
@@ -200,7 +229,8 @@ impl Pipe {
 
     /// So many bytes of the outbox are SCTP's now.
     pub(crate) fn sent(&self, bytes: usize) {
-        self.room.add_permits(bytes);
+        let excess = std::mem::take(&mut self.state().excess);
+        self.room.add_permits(bytes - excess.min(bytes));
     }
 
     pub(crate) fn end(&self, why: SessionError) {
@@ -210,6 +240,13 @@ impl Pipe {
         drop(state);
         self.room.close();
         self.readable.notify_one();
+        self.drain.notify_waiters();
+    }
+
+    /// The element leaves its pool.
+    pub(crate) fn drain(&self) {
+        self.state().draining = true;
+        self.drain.notify_waiters();
     }
 }
 
@@ -270,6 +307,19 @@ mod tests {
         pipe.sent(1);
         ready(pipe.send(message(600))).unwrap();
         assert_eq!(pipe.take_work().outgoing.len(), 2);
+    }
+
+    #[test]
+    fn a_message_larger_than_the_outbox_waits_until_it_is_alone() {
+        let pipe = Pipe::new(1000);
+        ready(pipe.send(message(10))).unwrap();
+        assert!(poll(pipe.send(message(5000))).is_pending());
+        pipe.sent(10);
+        ready(pipe.send(message(5000))).unwrap();
+        assert!(poll(pipe.send(message(1))).is_pending());
+        pipe.sent(5000);
+        ready(pipe.send(message(1000))).unwrap();
+        assert!(poll(pipe.send(message(1))).is_pending());
     }
 
     #[test]

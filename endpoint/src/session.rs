@@ -108,6 +108,12 @@ impl Session {
         Ok(incoming)
     }
 
+    /// Waits until the element of an accepted session leaves its pool, or the session has ended. Cancel-safe.
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        let pipe = Arc::clone(&self.pipe);
+        async move { pipe.draining().await }
+    }
+
     /// Ends the session in order: returns when the peer has got everything.
     pub async fn close(self) -> Result<(), SessionError> {
         match self.pipe.close() {

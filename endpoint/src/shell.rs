@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// What the endpoint's thread shall look at: each session and element at most once, however often it asks.
@@ -80,6 +81,8 @@ pub(crate) struct Shell {
 #[derive(Debug)]
 struct Entry {
     pool: PoolHandle,
+    /// The element of an accepted session.
+    element: Option<ElementId>,
     pipe: Arc<Pipe>,
     /// Who waits for the first server of a session that this side started.
     connecting: Option<oneshot::Sender<Result<PeIdentifier, SessionError>>>,
@@ -94,6 +97,8 @@ struct Registered {
     takes_sessions: bool,
     /// Its owner let it go.
     leaving: bool,
+    /// It is over when its sessions are; with what the deregistration ended, once it did.
+    drain: Option<Option<RegisterError>>,
 }
 
 impl Shell {
@@ -168,7 +173,8 @@ impl Shell {
             sealed,
             endpoint,
         };
-        self.elements.insert(id, Registered { pool, status, backlog, takes_sessions, leaving: false });
+        self.elements
+            .insert(id, Registered { pool, status, backlog, takes_sessions, leaving: false, drain: None });
         Ok(element)
     }
 
@@ -181,6 +187,21 @@ impl Shell {
         self.seals = true;
         self.fed(now);
         Ok(self.machine.seal_cookies(element, sealing)?)
+    }
+
+    pub(crate) fn drain(&mut self, now: Time, id: ElementId, grace: Duration) {
+        if !self.stop_accepting(id) {
+            return;
+        }
+        for session in self.sessions.values().filter(|session| session.element == Some(id)) {
+            session.pipe.drain();
+        }
+        if let Some(element) = self.elements.get_mut(&id) {
+            element.drain = Some(None);
+        }
+        if self.machine.drain(now, id, grace).is_err() {
+            self.elements.remove(&id);
+        }
     }
 
     pub(crate) fn resolve(
@@ -205,7 +226,8 @@ impl Shell {
         let id = self.machine.connect(now, pool.clone(), options)?;
         let pipe = Arc::new(Pipe::new(self.window));
         let (connecting, connected) = oneshot::channel();
-        self.sessions.insert(id, Entry { pool, pipe: Arc::clone(&pipe), connecting: Some(connecting) });
+        self.sessions
+            .insert(id, Entry { pool, element: None, pipe: Arc::clone(&pipe), connecting: Some(connecting) });
         Ok((Session::new(id, pipe, endpoint, false), connected))
     }
 }
@@ -259,17 +281,22 @@ impl Shell {
     }
 
     fn let_go(&mut self, id: ElementId) {
-        let Some(element) = self.elements.get_mut(&id) else { return };
+        if self.stop_accepting(id) && self.machine.deregister(self.now, id).is_err() {
+            self.elements.remove(&id);
+        }
+    }
+
+    /// Whether the element did not leave before.
+    fn stop_accepting(&mut self, id: ElementId) -> bool {
+        let Some(element) = self.elements.get_mut(&id) else { return false };
         if std::mem::replace(&mut element.leaving, true) {
-            return;
+            return false;
         }
         for waiting in element.backlog.close() {
             waiting.pipe.abandon();
             self.machine.abort(self.now, waiting.id, "the pool element is leaving");
         }
-        if self.machine.deregister(self.now, id).is_err() {
-            self.elements.remove(&id);
-        }
+        true
     }
 }
 
@@ -314,11 +341,19 @@ impl Shell {
                 }
             }
             Event::Deregistered { element, error } => {
-                if let Some(element) = self.elements.remove(&element) {
-                    let error = error.map(|error| self.register_error(&element.pool, error));
-                    tracing::info!(pool = %element.pool, "deregistered");
-                    element.status.send_replace(Status::Deregistered(error));
+                let Some(pool) = self.elements.get(&element).map(|element| element.pool.clone()) else {
+                    return;
+                };
+                let error = error.map(|error| self.register_error(&pool, error));
+                tracing::info!(%pool, "deregistered");
+                match self.elements.get_mut(&element).and_then(|element| element.drain.as_mut()) {
+                    Some(drain) => *drain = error,
+                    None => self.deregistered(element, error),
                 }
+            }
+            Event::Drained { element } => {
+                let error = self.elements.get(&element).and_then(|element| element.drain.clone()).flatten();
+                self.deregistered(element, error);
             }
             Event::HomeChanged { home } => {
                 tracing::info!(%home, "the home registrar has named itself");
@@ -375,6 +410,12 @@ impl Shell {
         }
     }
 
+    fn deregistered(&mut self, element: ElementId, error: Option<RegisterError>) {
+        if let Some(element) = self.elements.remove(&element) {
+            element.status.send_replace(Status::Deregistered(error));
+        }
+    }
+
     fn set_home(&mut self, home: Option<RegistrarId>) {
         self.home.send_if_modified(|former| std::mem::replace(former, home) != home);
     }
@@ -410,7 +451,7 @@ impl Shell {
         }
         let pool = self.elements.get(&element).map(|element| element.pool.clone());
         if let Some(pool) = pool {
-            self.sessions.insert(session, Entry { pool, pipe, connecting: None });
+            self.sessions.insert(session, Entry { pool, element: Some(element), pipe, connecting: None });
         }
     }
 

@@ -17,6 +17,7 @@ pub struct Builder {
     config: Config,
     endpoint: Option<AsapEndpoint>,
     options: ElementOptions,
+    grace: Duration,
 }
 
 impl Builder {
@@ -35,6 +36,7 @@ impl Builder {
             },
             endpoint: None,
             options: ElementOptions::default(),
+            grace: Duration::from_secs(10),
         }
     }
 
@@ -171,6 +173,12 @@ impl Builder {
         self
     }
 
+    /// How long sessions may go on when the element is [drained](PoolElement::drain). Default: 10 seconds.
+    pub fn drain_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// Registers at an endpoint that this process has already, of another element or of a pool user, with that one's
     /// registrars, address, profile and cookie wait. One element of an endpoint can accept sessions.
     pub fn endpoint(mut self, endpoint: &AsapEndpoint) -> Self {
@@ -185,6 +193,6 @@ impl Builder {
             Some(endpoint) => endpoint,
             None => AsapEndpoint::start(self.config)?,
         };
-        Ok(PoolElement::new(endpoint.register(self.registration, self.options).await?))
+        Ok(PoolElement::new(endpoint.register(self.registration, self.options).await?, self.grace))
     }
 }

@@ -56,7 +56,8 @@
 //!
 //! # Flow control
 //!
-//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP. While more than that is
+//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP; a message
+//! has at most 1 MiB. While more than that is
 //! unread, the session's association is not read, and the client has to wait.
 
 mod builder;

@@ -89,6 +89,26 @@ impl Session {
         self.session.set_bound_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
     }
 
+    /// Waits until the [element is drained](crate::PoolElement::drain), or the session has ended: time to set a last cookie,
+    /// if what the client has is not the latest, and to [close](Session::close). Cancel-safe.
+    ///
+    /// ```no_run
+    /// # use rserpool_pool_element::{Session, SessionError};
+    /// # async fn serve(mut session: Session) -> Result<(), SessionError> {
+    /// loop {
+    ///     let request = tokio::select! {
+    ///         () = session.draining() => return session.close().await,
+    ///         request = session.recv() => request?,
+    ///     };
+    ///     // ...
+    /// #   if request.is_none() { return Ok(()) }
+    /// }
+    /// # }
+    /// ```
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.session.draining()
+    }
+
     /// Ends the session in order: returns when the client has got everything. For the client this is a reason to
     /// continue at another server; a session is over when the *client* closes it.
     pub async fn close(self) -> Result<(), SessionError> {

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod cookies;
+mod drain;
 mod elements;
 mod encap;
 mod failover;
 mod flow_control;
 mod multicast;
 mod registrars;
+mod requests;
 mod support;

@@ -38,6 +38,11 @@ pub enum Event {
         /// Why the registrar still lists it until it notices, if so.
         error: Option<RegisterError>,
     },
+    /// The element that was [drained](super::AsapEndpoint::drain) is deregistered and its last session has ended.
+    Drained {
+        /// Which.
+        element: ElementId,
+    },
     /// The home registrar is known by this identifier now.
     HomeChanged {
         /// The registrar.

@@ -137,6 +137,7 @@ enum Timer {
     Connect(SessionId),
     Retry(SessionId),
     Close(SessionId),
+    Drain(ElementId),
     Leave(AssocId),
 }
 
@@ -154,6 +155,7 @@ impl Timer {
             Self::Connect(_) => "session-connect",
             Self::Retry(_) => "session-retry",
             Self::Close(_) => "session-close",
+            Self::Drain(_) => "drain",
             Self::Leave(_) => "leave",
         }
     }
@@ -383,6 +385,7 @@ impl AsapEndpoint {
             Timer::Pending(assoc) => self.pending_expired(now, assoc),
             Timer::Connect(session) => self.connect_expired(now, session),
             Timer::Retry(session) => self.retry_expired(now, session),
+            Timer::Drain(element) => self.drain_expired(now, element),
             Timer::Leave(assoc) => {
                 self.abort_association(assoc, "not ended in time");
             }

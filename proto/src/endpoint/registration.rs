@@ -169,11 +169,14 @@ impl AsapEndpoint {
         Ok(())
     }
 
-    /// The element that sessions are for: the first that takes any.
+    /// The element that sessions are for: the first that takes any and is not leaving.
     pub(super) fn session_element(&self) -> Option<ElementId> {
         self.elements
             .iter()
-            .find(|(_, element)| matches!(element.registration.transport, ElementTransport::Sessions))
+            .find(|(_, element)| {
+                matches!(element.registration.transport, ElementTransport::Sessions)
+                    && !matches!(element.state, State::Deregistering { .. })
+            })
             .map(|(id, _)| *id)
     }
 

@@ -1,7 +1,7 @@
 //! What an element gives to its sessions. It outlives the element for as long as they do.
 
 use super::sealed_cookie::{CookieSealing, OpenedCookie};
-use super::{AsapEndpoint, CommandError, CookieRefusal, ElementId, SessionId};
+use super::{AsapEndpoint, CommandError, CookieRefusal, ElementId, Event, SessionId, Timer};
 use crate::Time;
 use bytes::Bytes;
 use params::{PeIdentifier, PoolHandle};
@@ -15,11 +15,13 @@ pub(super) struct Service {
     /// How cookies are sealed; `None`: they are not.
     pub(super) sealing: Option<CookieSealing>,
     pub(super) sessions: BTreeSet<SessionId>,
+    /// It ends when the last session has.
+    draining: bool,
 }
 
 impl Service {
     pub(super) fn new(handle: PoolHandle, id: PeIdentifier) -> Self {
-        Self { handle, id, sealing: None, sessions: BTreeSet::new() }
+        Self { handle, id, sealing: None, sessions: BTreeSet::new(), draining: false }
     }
 
     /// The cookie that a session comes with, without its seal if it has to have one.
@@ -54,6 +56,30 @@ impl AsapEndpoint {
         unix.saturating_add(now.since(at))
     }
 
+    /// Takes an element out of its pool and its sessions to an end: those that are not over after `grace` are shut down in
+    /// order, so their pool users go on elsewhere with the last cookie. [`Event::Drained`] follows
+    /// [`Event::Deregistered`] when the last session has ended, at most half a minute after the grace.
+    ///
+    /// # Errors
+    /// There is no such element.
+    pub fn drain(&mut self, now: Time, element: ElementId, grace: Duration) -> Result<(), CommandError> {
+        if !self.elements.contains_key(&element) {
+            return Err(CommandError::Unknown);
+        }
+        if let Some(service) = self.services.get_mut(&element).filter(|service| !service.draining) {
+            service.draining = true;
+            self.timers.set(Timer::Drain(element), now + grace);
+        }
+        self.deregister(now, element)
+    }
+
+    pub(super) fn drain_expired(&mut self, now: Time, element: ElementId) {
+        let sessions = self.services.get(&element).map(|service| service.sessions.clone());
+        for session in sessions.unwrap_or_default() {
+            self.close(now, session);
+        }
+    }
+
     pub(super) fn session_began(&mut self, element: ElementId, session: SessionId) {
         if let Some(service) = self.services.get_mut(&element) {
             service.sessions.insert(session);
@@ -71,8 +97,9 @@ impl AsapEndpoint {
     pub(super) fn end_service(&mut self, element: ElementId) {
         let needed = self.elements.contains_key(&element)
             || self.services.get(&element).is_some_and(|service| !service.sessions.is_empty());
-        if !needed {
-            self.services.remove(&element);
+        if !needed && self.services.remove(&element).is_some_and(|service| service.draining) {
+            self.timers.cancel(&Timer::Drain(element));
+            self.events.push_back(Event::Drained { element });
         }
     }
 }

@@ -156,13 +156,13 @@ impl AsapEndpoint {
 
     pub(super) fn end_session(&mut self, session: SessionId, why: CloseReason) {
         let Some(state) = self.sessions.remove(&session) else { return };
-        if let Side::Server { element, .. } = state.side {
-            self.session_ended(element, session);
-        }
         for timer in [Timer::Connect(session), Timer::Retry(session), Timer::Close(session)] {
             self.timers.cancel(&timer);
         }
         self.events.push_back(Event::Closed { session, why });
+        if let Side::Server { element, .. } = state.side {
+            self.session_ended(element, session);
+        }
     }
 
     /// A message of a session's association. Control and data share it and differ in the payload protocol

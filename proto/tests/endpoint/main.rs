@@ -5,6 +5,7 @@
 mod announce;
 mod chaos;
 mod cookies;
+mod drain;
 mod hunt;
 mod keep_alive;
 mod registrars;

@@ -145,8 +145,14 @@ fn a_full_association_is_left_alone() {
 #[test]
 fn the_queue_of_a_session_is_bounded() {
     let (mut script, session) = Script::serving();
-    script.input(Input::Full { assoc: USER });
+    let limit = 1 << 20;
     let large = |size: usize| Message::new(vec![0; size]);
+    script.input(Input::Full { assoc: USER });
+    script.machine.send(script.now, session, 0, large(limit)).unwrap();
+    assert_eq!(script.machine.send(script.now, session, 0, large(1)), Err(SendError::Full));
+    script.input(Input::Writable { assoc: USER });
+    script.out();
+    script.input(Input::Full { assoc: USER });
     script.machine.send(script.now, session, 0, large(128 * 1024)).unwrap();
     script.machine.send(script.now, session, 0, large(128 * 1024)).unwrap();
     assert_eq!(script.machine.send(script.now, session, 0, large(1)), Err(SendError::Full));
@@ -157,7 +163,6 @@ fn the_queue_of_a_session_is_bounded() {
     script.input(Input::Writable { assoc: USER });
     script.out();
     script.machine.send(script.now, session, 0, large(1)).unwrap();
-    let limit = 128 * 1024;
     let too_large = script.machine.send(script.now, session, 0, large(limit + 1));
     assert_eq!(too_large, Err(SendError::Size { limit }));
     assert_eq!(script.machine.send(script.now, session, 0, large(0)), Err(SendError::Size { limit }));
