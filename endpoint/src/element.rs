@@ -44,6 +44,8 @@ pub struct Element {
 pub struct ElementOptions {
     /// How cookies are sealed; `None`: they are not, and any cookie is accepted.
     pub cookies: Option<CookieSealing>,
+    /// Whom clients shall prefer when this element is gone, the first one in front; empty: as the policy says.
+    pub failover_order: Vec<PeIdentifier>,
 }
 
 /// A session that a client started.
@@ -126,6 +128,12 @@ impl Element {
         }
         let id = self.id;
         self.endpoint.call(move |shell, now| shell.seal_cookies(now, id, sealing)).await?
+    }
+
+    /// Changes whom clients shall prefer when this element is gone.
+    pub async fn set_failover_order(&self, order: Vec<PeIdentifier>) -> Result<(), EndpointError> {
+        let id = self.id;
+        Ok(self.endpoint.call(move |shell, now| shell.machine().set_failover_order(now, id, order)).await??)
     }
 
     /// The next session that a client starts; `None` when the endpoint has stopped. Cancel-safe.

@@ -150,6 +150,9 @@ pub enum SessionError {
     /// The client of an accepted session is gone. (A client that loses its server continues at another one.)
     #[error("the client is gone: {0}")]
     Lost(Arc<str>),
+    /// The other side does not keep to the rules of the exchange, or this one does not; how.
+    #[error("unexpected: {0}")]
+    Unexpected(&'static str),
     /// There was no answer within the time that the caller has set.
     #[error("no answer in time")]
     Timeout,

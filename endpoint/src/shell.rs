@@ -162,6 +162,8 @@ impl Shell {
         if let Some(sealing) = options.cookies {
             self.seal_cookies(now, id, sealing)?;
         }
+        let order = options.failover_order;
+        self.machine.set_failover_order(now, id, order).map_err(EndpointError::from)?;
         let (status, watched) = watch::channel(Status::Pending);
         let backlog = Arc::<Backlog>::default();
         let element = Element {

@@ -173,6 +173,14 @@ impl Builder {
         self
     }
 
+    /// Whom clients shall prefer when this element is gone, the first one in front: a business card (RFC 5352 §3.9), sent at
+    /// the beginning of each session. Clients follow it before the pool's policy, as far as the registrar lists the
+    /// elements. Default: nobody; the policy decides. Not sent where rsplib takes part, which cannot read it.
+    pub fn failover_order(mut self, elements: impl IntoIterator<Item = PeIdentifier>) -> Self {
+        self.options.failover_order = elements.into_iter().collect();
+        self
+    }
+
     /// How long sessions may go on when the element is [drained](PoolElement::drain). Default: 10 seconds.
     pub fn drain_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

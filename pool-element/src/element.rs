@@ -67,6 +67,15 @@ impl PoolElement {
         self.element.set_policy(policy).await
     }
 
+    /// Changes whom clients shall prefer when this element is gone ([`Builder::failover_order`]), also of the sessions that
+    /// there are.
+    pub async fn set_failover_order(
+        &self,
+        elements: impl IntoIterator<Item = PeIdentifier>,
+    ) -> Result<(), EndpointError> {
+        self.element.set_failover_order(elements.into_iter().collect()).await
+    }
+
     /// Goes on with other keys for cookies. Only for an element that was [registered with
     /// some](Builder::seal_cookies).
     pub async fn seal_cookies(&self, sealing: CookieSealing) -> Result<(), EndpointError> {

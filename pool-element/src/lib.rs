@@ -36,6 +36,11 @@
 //! # }
 //! ```
 //!
+//! [`ExactlyOnce`] does the numbers and the cookie by itself.
+//!
+//! A server that is stopped on purpose leaves with [`PoolElement::drain`]: its sessions are handed over, and nothing is
+//! lost. Whom they should go to can be recommended ([`Builder::failover_order`]); else the policy decides.
+//!
 //! # What happens on failure
 //!
 //! * **This server dies** (or freezes, or is cut off): its clients notice by SCTP, resolve the pool again and continue
@@ -62,6 +67,7 @@
 
 mod builder;
 mod element;
+mod exactly_once;
 mod session;
 
 pub use builder::Builder;
@@ -70,6 +76,7 @@ pub use endpoint::{
     AsapEndpoint, Compat, CookieKey, CookieSealing, DnsConfig, EndpointError, Message, Multicast, Profile,
     RegisterError, SendOptions, SessionError, TransportKind,
 };
+pub use exactly_once::ExactlyOnce;
 pub use params::{
     DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,
     Transport, TransportUse, UdpLiteTransport, UdpTransport,

@@ -23,7 +23,8 @@
 //! # }
 //! ```
 //!
-//! [`Session::request`] does the inner loop by itself, for requests that may be repeated.
+//! [`Session::request`] does the inner loop by itself, for requests that may be repeated; [`ExactlyOnce`] for those that may
+//! not.
 //!
 //! # What happens on failure
 //!
@@ -49,6 +50,7 @@
 //! has at most 1 MiB. While more than that is
 //! unread, the session's association is not read, and the server has to wait.
 
+mod exactly_once;
 mod pool_user;
 mod session;
 
@@ -56,6 +58,7 @@ pub use endpoint::{
     AsapEndpoint, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, Resolution, ResolveError,
     SendOptions, SessionError, TransportKind,
 };
+pub use exactly_once::ExactlyOnce;
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 pub use pool_user::{Builder, PoolUser};
 pub use session::{Received, Session};

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod business_card;
 mod cookies;
 mod drain;
 mod elements;
 mod encap;
+mod exactly_once;
 mod failover;
 mod flow_control;
 mod multicast;

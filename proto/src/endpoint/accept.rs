@@ -109,9 +109,9 @@ impl AsapEndpoint {
         let remote = peer.remote.clone();
         let silent = Some(Box::new(peer));
         self.sessions.insert(session, Session::new(Side::Server { element, silent }, Some(assoc)));
-        self.session_began(element, session);
         self.associations.insert(assoc, Role::Session(session));
         self.events.push_back(Event::SessionAccepted { session, element, cookie, version, remote });
+        self.session_began(now, element, session);
         Some(session)
     }
 

@@ -132,6 +132,23 @@ impl Cache {
         self.pools.get(handle)?.pool.elements().find(|element| !but.contains(&element.id)).cloned()
     }
 
+    /// An element of a pool, stale or not.
+    pub(super) fn element(&self, handle: &PoolHandle, id: PeIdentifier) -> Option<PoolElement> {
+        self.pools.get(handle)?.pool.elements().find(|element| element.id == id).cloned()
+    }
+
+    /// The first of those in `order` that are listed and have not failed lately.
+    pub(super) fn preferred(
+        &self,
+        now: Time,
+        handle: &PoolHandle,
+        order: &[PeIdentifier],
+    ) -> Option<PoolElement> {
+        let failures = &self.pools.get(handle)?.failures;
+        let failed = |id| failures.get(id).is_some_and(|failure| now < failure.at + self.memory);
+        order.iter().filter(|id| !failed(id)).find_map(|id| self.element(handle, *id))
+    }
+
     /// The element is chosen last for a while.
     pub(super) fn set_failed(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
         let Some(entry) = self.pools.get_mut(handle) else { return };

@@ -1,4 +1,4 @@
-//! The control channel between pool element and pool user: cookies (RFC 5352 §3.8).
+//! The control channel between pool element and pool user: cookies (RFC 5352 §3.8), and what else comes on it.
 
 use super::accept::Peer;
 use super::sealed_cookie::OpenedCookie;
@@ -114,8 +114,7 @@ impl AsapEndpoint {
                 let element = *element;
                 self.late_cookie(now, session, element, cookie);
             }
-            // Allowed, and of no use: the registrar's list serves the same purpose.
-            (_, Message::BusinessCard(_)) => {}
+            (_, Message::BusinessCard(card)) => self.card_received(now, session, card),
             (_, Message::Error(_)) => self.counters.errors_received += 1,
             (Side::Server { silent: Some(peer), .. }, message @ Message::EndpointKeepAlive(_)) => {
                 let peer = Peer::clone(peer);

@@ -35,6 +35,8 @@ pub(super) struct User {
     server: Option<PeIdentifier>,
     /// The latest cookie, whichever server it came from (ambiguity A-51).
     pub(super) cookie: Option<Bytes>,
+    /// Whom the server's business card names, the first one in front.
+    pub(super) preferred: Vec<PeIdentifier>,
     /// Counts the failovers.
     pub(super) epoch: u32,
     /// Messages from before the first server was there.
@@ -107,6 +109,7 @@ impl AsapEndpoint {
             patience: options.patience,
             server: None,
             cookie: None,
+            preferred: Vec::new(),
             epoch: 0,
             waiting: VecDeque::new(),
             search: Some(Search::new(now + options.patience)),
@@ -163,7 +166,12 @@ impl AsapEndpoint {
         let search = user.search.as_mut()?;
         let handle = &user.handle;
         if search.answered || user.server.is_some() || self.cache.is_fresh(now, handle) {
-            while let Some(element) = self.cache.choose(now, handle, &mut self.rng) {
+            // The card of the former server comes before the policy (BC2).
+            while let Some(element) = self
+                .cache
+                .preferred(now, handle, &user.preferred)
+                .or_else(|| self.cache.choose(now, handle, &mut self.rng))
+            {
                 if let Some(remote) = session_addresses(&element) {
                     return Some((element.id, remote));
                 }

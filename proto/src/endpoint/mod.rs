@@ -5,6 +5,7 @@
 //! procedure is one file here and one `impl` block; this one holds the state and says who handles what.
 
 mod accept;
+mod business_card;
 mod cache;
 mod config;
 mod control;

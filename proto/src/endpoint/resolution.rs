@@ -4,8 +4,8 @@
 
 use super::registrars;
 use super::{
-    AsapEndpoint, CommandError, Event, RequestId, Resolution, ResolveError, ResolveOptions, SessionId, Timer,
-    check_handle,
+    AsapEndpoint, CommandError, ElementId, Event, RequestId, Resolution, ResolveError, ResolveOptions,
+    SessionId, Timer, check_handle,
 };
 use crate::{AssocId, Time};
 use asap::{HandleResolution, HandleResolutionResponse, Message};
@@ -26,6 +26,8 @@ pub(super) struct Lookup {
 pub(super) enum Waiter {
     Request(RequestId),
     Session(SessionId),
+    /// An element that names others in its business card.
+    Cards(ElementId),
 }
 
 impl AsapEndpoint {
@@ -167,6 +169,7 @@ impl AsapEndpoint {
                     self.events.push_back(Event::Resolved { request, result: result.clone() });
                 }
                 Waiter::Session(session) => self.session_resolved(now, session, result.as_ref().err()),
+                Waiter::Cards(element) => self.pool_known(element),
             }
         }
     }

@@ -15,13 +15,25 @@ pub(super) struct Service {
     /// How cookies are sealed; `None`: they are not.
     pub(super) sealing: Option<CookieSealing>,
     pub(super) sessions: BTreeSet<SessionId>,
+    /// Whom its business card names.
+    pub(super) failover_order: Vec<PeIdentifier>,
+    /// Sessions that get the card when the registrar has answered.
+    pub(super) waiting_for_card: BTreeSet<SessionId>,
     /// It ends when the last session has.
     draining: bool,
 }
 
 impl Service {
     pub(super) fn new(handle: PoolHandle, id: PeIdentifier) -> Self {
-        Self { handle, id, sealing: None, sessions: BTreeSet::new(), draining: false }
+        Self {
+            handle,
+            id,
+            sealing: None,
+            sessions: BTreeSet::new(),
+            failover_order: Vec::new(),
+            waiting_for_card: BTreeSet::new(),
+            draining: false,
+        }
     }
 
     /// The cookie that a session comes with, without its seal if it has to have one.
@@ -80,15 +92,17 @@ impl AsapEndpoint {
         }
     }
 
-    pub(super) fn session_began(&mut self, element: ElementId, session: SessionId) {
+    pub(super) fn session_began(&mut self, now: Time, element: ElementId, session: SessionId) {
         if let Some(service) = self.services.get_mut(&element) {
             service.sessions.insert(session);
         }
+        self.give_card(now, element, session);
     }
 
     pub(super) fn session_ended(&mut self, element: ElementId, session: SessionId) {
         if let Some(service) = self.services.get_mut(&element) {
             service.sessions.remove(&session);
+            service.waiting_for_card.remove(&session);
         }
         self.end_service(element);
     }

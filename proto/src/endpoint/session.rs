@@ -43,7 +43,7 @@ impl Session {
     }
 
     /// The association to send on, unless the session has none or is closing.
-    fn open(&self) -> Option<AssocId> {
+    pub(super) fn open(&self) -> Option<AssocId> {
         self.assoc.filter(|_| !self.closing)
     }
 }

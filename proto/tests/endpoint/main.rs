@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod announce;
+mod business_card;
 mod chaos;
 mod cookies;
 mod drain;
