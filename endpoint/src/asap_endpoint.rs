@@ -2,9 +2,9 @@
 
 use crate::shell::{Attention, Shell};
 use crate::{
-    Avoidance, CacheOptions, Compat, Element, EndpointError, Explanation, LoadUpdates, Profile,
-    RegisterError, Registration, Resolution, ResolveError, ResolveOptions, RetryBudget, Session,
-    SessionError, SessionId, SessionOptions, Watch,
+    Avoidance, CacheOptions, Compat, Counters, Element, ElementOptions, EndpointError, Explanation,
+    LoadUpdates, Profile, RegisterError, Registration, Resolution, ResolveError, ResolveOptions, RetryBudget,
+    Session, SessionError, SessionId, SessionOptions, Watch,
 };
 use net::MulticastConfig;
 use net::dns::{self, DnsConfig};
@@ -231,12 +231,22 @@ impl AsapEndpoint {
 
     /// Registers an element and keeps it registered. Returns when a registrar has confirmed it; whoever stops
     /// waiting takes the registration back.
-    pub async fn register(&self, registration: Registration) -> Result<Element, RegisterError> {
+    pub async fn register(
+        &self,
+        registration: Registration,
+        options: ElementOptions,
+    ) -> Result<Element, RegisterError> {
         let endpoint = self.clone();
-        let mut element = self.call(move |shell, now| shell.register(now, registration, endpoint)).await??;
+        let mut element =
+            self.call(move |shell, now| shell.register(now, registration, options, endpoint)).await??;
         element.registered().await?;
         tracing::info!(pool = %element.pool(), id = %element.id(), "registered");
         Ok(element)
+    }
+
+    /// What happened at this endpoint that nothing else tells.
+    pub async fn counters(&self) -> Result<Counters, EndpointError> {
+        self.call(|shell, _| shell.machine().counters().clone()).await
     }
 
     /// Resolves a pool handle (RFC 5352 §3.3). Cancel-safe.

@@ -1,13 +1,13 @@
 //! One registered element, seen from its owner.
 
 use crate::pipe::Pipe;
-use crate::{AsapEndpoint, EndpointError, RegisterError, Session, SessionId};
-use bytes::Bytes;
+use crate::{AsapEndpoint, Cookie, CookieSealing, EndpointError, RegisterError, Session, SessionId};
 use params::{Load, PeIdentifier, Policy, PoolHandle, RegistrarId};
 use proto::endpoint::{CommandError, ElementId};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Sessions that may wait for `accept`; more are refused.
@@ -29,12 +29,23 @@ pub(crate) enum Status {
 /// A registered element. Dropping it deregisters it in the background; its sessions go on.
 #[derive(Debug)]
 pub struct Element {
-    id: ElementId,
-    pool: PoolHandle,
-    status: watch::Receiver<Status>,
-    home: watch::Receiver<Option<RegistrarId>>,
-    backlog: Arc<Backlog>,
-    endpoint: AsapEndpoint,
+    pub(crate) id: ElementId,
+    pub(crate) pool: PoolHandle,
+    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) home: watch::Receiver<Option<RegistrarId>>,
+    pub(crate) backlog: Arc<Backlog>,
+    /// Its cookies are sealed.
+    pub(crate) sealed: bool,
+    pub(crate) endpoint: AsapEndpoint,
+}
+
+/// What an element does beyond being registered.
+#[derive(Clone, Debug, Default)]
+pub struct ElementOptions {
+    /// How cookies are sealed; `None`: they are not, and any cookie is accepted.
+    pub cookies: Option<CookieSealing>,
+    /// Whom clients shall prefer when this element is gone, the first one in front; empty: as the policy says.
+    pub failover_order: Vec<PeIdentifier>,
 }
 
 /// A session that a client started.
@@ -43,23 +54,12 @@ pub struct NewSession {
     /// The session.
     pub session: Session,
     /// What its former server wanted the next one to know.
-    pub cookie: Option<Bytes>,
+    pub cookie: Option<Cookie>,
     /// The client.
     pub peer: SocketAddr,
 }
 
 impl Element {
-    pub(crate) fn new(
-        id: ElementId,
-        pool: PoolHandle,
-        status: watch::Receiver<Status>,
-        home: watch::Receiver<Option<RegistrarId>>,
-        backlog: Arc<Backlog>,
-        endpoint: AsapEndpoint,
-    ) -> Self {
-        Self { id, pool, status, home, backlog, endpoint }
-    }
-
     /// Waits until a registrar has confirmed it.
     pub(crate) async fn registered(&mut self) -> Result<(), RegisterError> {
         match self.wait_for(|status| !matches!(status, Status::Pending)).await {
@@ -128,11 +128,29 @@ impl Element {
         }
     }
 
+    /// Seals cookies with other keys, and accepts others.
+    ///
+    /// # Errors
+    /// The element was registered without any: its sessions rely on that.
+    pub async fn seal_cookies(&self, sealing: CookieSealing) -> Result<(), EndpointError> {
+        if !self.sealed {
+            return Err(EndpointError::Invalid("the element was registered without keys for cookies"));
+        }
+        let id = self.id;
+        self.endpoint.call(move |shell, now| shell.seal_cookies(now, id, sealing)).await?
+    }
+
+    /// Changes whom clients shall prefer when this element is gone.
+    pub async fn set_failover_order(&self, order: Vec<PeIdentifier>) -> Result<(), EndpointError> {
+        let id = self.id;
+        Ok(self.endpoint.call(move |shell, now| shell.machine().set_failover_order(now, id, order)).await??)
+    }
+
     /// The next session that a client starts; `None` when the endpoint has stopped. Cancel-safe.
     pub async fn accept(&mut self) -> Option<NewSession> {
         let new = self.backlog.pop().await?;
         Some(NewSession {
-            session: Session::new(new.id, new.pipe, self.endpoint.clone()),
+            session: Session::new(new.id, new.pipe, self.endpoint.clone(), self.sealed),
             cookie: new.cookie,
             peer: new.peer,
         })
@@ -141,6 +159,20 @@ impl Element {
     /// Takes the element out of its pool; returns when a registrar has confirmed it. Its sessions go on.
     pub async fn deregister(mut self) -> Result<(), RegisterError> {
         self.endpoint.let_go(self.id);
+        match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {
+            Status::Deregistered(Some(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Element {
+    /// Takes the element out of its pool; returns when a registrar has confirmed it and all its sessions have ended.
+    /// Each session is told ([`Session::draining`]); those that are left after `grace` are ended in order. Whoever
+    /// stops waiting does not stop it.
+    pub async fn drain(mut self, grace: Duration) -> Result<(), RegisterError> {
+        let id = self.id;
+        self.endpoint.call(move |shell, now| shell.drain(now, id, grace)).await?;
         match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {
             Status::Deregistered(Some(error)) => Err(error),
             _ => Ok(()),
@@ -159,7 +191,7 @@ impl Drop for Element {
 pub(crate) struct Waiting {
     pub(crate) id: SessionId,
     pub(crate) pipe: Arc<Pipe>,
-    pub(crate) cookie: Option<Bytes>,
+    pub(crate) cookie: Option<Cookie>,
     pub(crate) peer: SocketAddr,
 }
 

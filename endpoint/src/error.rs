@@ -144,9 +144,19 @@ pub enum SessionError {
     /// Every element that the registrar lists was tried, again and again, for as long as the session's patience lasts.
     #[error("no element of pool \"{0}\" can be reached, though the registrar lists some: are they running?")]
     NoElement(PoolHandle),
+    /// No element takes the session up with the cookie that its former server set; what the last one said. For a server: its
+    /// own reason.
+    #[error("the session's cookie is refused: {0}")]
+    CookieRefused(Arc<str>),
     /// The client of an accepted session is gone. (A client that loses its server continues at another one.)
     #[error("the client is gone: {0}")]
     Lost(Arc<str>),
+    /// The other side does not keep to the rules of the exchange, or this one does not; how.
+    #[error("unexpected: {0}")]
+    Unexpected(&'static str),
+    /// There was no answer within the time that the caller has set.
+    #[error("no answer in time")]
+    Timeout,
     /// The session has ended in order; nothing more can be sent or received.
     #[error("the session is closed")]
     Closed,

@@ -18,15 +18,15 @@ mod shell;
 mod watch;
 
 pub use asap_endpoint::{AsapEndpoint, Config, Multicast};
-pub use element::{Element, NewSession};
+pub use element::{Element, ElementOptions, NewSession};
 pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
 pub use net::TransportKind;
 pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
-pub use pipe::Incoming;
+pub use pipe::{Cookie, Incoming};
 pub use proto::endpoint::{
-    Avoidance, CacheOptions, ElementTransport, Explanation, LoadUpdates, Message, Registration, Resolution,
-    ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,
+    Avoidance, CacheOptions, CookieKey, CookieSealing, Counters, ElementTransport, Explanation, LoadUpdates,
+    Message, Registration, Resolution, ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,
 };
 pub use proto::profile::{Compat, Profile};
 pub use rejection::{Rejection, Rejections};

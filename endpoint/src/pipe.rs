@@ -24,10 +24,21 @@ const MESSAGE_OVERHEAD: usize = 128;
 pub(crate) enum Outgoing {
     /// Written when the owner knew of the failovers up to `epoch`.
     Message { epoch: u32, message: Message },
-    /// The client keeps it for the next server.
-    Cookie(Bytes),
+    /// The client keeps it for the next server, or, if it is bound, for this one.
+    Cookie { cookie: Bytes, bound: bool },
+    /// The cookie that the session came with cannot be used.
+    RefuseCookie(String),
     /// Nothing follows.
     Close,
+}
+
+/// A cookie that a session came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// The version of what is in it, if cookies are sealed; else 0.
+    pub version: u32,
+    /// What the former server set.
+    pub bytes: Bytes,
 }
 
 /// What happens in a session.
@@ -37,7 +48,7 @@ pub enum Incoming {
     /// A message arrived.
     Message(Message),
     /// The client's cookie arrived after the session had been accepted (accepted sessions only).
-    Cookie(Bytes),
+    Cookie(Cookie),
     /// The session continues on another server (started sessions only).
     Failover {
         /// The former server.
@@ -61,7 +72,7 @@ impl Incoming {
         MESSAGE_OVERHEAD
             + match self {
                 Self::Message(message) => message.bytes.len(),
-                Self::Cookie(cookie) => cookie.len(),
+                Self::Cookie(cookie) => cookie.bytes.len(),
                 Self::Failover { .. } | Self::Refused { .. } => 0,
             }
     }
@@ -82,8 +93,12 @@ pub(crate) struct Pipe {
     state: Mutex<State>,
     /// Something arrived, or the session ended.
     readable: Notify,
+    /// The element leaves its pool, or the session ended.
+    drain: Notify,
     /// Bytes that may still enter the outbox; closed when the session has ended.
     room: Semaphore,
+    /// All of them.
+    window: usize,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +110,10 @@ struct State {
     paused: bool,
     /// The last failover that the owner has seen.
     epoch: u32,
+    /// By how much the message in the outbox is larger than all the room there is. It is alone there.
+    excess: usize,
+    /// The element is leaving its pool.
+    draining: bool,
     abandoned: bool,
     ended: Option<SessionError>,
 }
@@ -102,7 +121,13 @@ struct State {
 impl Pipe {
     /// A pipe whose outbox takes so many bytes.
     pub(crate) fn new(window: usize) -> Self {
-        Self { state: Mutex::default(), readable: Notify::new(), room: Semaphore::new(window) }
+        Self {
+            state: Mutex::default(),
+            readable: Notify::new(),
+            drain: Notify::new(),
+            room: Semaphore::new(window),
+            window,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -120,9 +145,13 @@ impl Pipe {
         state.push(Outgoing::Message { epoch, message })
     }
 
-    pub(crate) async fn set_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
+    pub(crate) async fn set_cookie(&self, cookie: Bytes, bound: bool) -> Result<(), SessionError> {
         self.reserve(cookie.len()).await?;
-        self.state().push(Outgoing::Cookie(cookie))
+        self.state().push(Outgoing::Cookie { cookie, bound })
+    }
+
+    pub(crate) fn refuse_cookie(&self, why: String) -> Result<(), SessionError> {
+        self.state().push(Outgoing::RefuseCookie(why))
     }
 
     pub(crate) fn close(&self) -> Result<(), SessionError> {
@@ -130,10 +159,13 @@ impl Pipe {
     }
 
     async fn reserve(&self, bytes: usize) -> Result<(), SessionError> {
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let permits = u32::try_from(bytes.min(self.window)).unwrap_or(u32::MAX);
         match self.room.acquire_many(permits).await {
             Ok(permits) => {
                 permits.forget();
+                if bytes > self.window {
+                    self.state().excess = bytes - self.window;
+                }
                 Ok(())
             }
             Err(_) => Err(self.state().ended.clone().unwrap_or(SessionError::Closed)),
@@ -148,6 +180,18 @@ impl Pipe {
                 return result;
             }
             self.readable.notified().await;
+        }
+    }
+
+    /// Waits until the element leaves its pool, or the session has ended.
+    pub(crate) async fn draining(&self) {
+        let notified = self.drain.notified();
+        let done = {
+            let state = self.state();
+            state.draining || state.ended.is_some()
+        };
+        if !done {
+            notified.await;
         }
     }
 
@@ -185,7 +229,8 @@ impl Pipe {
 
     /// So many bytes of the outbox are SCTP's now.
     pub(crate) fn sent(&self, bytes: usize) {
-        self.room.add_permits(bytes);
+        let excess = std::mem::take(&mut self.state().excess);
+        self.room.add_permits(bytes - excess.min(bytes));
     }
 
     pub(crate) fn end(&self, why: SessionError) {
@@ -195,6 +240,13 @@ impl Pipe {
         drop(state);
         self.room.close();
         self.readable.notify_one();
+        self.drain.notify_waiters();
+    }
+
+    /// The element leaves its pool.
+    pub(crate) fn drain(&self) {
+        self.state().draining = true;
+        self.drain.notify_waiters();
     }
 }
 
@@ -255,6 +307,19 @@ mod tests {
         pipe.sent(1);
         ready(pipe.send(message(600))).unwrap();
         assert_eq!(pipe.take_work().outgoing.len(), 2);
+    }
+
+    #[test]
+    fn a_message_larger_than_the_outbox_waits_until_it_is_alone() {
+        let pipe = Pipe::new(1000);
+        ready(pipe.send(message(10))).unwrap();
+        assert!(poll(pipe.send(message(5000))).is_pending());
+        pipe.sent(10);
+        ready(pipe.send(message(5000))).unwrap();
+        assert!(poll(pipe.send(message(1))).is_pending());
+        pipe.sent(5000);
+        ready(pipe.send(message(1000))).unwrap();
+        assert!(poll(pipe.send(message(1))).is_pending());
     }
 
     #[test]

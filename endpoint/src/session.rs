@@ -1,7 +1,7 @@
 //! One session, seen from its owner.
 
 use crate::pipe::{Incoming, Pipe};
-use crate::{AsapEndpoint, Message, SessionError, SessionId};
+use crate::{AsapEndpoint, CookieSealing, Message, SessionError, SessionId};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -28,11 +28,13 @@ pub struct Session {
     id: SessionId,
     pipe: Arc<Pipe>,
     endpoint: AsapEndpoint,
+    /// Its cookies are sealed.
+    sealed: bool,
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, pipe: Arc<Pipe>, endpoint: AsapEndpoint) -> Self {
-        Self { id, pipe, endpoint }
+    pub(crate) fn new(id: SessionId, pipe: Arc<Pipe>, endpoint: AsapEndpoint, sealed: bool) -> Self {
+        Self { id, pipe, endpoint, sealed }
     }
 
     /// The endpoint that it belongs to.
@@ -62,12 +64,37 @@ impl Session {
     /// Gives the client of an accepted session a cookie, before everything that is sent later on stream 0.
     /// Cancel-safe as [`Session::send`].
     pub async fn set_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
+        self.give_cookie(cookie, false).await
+    }
+
+    /// As [`Session::set_cookie`], for a session that no other element can take up: see
+    /// [`set_bound_cookie`](proto::endpoint::AsapEndpoint::set_bound_cookie).
+    pub async fn set_bound_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
+        if !self.sealed {
+            let why = "only a sealed cookie can be for one element alone";
+            return Err(SessionError::Unsendable { length: cookie.len(), why });
+        }
+        self.give_cookie(cookie, true).await
+    }
+
+    async fn give_cookie(&self, cookie: Bytes, bound: bool) -> Result<(), SessionError> {
         let length = cookie.len();
+        if self.sealed && length > MAX_COOKIE - CookieSealing::OVERHEAD {
+            let why = "a sealed cookie has at most 65471 bytes: its message has a 16-bit length";
+            return Err(SessionError::Unsendable { length, why });
+        }
         if length > MAX_COOKIE {
             let why = "a cookie has at most 65527 bytes: its message has a 16-bit length";
             return Err(SessionError::Unsendable { length, why });
         }
-        self.pipe.set_cookie(cookie).await?;
+        self.pipe.set_cookie(cookie, bound).await?;
+        self.endpoint.attend(self.id);
+        Ok(())
+    }
+
+    /// Ends an accepted session because the cookie it came with cannot be used here. The client tries other elements.
+    pub fn refuse_cookie(self, why: String) -> Result<(), SessionError> {
+        self.pipe.refuse_cookie(why)?;
         self.endpoint.attend(self.id);
         Ok(())
     }
@@ -79,6 +106,12 @@ impl Session {
             self.endpoint.attend(self.id);
         }
         Ok(incoming)
+    }
+
+    /// Waits until the element of an accepted session leaves its pool, or the session has ended. Cancel-safe.
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        let pipe = Arc::clone(&self.pipe);
+        async move { pipe.draining().await }
     }
 
     /// Ends the session in order: returns when the peer has got everything.

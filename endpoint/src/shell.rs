@@ -7,10 +7,9 @@ use crate::element::{Backlog, Status, Waiting};
 use crate::pipe::{Incoming, Outgoing, Pipe};
 use crate::watch::{PoolState, Watch};
 use crate::{
-    Addresses, AsapEndpoint, Element, EndpointError, RegisterError, Registration, Resolution, ResolveError,
-    ResolveOptions, Session, SessionError, SessionId, SessionOptions,
+    Addresses, AsapEndpoint, Cookie, CookieSealing, Element, ElementOptions, EndpointError, RegisterError,
+    Registration, Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
-use bytes::Bytes;
 use params::{PeIdentifier, PoolHandle, RegistrarId};
 use proto::endpoint::{self as machine, CloseReason, ElementId, ElementTransport, Event, RequestId};
 use proto::{Input, Node, Time, Transmit};
@@ -18,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// What the endpoint's thread shall look at: each session and element at most once, however often it asks.
@@ -82,6 +82,8 @@ pub(crate) struct Shell {
     home: watch::Sender<Option<RegistrarId>>,
     /// When the machine was last fed.
     now: Time,
+    /// The machine seals cookies, so it has to know the time of day.
+    seals: bool,
     sessions: BTreeMap<SessionId, Entry>,
     elements: BTreeMap<ElementId, Registered>,
     resolutions: BTreeMap<RequestId, (PoolHandle, oneshot::Sender<Result<Resolution, ResolveError>>)>,
@@ -91,6 +93,8 @@ pub(crate) struct Shell {
 #[derive(Debug)]
 struct Entry {
     pool: PoolHandle,
+    /// The element of an accepted session.
+    element: Option<ElementId>,
     pipe: Arc<Pipe>,
     /// Who waits for the first server of a session that this side started.
     connecting: Option<oneshot::Sender<Result<PeIdentifier, SessionError>>>,
@@ -105,6 +109,8 @@ struct Registered {
     takes_sessions: bool,
     /// Its owner let it go.
     leaving: bool,
+    /// It is over when its sessions are; with what the deregistration ended, once it did.
+    drain: Option<Option<RegisterError>>,
 }
 
 impl Shell {
@@ -115,6 +121,7 @@ impl Shell {
             window: config.limits.session_queue,
             home: watch::Sender::new(None),
             now,
+            seals: false,
             sessions: BTreeMap::new(),
             elements: BTreeMap::new(),
             resolutions: BTreeMap::new(),
@@ -125,11 +132,18 @@ impl Shell {
 
     /// Does the waiting work, then the command, then tells what came of both.
     pub(crate) fn run<R>(&mut self, now: Time, command: impl FnOnce(&mut Self, Time) -> R) -> R {
-        self.now = now;
+        self.fed(now);
         self.work();
         let result = command(self, now);
         self.dispatch();
         result
+    }
+
+    fn fed(&mut self, now: Time) {
+        self.now = now;
+        if self.seals {
+            self.machine.set_unix_time(now, net::unix_time());
+        }
     }
 }
 
@@ -148,6 +162,7 @@ impl Shell {
         &mut self,
         now: Time,
         registration: Registration,
+        options: ElementOptions,
         endpoint: AsapEndpoint,
     ) -> Result<Element, RegisterError> {
         let pool = registration.handle.clone();
@@ -156,12 +171,52 @@ impl Shell {
             return Err(RegisterError::EndpointTaken(pool));
         }
         let id = self.machine.register(now, registration).map_err(EndpointError::from)?;
+        let sealed = options.cookies.is_some();
+        if let Some(sealing) = options.cookies {
+            self.seal_cookies(now, id, sealing)?;
+        }
+        let order = options.failover_order;
+        self.machine.set_failover_order(now, id, order).map_err(EndpointError::from)?;
         let (status, watched) = watch::channel(Status::Pending);
         let backlog = Arc::<Backlog>::default();
-        let element =
-            Element::new(id, pool.clone(), watched, self.home.subscribe(), Arc::clone(&backlog), endpoint);
-        self.elements.insert(id, Registered { pool, status, backlog, takes_sessions, leaving: false });
+        let element = Element {
+            id,
+            pool: pool.clone(),
+            status: watched,
+            home: self.home.subscribe(),
+            backlog: Arc::clone(&backlog),
+            sealed,
+            endpoint,
+        };
+        self.elements
+            .insert(id, Registered { pool, status, backlog, takes_sessions, leaving: false, drain: None });
         Ok(element)
+    }
+
+    pub(crate) fn seal_cookies(
+        &mut self,
+        now: Time,
+        element: ElementId,
+        sealing: CookieSealing,
+    ) -> Result<(), EndpointError> {
+        self.seals = true;
+        self.fed(now);
+        Ok(self.machine.seal_cookies(element, sealing)?)
+    }
+
+    pub(crate) fn drain(&mut self, now: Time, id: ElementId, grace: Duration) {
+        if !self.stop_accepting(id) {
+            return;
+        }
+        for session in self.sessions.values().filter(|session| session.element == Some(id)) {
+            session.pipe.drain();
+        }
+        if let Some(element) = self.elements.get_mut(&id) {
+            element.drain = Some(None);
+        }
+        if self.machine.drain(now, id, grace).is_err() {
+            self.elements.remove(&id);
+        }
     }
 
     pub(crate) fn resolve(
@@ -197,8 +252,9 @@ impl Shell {
         let id = self.machine.connect(now, pool.clone(), options)?;
         let pipe = Arc::new(Pipe::new(self.window));
         let (connecting, connected) = oneshot::channel();
-        self.sessions.insert(id, Entry { pool, pipe: Arc::clone(&pipe), connecting: Some(connecting) });
-        Ok((Session::new(id, pipe, endpoint), connected))
+        self.sessions
+            .insert(id, Entry { pool, element: None, pipe: Arc::clone(&pipe), connecting: Some(connecting) });
+        Ok((Session::new(id, pipe, endpoint, false), connected))
     }
 }
 
@@ -234,12 +290,17 @@ impl Shell {
                         refused(&entry.pipe, length, &error);
                     }
                 }
-                Outgoing::Cookie(cookie) => {
+                Outgoing::Cookie { cookie, bound } => {
                     let length = cookie.len();
-                    if let Err(error) = self.machine.set_cookie(self.now, id, cookie) {
+                    let set = match bound {
+                        false => self.machine.set_cookie(self.now, id, cookie),
+                        true => self.machine.set_bound_cookie(self.now, id, cookie),
+                    };
+                    if let Err(error) = set {
                         refused(&entry.pipe, length, &error);
                     }
                 }
+                Outgoing::RefuseCookie(why) => self.machine.refuse_cookie(self.now, id, why),
                 Outgoing::Close => self.machine.close(self.now, id),
             }
         }
@@ -252,17 +313,22 @@ impl Shell {
     }
 
     fn let_go(&mut self, id: ElementId) {
-        let Some(element) = self.elements.get_mut(&id) else { return };
+        if self.stop_accepting(id) && self.machine.deregister(self.now, id).is_err() {
+            self.elements.remove(&id);
+        }
+    }
+
+    /// Whether the element did not leave before.
+    fn stop_accepting(&mut self, id: ElementId) -> bool {
+        let Some(element) = self.elements.get_mut(&id) else { return false };
         if std::mem::replace(&mut element.leaving, true) {
-            return;
+            return false;
         }
         for waiting in element.backlog.close() {
             waiting.pipe.abandon();
             self.machine.abort(self.now, waiting.id, "the pool element is leaving");
         }
-        if self.machine.deregister(self.now, id).is_err() {
-            self.elements.remove(&id);
-        }
+        true
     }
 }
 
@@ -271,6 +337,7 @@ fn refused(pipe: &Pipe, length: usize, error: &machine::SendError) {
     let why = match error {
         machine::SendError::Closed => return, // the end of the session says why
         machine::SendError::NotServer => "only a server sets cookies",
+        machine::SendError::NotSealed => "only a sealed cookie can be for one element alone",
         machine::SendError::Size { .. } => "its size is not between 1 byte and the limit of this endpoint",
         _ => "the endpoint did not take it",
     };
@@ -306,11 +373,19 @@ impl Shell {
                 }
             }
             Event::Deregistered { element, error } => {
-                if let Some(element) = self.elements.remove(&element) {
-                    let error = error.map(|error| self.register_error(&element.pool, error));
-                    tracing::info!(pool = %element.pool, "deregistered");
-                    element.status.send_replace(Status::Deregistered(error));
+                let Some(pool) = self.elements.get(&element).map(|element| element.pool.clone()) else {
+                    return;
+                };
+                let error = error.map(|error| self.register_error(&pool, error));
+                tracing::info!(%pool, "deregistered");
+                match self.elements.get_mut(&element).and_then(|element| element.drain.as_mut()) {
+                    Some(drain) => *drain = error,
+                    None => self.deregistered(element, error),
                 }
+            }
+            Event::Drained { element } => {
+                let error = self.elements.get(&element).and_then(|element| element.drain.clone()).flatten();
+                self.deregistered(element, error);
             }
             Event::HomeChanged { home } => {
                 tracing::info!(%home, "the home registrar has named itself");
@@ -337,10 +412,17 @@ impl Shell {
                     watch.send_replace(Some(result));
                 }
             }
-            Event::SessionAccepted { session, element, cookie, remote } => {
+            Event::SessionAccepted { session, element, cookie, version, remote } => {
+                let cookie = cookie.map(|bytes| Cookie { version, bytes });
                 self.accepted(session, element, cookie, remote.first().copied());
             }
-            Event::CookieReceived { session, cookie } => self.deliver(session, Incoming::Cookie(cookie)),
+            Event::CookieReceived { session, cookie, version } => {
+                self.deliver(session, Incoming::Cookie(Cookie { version, bytes: cookie }));
+            }
+            Event::CookieRefused { element, remote, why } => {
+                let pool = self.elements.get(&element).map(|element| element.pool.to_string());
+                tracing::warn!(pool, peer = ?remote.first(), %why, "session refused because of its cookie");
+            }
             Event::Received { session, message } => self.deliver(session, Incoming::Message(message)),
             Event::Failover { session, from, to, epoch } => {
                 tracing::info!(session = session.0, %from, %to, "failover");
@@ -366,6 +448,12 @@ impl Shell {
         }
     }
 
+    fn deregistered(&mut self, element: ElementId, error: Option<RegisterError>) {
+        if let Some(element) = self.elements.remove(&element) {
+            element.status.send_replace(Status::Deregistered(error));
+        }
+    }
+
     fn set_home(&mut self, home: Option<RegistrarId>) {
         self.home.send_if_modified(|former| std::mem::replace(former, home) != home);
     }
@@ -388,7 +476,7 @@ impl Shell {
         &mut self,
         session: SessionId,
         element: ElementId,
-        cookie: Option<Bytes>,
+        cookie: Option<Cookie>,
         peer: Option<SocketAddr>,
     ) {
         let pipe = Arc::new(Pipe::new(self.window));
@@ -401,7 +489,7 @@ impl Shell {
         }
         let pool = self.elements.get(&element).map(|element| element.pool.clone());
         if let Some(pool) = pool {
-            self.sessions.insert(session, Entry { pool, pipe, connecting: None });
+            self.sessions.insert(session, Entry { pool, element: Some(element), pipe, connecting: None });
         }
     }
 
@@ -418,6 +506,8 @@ impl Shell {
             CloseReason::Lost(why) => SessionError::Lost(why.into()),
             CloseReason::Resolve(error) => self.resolve_error(&entry.pool, error).into(),
             CloseReason::NoElement => SessionError::NoElement(entry.pool),
+            CloseReason::CookieRefused(why) => SessionError::CookieRefused(why.to_string().into()),
+            CloseReason::CookieRefusedByPeer(why) => SessionError::CookieRefused(why.into()),
             _ => SessionError::Closed,
         };
         if let Some(connecting) = entry.connecting {
@@ -448,13 +538,13 @@ impl Node for Shell {
     type Event = Infallible;
 
     fn handle_input(&mut self, now: Time, input: Input) {
-        self.now = now;
+        self.fed(now);
         self.machine.handle_input(now, input);
         self.dispatch();
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        self.now = now;
+        self.fed(now);
         self.machine.handle_timeout(now);
         self.dispatch();
     }

@@ -1,4 +1,4 @@
-//! The clamped clock (design decision D2): the only place that reads the system's clock.
+//! The clamped clock (design decision D2): the only place that reads the system's clocks.
 //!
 //! A process that was frozen or starved finds its sockets full of answers and all its timers expired. If the
 //! timers ran first, or ran for the whole time that is missing, it would accuse peers that answered in time.
@@ -13,7 +13,7 @@
 //! as the socket's buffer can have held.
 
 use proto::Time;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tracing::warn;
 
 /// How far time may go on without the sockets having been drained.
@@ -21,6 +21,13 @@ pub(crate) const GRACE: Duration = Duration::from_millis(50);
 
 /// Lost at once, this much tells an operator that something is wrong with the machine.
 const WORTH_A_WARNING: Duration = Duration::from_secs(1);
+
+/// The time of day, as the time since the beginning of 1970: for what has to mean the same to other processes. Nothing
+/// is timed by it.
+#[allow(clippy::disallowed_methods, reason = "the one reader of the system's time of day")]
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
 
 /// What a [`Clock`] reads: time since an arbitrary start, never going back.
 pub(crate) trait Source {

@@ -13,6 +13,7 @@ pub mod raw;
 pub mod sctp;
 pub mod udp;
 
+pub use clock::unix_time;
 pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped, Transport, TransportKind};
 pub use endpoint::Endpoint;
 pub use multicast::MulticastConfig;

@@ -3,7 +3,7 @@
 //! `cargo run -p rserpool-pool-element --example counter_server -- 127.0.0.1:3863 [REGISTRAR...]`
 
 use anyhow::Context;
-use rserpool_pool_element::{Policy, PoolElement, Session};
+use rserpool_pool_element::{ExactlyOnce, Policy, PoolElement, Session};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -22,21 +22,16 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Serves a session. The client numbers its requests; the cookie remembers the last number and the count.
-async fn count(mut session: Session) -> anyhow::Result<()> {
-    let (mut last, mut count) = session.cookie().map(decode).transpose()?.unwrap_or_default();
-    while let Some(request) = session.recv().await? {
-        let number = u64::from_be_bytes(request[..].try_into().context("a request is a number of 8 bytes")?);
-        if number != last {
-            (last, count) = (number, count + 1); // a repeat is only answered
-        }
-        session.set_cookie([last.to_be_bytes(), count.to_be_bytes()].concat()).await?; // before the answer
-        session.send(count.to_be_bytes()).await?;
+/// Serves a session. Its state, which comes from the former server if there was one, is the count.
+async fn count(session: Session) -> anyhow::Result<()> {
+    let mut session = ExactlyOnce::new(session);
+    while let Some(_request) = session.next().await? {
+        let count = match session.state() {
+            Some(state) => u64::from_be_bytes(state.try_into().context("a state is a number of 8 bytes")?),
+            None => 0,
+        };
+        let count = (count + 1).to_be_bytes();
+        session.answer(count, count).await?; // the client has the state when it sees the answer
     }
     Ok(())
-}
-
-fn decode(cookie: &[u8]) -> anyhow::Result<(u64, u64)> {
-    let (last, count) = cookie.split_at_checked(8).context("a cookie is two numbers")?;
-    Ok((u64::from_be_bytes(last.try_into()?), u64::from_be_bytes(count.try_into()?)))
 }

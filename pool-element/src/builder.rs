@@ -2,8 +2,8 @@
 
 use crate::{Check, PoolElement, Service};
 use endpoint::{
-    AsapEndpoint, Compat, Config, DnsConfig, ElementTransport, EncapPorts, EndpointError, LoadUpdates,
-    Multicast, Profile, RegisterError, Registration, TransportKind,
+    AsapEndpoint, Compat, Config, CookieSealing, DnsConfig, ElementOptions, ElementTransport, EncapPorts,
+    EndpointError, LoadUpdates, Multicast, Profile, RegisterError, Registration, TransportKind,
 };
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,6 +16,8 @@ pub struct Builder {
     registration: Registration,
     config: Config,
     endpoint: Option<AsapEndpoint>,
+    options: ElementOptions,
+    grace: Duration,
 }
 
 impl Builder {
@@ -33,6 +35,8 @@ impl Builder {
                 ..Config::new([])
             },
             endpoint: None,
+            options: ElementOptions::default(),
+            grace: Duration::from_secs(10),
         }
     }
 
@@ -153,6 +157,43 @@ impl Builder {
         self
     }
 
+    /// Seals the cookies that this element's sessions set, with keys that the pool's elements share, and refuses sessions
+    /// whose cookie is not sealed with one of them, has expired, was altered, or is another pool's. The client of a refused
+    /// session tries other elements; the refusal is logged and counted ([`AsapEndpoint::counters`]).
+    ///
+    /// Default: cookies are not sealed. What comes back is what some client makes of it then.
+    ///
+    /// ```
+    /// # use rserpool_pool_element::{CookieKey, CookieSealing, PoolElement};
+    /// # use std::time::Duration;
+    /// # let (newest, former) = ([1; 32], [2; 32]);
+    /// let sealing = CookieSealing::new(CookieKey::new(2, newest)) // the secret is from the pool's configuration
+    ///     .also_open([CookieKey::new(1, former)])
+    ///     .life(Duration::from_secs(600));
+    /// let builder = PoolElement::builder("counter").seal_cookies(sealing);
+    /// ```
+    ///
+    /// Keys are rotated in three steps, each at all elements before the next: open with the new key, too; seal with it;
+    /// drop the old one after the life of a cookie.
+    pub fn seal_cookies(mut self, sealing: CookieSealing) -> Self {
+        self.options.cookies = Some(sealing);
+        self
+    }
+
+    /// Whom clients shall prefer when this element is gone, the first one in front: a business card (RFC 5352 §3.9), sent at
+    /// the beginning of each session. Clients follow it before the pool's policy, as far as the registrar lists the
+    /// elements. Default: nobody; the policy decides. Not sent where rsplib takes part, which cannot read it.
+    pub fn failover_order(mut self, elements: impl IntoIterator<Item = PeIdentifier>) -> Self {
+        self.options.failover_order = elements.into_iter().collect();
+        self
+    }
+
+    /// How long sessions may go on when the element is [drained](PoolElement::drain). Default: 10 seconds.
+    pub fn drain_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// Registers at an endpoint that this process has already, of another element or of a pool user, with that one's
     /// registrars, address, profile and cookie wait. One element of an endpoint can accept sessions.
     pub fn endpoint(mut self, endpoint: &AsapEndpoint) -> Self {
@@ -167,7 +208,7 @@ impl Builder {
             Some(endpoint) => endpoint,
             None => AsapEndpoint::start(self.config)?,
         };
-        Ok(PoolElement::new(endpoint.register(self.registration).await?))
+        Ok(PoolElement::new(endpoint.register(self.registration, self.options).await?, self.grace))
     }
 
     /// Registers a [`service`](Self::service) as long as this check of it passes: it joins the pool when the server is ready,

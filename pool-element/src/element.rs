@@ -1,17 +1,19 @@
 //! A registered element.
 
 use crate::{Builder, Session};
-use endpoint::{AsapEndpoint, EndpointError, RegisterError};
+use endpoint::{AsapEndpoint, CookieSealing, EndpointError, RegisterError};
 use params::{Load, PeIdentifier, Policy, PoolHandle, RegistrarId};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A registered pool element. The library keeps it registered, whatever happens to the registrars.
 ///
 /// Dropping it deregisters it in the background, as long as the process lives; [`PoolElement::deregister`] waits for
-/// it. Its sessions go on.
+/// it. Its sessions go on; [`PoolElement::drain`] waits for them, too.
 #[derive(Debug)]
 pub struct PoolElement {
     element: endpoint::Element,
+    grace: Duration,
 }
 
 impl PoolElement {
@@ -20,8 +22,8 @@ impl PoolElement {
         Builder::new(pool.into())
     }
 
-    pub(crate) fn new(element: endpoint::Element) -> Self {
-        Self { element }
+    pub(crate) fn new(element: endpoint::Element, grace: Duration) -> Self {
+        Self { element, grace }
     }
 
     /// The next session that a client starts, with the cookie of its former server if it had one. `None` when the
@@ -74,6 +76,32 @@ impl PoolElement {
     /// have the same type of policy.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
         self.element.set_policy(policy).await
+    }
+
+    /// Changes whom clients shall prefer when this element is gone ([`Builder::failover_order`]), also of the sessions that
+    /// there are.
+    pub async fn set_failover_order(
+        &self,
+        elements: impl IntoIterator<Item = PeIdentifier>,
+    ) -> Result<(), EndpointError> {
+        self.element.set_failover_order(elements.into_iter().collect()).await
+    }
+
+    /// Goes on with other keys for cookies. Only for an element that was [registered with
+    /// some](Builder::seal_cookies).
+    pub async fn seal_cookies(&self, sealing: CookieSealing) -> Result<(), EndpointError> {
+        self.element.seal_cookies(sealing).await
+    }
+
+    /// Leaves without losing anything: takes the element out of its pool, waits until a registrar has confirmed that, and
+    /// until the sessions have ended. New sessions go to other elements. Each of the present ones is told
+    /// ([`Session::draining`]) and has the [grace](Builder::drain_grace) to end; then it is ended in order: its client gets all
+    /// that was sent, and goes on elsewhere with the last cookie. What a server does with a session
+    /// meanwhile fails with [`SessionError::Closed`](crate::SessionError::Closed), and its client asks another server for it.
+    ///
+    /// On an error the sessions have ended as well, but no registrar has confirmed. Dropping the future does not stop it.
+    pub async fn drain(self) -> Result<(), RegisterError> {
+        self.element.drain(self.grace).await
     }
 
     /// Takes the element out of its pool; returns when a registrar has confirmed it. On an error the registrars list

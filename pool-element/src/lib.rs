@@ -36,6 +36,11 @@
 //! # }
 //! ```
 //!
+//! [`ExactlyOnce`] does the numbers and the cookie by itself.
+//!
+//! A server that is stopped on purpose leaves with [`PoolElement::drain`]: its sessions are handed over, and nothing is
+//! lost. Whom they should go to can be recommended ([`Builder::failover_order`]); else the policy decides.
+//!
 //! # A server that is not yours
 //!
 //! Any TCP, UDP or SCTP server can be in a pool; clients resolve it and connect by themselves. A check keeps it there only
@@ -66,18 +71,20 @@
 //!   default). That is what makes "exactly once" possible: see the example.
 //! * Messages arrive whole, and those of one stream in order, as long as the session stays at one server. What was on
 //!   its way when a server died may be lost, or may have been processed without an answer: repeats must be harmless.
-//! * Cookies come back through the client: they are not secret, and a malicious client can alter them. Do not
-//!   trust a cookie with more than you trust its client.
+//! * Cookies come back through the client: they are not secret, and a malicious client can alter them, unless they are
+//!   [sealed](Builder::seal_cookies). Even a sealed one can be an older one, or another client's, until it expires.
 //! * Pool membership is soft state in the registrars' memory: available, not consistent.
 //!
 //! # Flow control
 //!
-//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP. While more than that is
+//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP; a message
+//! has at most 1 MiB. While more than that is
 //! unread, the session's association is not read, and the client has to wait.
 
 mod builder;
 mod check;
 mod element;
+mod exactly_once;
 mod service;
 mod session;
 
@@ -85,9 +92,10 @@ pub use builder::Builder;
 pub use check::Check;
 pub use element::PoolElement;
 pub use endpoint::{
-    AsapEndpoint, Compat, DnsConfig, EndpointError, LoadUpdates, Message, Multicast, Profile, RegisterError,
-    Rejection, Rejections, SendOptions, SessionError, TransportKind,
+    AsapEndpoint, Compat, CookieKey, CookieSealing, DnsConfig, EndpointError, LoadUpdates, Message,
+    Multicast, Profile, RegisterError, Rejection, Rejections, SendOptions, SessionError, TransportKind,
 };
+pub use exactly_once::ExactlyOnce;
 pub use params::{
     DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,
     Transport, TransportUse, UdpLiteTransport, UdpTransport,

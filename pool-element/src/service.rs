@@ -1,7 +1,7 @@
 //! A server that is not ours, in its pool as long as it is ready.
 
 use crate::Check;
-use endpoint::{AsapEndpoint, Element, RegisterError, Registration};
+use endpoint::{AsapEndpoint, Element, ElementOptions, RegisterError, Registration};
 use params::{PeIdentifier, PoolHandle};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -107,7 +107,8 @@ async fn keep(
     let mut failed = 0;
     loop {
         match (check.run().await, registered.is_some()) {
-            (Ok(()), false) => match endpoint.register(registration.clone()).await {
+            (Ok(()), false) => match endpoint.register(registration.clone(), ElementOptions::default()).await
+            {
                 Ok(element) => {
                     let id = element.id();
                     // It stays the same element when it comes back.

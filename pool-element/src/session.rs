@@ -1,7 +1,7 @@
 //! A session, seen from its server.
 
 use bytes::Bytes;
-use endpoint::{Incoming, Message, NewSession, SendOptions, SessionError};
+use endpoint::{Cookie, Incoming, Message, NewSession, SendOptions, SessionError};
 use std::net::SocketAddr;
 
 /// A session that a client started, or continues here after the death of another server.
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 #[derive(Debug)]
 pub struct Session {
     session: endpoint::Session,
-    cookie: Option<Bytes>,
+    cookie: Option<Cookie>,
     peer: SocketAddr,
 }
 
@@ -24,7 +24,20 @@ impl Session {
     /// What the session's former server set last; `None` in a session that starts here. Should it arrive later than
     /// [`cookie_wait`](crate::Builder::cookie_wait), it is here when the message behind it is received.
     pub fn cookie(&self) -> Option<&[u8]> {
-        self.cookie.as_deref()
+        self.cookie.as_ref().map(|cookie| &*cookie.bytes)
+    }
+
+    /// The version of what is in the cookie ([`CookieSealing::versions`](crate::CookieSealing::versions)), for servers that
+    /// understand older ones: 0 if cookies are not sealed.
+    pub fn cookie_version(&self) -> Option<u32> {
+        self.cookie.as_ref().map(|cookie| cookie.version)
+    }
+
+    /// Ends the session because its cookie cannot be used here. The client goes to another element, and when none
+    /// takes the session up it ends with [`SessionError::CookieRefused`] and this reason.
+    pub fn refuse_cookie(self, why: impl Into<String>) {
+        // Should the session have ended meanwhile, so it has.
+        let _ = self.session.refuse_cookie(why.into());
     }
 
     /// The client's address.
@@ -65,9 +78,35 @@ impl Session {
 
     /// Gives the client the state of the session, to be handed to its next server. Replaces the one before. It
     /// covers what is sent after it, in order on stream 0: a client that has seen an answer has the cookie, too. At
-    /// most 65,527 bytes.
+    /// most 65,527 bytes, 65,471 if it is [sealed](crate::Builder::seal_cookies).
     pub async fn set_cookie(&self, cookie: impl AsRef<[u8]>) -> Result<(), SessionError> {
         self.session.set_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
+    }
+
+    /// As [`Session::set_cookie`], for state that is not transferable: with this cookie only an element of the same
+    /// identifier takes the session up, that is this one, or its successor. Needs sealed cookies.
+    pub async fn set_bound_cookie(&self, cookie: impl AsRef<[u8]>) -> Result<(), SessionError> {
+        self.session.set_bound_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
+    }
+
+    /// Waits until the [element is drained](crate::PoolElement::drain), or the session has ended: time to set a last cookie,
+    /// if what the client has is not the latest, and to [close](Session::close). Cancel-safe.
+    ///
+    /// ```no_run
+    /// # use rserpool_pool_element::{Session, SessionError};
+    /// # async fn serve(mut session: Session) -> Result<(), SessionError> {
+    /// loop {
+    ///     let request = tokio::select! {
+    ///         () = session.draining() => return session.close().await,
+    ///         request = session.recv() => request?,
+    ///     };
+    ///     // ...
+    /// #   if request.is_none() { return Ok(()) }
+    /// }
+    /// # }
+    /// ```
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.session.draining()
     }
 
     /// Ends the session in order: returns when the client has got everything. For the client this is a reason to

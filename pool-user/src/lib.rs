@@ -23,7 +23,8 @@
 //! # }
 //! ```
 //!
-//! [`Session::request`] does the inner loop by itself, for requests that may be repeated.
+//! [`Session::request`] does the inner loop by itself, for requests that may be repeated; [`ExactlyOnce`] for those that may
+//! not.
 //!
 //! # With another transport
 //!
@@ -51,9 +52,11 @@
 //!
 //! # Flow control
 //!
-//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP. While more than that is
+//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP; a message
+//! has at most 1 MiB. While more than that is
 //! unread, the session's association is not read, and the server has to wait.
 
+mod exactly_once;
 mod pool_user;
 mod session;
 
@@ -61,6 +64,7 @@ pub use endpoint::{
     AsapEndpoint, CacheOptions, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, Resolution,
     ResolveError, SendOptions, SessionError, Standing, TransportKind, Watch,
 };
+pub use exactly_once::ExactlyOnce;
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 pub use pool_user::{Builder, PoolUser};
 pub use session::{Received, Session};

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use endpoint::{Incoming, Message, SendOptions, SessionError};
 use params::PeIdentifier;
+use std::time::Duration;
 
 /// What a session receives.
 ///
@@ -23,16 +24,18 @@ pub enum Received<M = Bytes> {
 
 /// A session with a pool: it survives its servers.
 ///
-/// [`Session::send`] and [`Session::recv`] are cancel-safe. Dropping a session closes it in order, in the background.
+/// [`Session::send`], [`Session::recv`] and [`Session::request`] are cancel-safe. Dropping a session closes it in order, in the background.
 #[derive(Debug)]
 pub struct Session {
     session: endpoint::Session,
     element: PeIdentifier,
+    /// Requests whose answers this server still owes.
+    unanswered: usize,
 }
 
 impl Session {
     pub(crate) fn new(session: endpoint::Session, element: PeIdentifier) -> Self {
-        Self { session, element }
+        Self { session, element, unanswered: 0 }
     }
 
     /// The server, as far as [`Session::recv`] has told.
@@ -65,28 +68,59 @@ impl Session {
     pub async fn recv_message(&mut self) -> Result<Received<Message>, SessionError> {
         loop {
             match self.session.recv().await? {
-                Incoming::Message(message) => return Ok(Received::Message(message)),
+                Incoming::Message(message) => {
+                    self.unanswered = self.unanswered.saturating_sub(1);
+                    return Ok(Received::Message(message));
+                }
                 Incoming::Failover { from, to, .. } => {
                     self.element = to;
+                    self.unanswered = 0;
                     return Ok(Received::Failover { from, to });
                 }
-                Incoming::Refused { length, why } => return Err(SessionError::Unsendable { length, why }),
+                Incoming::Refused { length, why } => {
+                    self.unanswered = self.unanswered.saturating_sub(1);
+                    return Err(SessionError::Unsendable { length, why });
+                }
                 _ => (),
             }
         }
     }
 
-    /// Sends a request and returns the next message, its answer. Repeats the request by itself after each failover: for
-    /// requests that may be repeated, in sessions where every message of the server answers one of the client.
+    /// Sends a request and returns its answer. Repeats the request by itself after each failover: for requests that may be
+    /// repeated, in sessions where every message of the server answers one of the client, in their order.
     ///
-    /// Not cancel-safe: when the future is dropped the answer may still come, and be taken for that of
-    /// the next request. Close the session then.
+    /// Cancel-safe: when the future is dropped the server may or may not have done what it was asked for, and its answer
+    /// is passed over by the next request.
     pub async fn request(&mut self, request: impl AsRef<[u8]>) -> Result<Bytes, SessionError> {
         let request = Bytes::copy_from_slice(request.as_ref());
+        Ok(self.request_with(request, SendOptions::default()).await?.bytes)
+    }
+
+    /// As [`Session::request`], but gives up after `limit` with [`SessionError::Timeout`]. The session goes on; the server
+    /// may have done what it was asked for. To be used in a tokio runtime with its time driver.
+    pub async fn request_within(
+        &mut self,
+        limit: Duration,
+        request: impl AsRef<[u8]>,
+    ) -> Result<Bytes, SessionError> {
+        tokio::time::timeout(limit, self.request(request)).await.map_err(|_| SessionError::Timeout)?
+    }
+
+    /// As [`Session::request`], without a copy, and with a choice of stream, payload protocol and order. Only requests
+    /// on the same stream, in order, are answered in the order of the requests.
+    pub async fn request_with(
+        &mut self,
+        request: Bytes,
+        options: SendOptions,
+    ) -> Result<Message, SessionError> {
         loop {
-            self.send_with(request.clone(), SendOptions::default()).await?;
-            if let Received::Message(answer) = self.recv().await? {
-                return Ok(answer);
+            self.send_with(request.clone(), options).await?;
+            self.unanswered += 1;
+            // The answers before ours are to requests that nobody waits for any more.
+            while let Received::Message(answer) = self.recv_message().await? {
+                if self.unanswered == 0 {
+                    return Ok(answer);
+                }
             }
         }
     }

@@ -58,7 +58,7 @@ async fn register(registrar: &Registrar, pool: impl AsRef<[u8]>, id: u32) -> Poo
     PoolElement::builder(PoolHandle::new(pool))
         .id(params::PeIdentifier(id))
         .policy(Policy::WeightedRoundRobin { weight: 3 })
-        .transport(Transport::Tcp(service))
+        .service(Transport::Tcp(service))
         .registrars([registrar.asap_address()])
         .register()
         .await

@@ -103,6 +103,42 @@ async fn a_slow_client_stops_its_server() {
     assert_eq!(received, within("the server", flood).await.unwrap());
 }
 
+// Both ways, while the other side is slow to read; streams and identifiers as options.
+#[tokio::test]
+async fn messages_of_one_mebibyte_go_both_ways() {
+    const LARGEST: usize = 1 << 20;
+    let registrar = registrar(&[]);
+    let registrars = [registrar.asap_address()];
+    let element = PoolElement::builder("large").registrars(registrars).profile(Profile::Rfc).register();
+    let mut element = within("registration", element).await.unwrap();
+    let mut session = within("connect", user(&registrar).connect("large")).await.unwrap();
+    let echo = tokio::spawn(async move {
+        let mut server = element.accept().await.unwrap();
+        while let Some(message) = server.recv_message().await.unwrap() {
+            let options =
+                SendOptions { stream: message.stream, ppid: message.ppid + 1, unordered: message.unordered };
+            server.send_with(message.bytes, options).await.unwrap();
+        }
+    });
+    let large = |n: u8| bytes::Bytes::from((0..LARGEST).map(|i| (i / 1021) as u8 ^ n).collect::<Vec<u8>>());
+    let options = |n: u8| SendOptions { stream: n.into(), ppid: 100 + u32::from(n), unordered: n % 2 == 1 };
+    for n in 0..4 {
+        within("a large message", session.send_with(large(n), options(n))).await.unwrap();
+    }
+    let mut seen = [false; 4];
+    for _ in 0..4 {
+        let received = within("a large answer", session.recv_message()).await.unwrap();
+        let Received::Message(message) = received else { panic!("{received:?}") };
+        let n = u8::try_from(message.stream).unwrap();
+        assert!(message.bytes == large(n), "message {n} comes back whole");
+        let SendOptions { ppid, unordered, .. } = options(n);
+        assert_eq!((message.ppid, message.unordered), (ppid + 1, unordered));
+        assert!(!std::mem::replace(&mut seen[usize::from(n)], true));
+    }
+    within("close", session.close()).await.unwrap();
+    within("the server", echo).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_cancelled_recv_loses_nothing() {
     let registrar = registrar(&[]);
@@ -135,7 +171,7 @@ async fn what_can_never_be_sent_is_refused_and_the_session_goes_on() {
     let control = SendOptions { ppid: 11, ..SendOptions::default() };
     for refused in [
         session.send([]).await,
-        session.send(vec![0; 1 << 20]).await,
+        session.send(vec![0; (1 << 20) + 1]).await,
         session.send_with("control".into(), control).await,
     ] {
         assert!(matches!(refused, Err(SessionError::Unsendable { .. })), "{refused:?}");

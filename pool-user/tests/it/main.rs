@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod business_card;
+mod cookies;
+mod drain;
 mod elements;
 mod encap;
+mod exactly_once;
 mod failover;
 mod flow_control;
 mod multicast;
 mod registrars;
+mod requests;
 mod resolution;
 mod service;
 mod support;

@@ -41,16 +41,16 @@ impl AsapEndpoint {
             None => timers.t2_registration,
         };
         if wait.is_zero() {
-            self.pending_expired(assoc);
+            self.pending_expired(now, assoc);
         } else {
             self.timers.set(Timer::Pending(assoc), now + wait);
         }
     }
 
     /// Nothing came: a session without a cookie.
-    pub(super) fn pending_expired(&mut self, assoc: AssocId) {
+    pub(super) fn pending_expired(&mut self, now: Time, assoc: AssocId) {
         if let Some(peer) = self.take_pending(assoc) {
-            self.accept_session(assoc, peer, None);
+            self.accept_session(now, assoc, peer, None);
         }
     }
 
@@ -58,7 +58,7 @@ impl AsapEndpoint {
     pub(super) fn pending_message(&mut self, now: Time, assoc: AssocId, message: super::Message) {
         if message.ppid != PPID_ASAP {
             let peer = self.take_pending(assoc);
-            if let Some(session) = peer.and_then(|peer| self.accept_session(assoc, peer, None)) {
+            if let Some(session) = peer.and_then(|peer| self.accept_session(now, assoc, peer, None)) {
                 self.session_message(now, assoc, session, message);
             }
             return;
@@ -80,22 +80,38 @@ impl AsapEndpoint {
             }
         };
         if let Some(peer) = self.take_pending(assoc) {
-            self.accept_session(assoc, peer, cookie);
+            self.accept_session(now, assoc, peer, cookie);
         }
     }
 
-    fn accept_session(&mut self, assoc: AssocId, peer: Peer, cookie: Option<Bytes>) -> Option<SessionId> {
-        let Some(element) = self.session_element() else {
+    fn accept_session(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        peer: Peer,
+        cookie: Option<Bytes>,
+    ) -> Option<SessionId> {
+        let element = self.session_element();
+        let Some((element, service)) = element.and_then(|id| Some((id, self.services.get(&id)?))) else {
             self.counters.refused_associations += 1;
             self.abort_association(assoc, "no service here");
             return None;
         };
+        let (version, cookie) = match cookie.map(|cookie| service.open(self.unix(now), cookie)).transpose() {
+            Ok(opened) => opened.map_or((0, None), |opened| (opened.version, Some(opened.cookie))),
+            Err(why) => {
+                self.cookie_refused(assoc, &why);
+                self.events.push_back(Event::CookieRefused { element, remote: peer.remote, why });
+                return None;
+            }
+        };
         let session = SessionId(self.number());
         let remote = peer.remote.clone();
         let silent = Some(Box::new(peer));
-        self.sessions.insert(session, Session::new(Side::Server { silent }, Some(assoc)));
+        self.sessions.insert(session, Session::new(Side::Server { element, silent }, Some(assoc)));
         self.associations.insert(assoc, Role::Session(session));
-        self.events.push_back(Event::SessionAccepted { session, element, cookie, remote });
+        self.events.push_back(Event::SessionAccepted { session, element, cookie, version, remote });
+        self.session_began(now, element, session);
         Some(session)
     }
 

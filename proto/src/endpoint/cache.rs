@@ -279,6 +279,24 @@ impl Cache {
         entry.pool.elements().iter().find(|element| !but.contains(&element.id)).cloned()
     }
 
+    /// An element of a pool, stale or not.
+    pub(super) fn element(&self, handle: &PoolHandle, id: PeIdentifier) -> Option<PoolElement> {
+        self.pools.get(handle)?.pool.elements().iter().find(|element| element.id == id).cloned()
+    }
+
+    /// The first of those in `order` that are listed, are none of those, and have not failed lately.
+    pub(super) fn preferred(
+        &self,
+        now: Time,
+        handle: &PoolHandle,
+        order: &[PeIdentifier],
+        but: impl Fn(PeIdentifier) -> bool,
+    ) -> Option<PoolElement> {
+        let failures = &self.pools.get(handle)?.failures;
+        let failed = |id| failures.get(id).is_some_and(|failure| now < failure.at + self.memory);
+        order.iter().filter(|id| !but(**id) && !failed(id)).find_map(|id| self.element(handle, *id))
+    }
+
     /// The element has failed. What is known of the pool is soon out of date.
     pub(super) fn set_failed(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
         let memory = self.memory;

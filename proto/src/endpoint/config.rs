@@ -162,7 +162,7 @@ pub struct Limits {
     pub sessions: usize,
     /// Accepted associations of which it is not known yet what they are.
     pub pending_associations: usize,
-    /// Bytes queued for sending in one session.
+    /// Bytes queued for sending in one session; a larger message has the queue for itself.
     pub session_queue: usize,
     /// Bytes of one message.
     pub message: usize,
@@ -179,7 +179,7 @@ impl Default for Limits {
             sessions: 65_536,
             pending_associations: 1024,
             session_queue: 256 * 1024,
-            message: 128 * 1024,
+            message: 1 << 20,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What an endpoint tells its owner: events, and errors by whose fault they are.
 
-use super::{ElementId, Message, RequestId, SessionId};
+use super::{CookieRefusal, ElementId, Message, RequestId, SessionId};
 use bytes::Bytes;
 use params::{OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId};
 use std::net::SocketAddr;
@@ -37,6 +37,11 @@ pub enum Event {
         element: ElementId,
         /// Why the registrar still lists it until it notices, if so.
         error: Option<RegisterError>,
+    },
+    /// The element that was [drained](super::AsapEndpoint::drain) is deregistered and its last session has ended.
+    Drained {
+        /// Which.
+        element: ElementId,
     },
     /// The home registrar is known by this identifier now.
     HomeChanged {
@@ -78,6 +83,10 @@ pub enum Event {
         element: ElementId,
         /// The cookie of the session that continues here, as its former server set it (RFC 5352 §3.8).
         cookie: Option<Bytes>,
+        /// The version of what is in the cookie, if cookies are sealed ([`CookieSealing::versions`]); else 0.
+        ///
+        /// [`CookieSealing::versions`]: super::CookieSealing::versions
+        version: u32,
         /// The pool user.
         remote: Vec<SocketAddr>,
     },
@@ -87,6 +96,17 @@ pub enum Event {
         session: SessionId,
         /// The cookie.
         cookie: Bytes,
+        /// As in [`Event::SessionAccepted`].
+        version: u32,
+    },
+    /// A session was refused before it was accepted, because of its cookie. Its pool user tries other elements.
+    CookieRefused {
+        /// The element.
+        element: ElementId,
+        /// The pool user.
+        remote: Vec<SocketAddr>,
+        /// Why.
+        why: CookieRefusal,
     },
     /// The session has its first server.
     Connected {
@@ -198,6 +218,12 @@ pub enum CloseReason {
     /// The first resolution failed.
     #[error("cannot resolve the pool: {0}")]
     Resolve(ResolveError),
+    /// An accepted session: this element does not take it up with the cookie that arrived late.
+    #[error("the cookie was refused: {0}")]
+    CookieRefused(CookieRefusal),
+    /// A started session: no element that could be reached in time took it up with its cookie; what the last one said.
+    #[error("the pool's elements refuse the session's cookie: {0}")]
+    CookieRefusedByPeer(String),
     /// No element of the pool could be reached in time.
     #[error("no element of the pool can be reached")]
     NoElement,
@@ -237,6 +263,9 @@ pub enum SendError {
     /// Payload protocol 11 is the control channel's (RFC 5352 §5).
     #[error("payload protocol identifier 11 is reserved")]
     ReservedPpid,
+    /// Only a sealed cookie can be for one element alone.
+    #[error("cookies are not sealed: anybody could take the session up")]
+    NotSealed,
     /// Only servers set cookies.
     #[error("only an accepted session sets cookies")]
     NotServer,

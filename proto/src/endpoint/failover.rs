@@ -10,6 +10,7 @@
 //! an unreachable element and reported (§3.5); an abort shows that somebody is there.
 
 use super::cache::Age;
+use super::control::COOKIE_REFUSED;
 use super::resolution::Waiter;
 use super::session::{Session, Side};
 use super::{
@@ -35,13 +36,23 @@ pub(super) struct User {
     pub(super) server: Option<PeIdentifier>,
     /// The latest cookie, whichever server it came from (ambiguity A-51).
     pub(super) cookie: Option<Bytes>,
+    /// Whom the server's business card names, the first one in front.
+    pub(super) preferred: Vec<PeIdentifier>,
     /// Counts the failovers.
     pub(super) epoch: u32,
     /// Messages from before the first server was there.
     pub(super) waiting: VecDeque<Message>,
     /// While there is no server.
     pub(super) search: Option<Search>,
+    /// Until when a server has to be found: patience lasts from when there was the last one that did something.
+    until: Time,
     established: Time,
+    /// The server has sent something, so it has taken the session up.
+    pub(super) served: bool,
+    /// Servers in a row that have not done anything before they were gone.
+    idle: u32,
+    /// What the last server said that did not take the session up with its cookie.
+    refusal: Option<String>,
     /// Failovers in quick succession.
     quick: u32,
 }
@@ -105,10 +116,15 @@ impl AsapEndpoint {
             patience: options.patience,
             server: None,
             cookie: None,
+            preferred: Vec::new(),
             epoch: 0,
             waiting: VecDeque::new(),
             search: Some(Search::new(now + options.patience)),
             established: now,
+            served: false,
+            idle: 0,
+            refusal: None,
+            until: now,
             quick: 0,
         };
         self.sessions.insert(session, Session::new(Side::User(Box::new(user)), None));
@@ -129,7 +145,13 @@ impl AsapEndpoint {
     fn seek_server(&mut self, now: Time, session: SessionId) {
         let Some(search) = self.search(session) else { return };
         if now >= search.until {
-            let why = search.error.take().map_or(CloseReason::NoElement, CloseReason::Resolve);
+            let error = search.error.take();
+            let refusal = self.user(session).and_then(|user| user.refusal.take());
+            let why = match (refusal, error) {
+                (Some(refusal), _) => CloseReason::CookieRefusedByPeer(refusal),
+                (None, Some(error)) => CloseReason::Resolve(error),
+                (None, None) => CloseReason::NoElement,
+            };
             return self.end_session(session, why);
         }
         let again = !search.tried.is_empty();
@@ -186,7 +208,12 @@ impl AsapEndpoint {
             user.server.map(|server| self.cache.at_endpoint_of(&user.handle, server)).unwrap_or_default();
         loop {
             let but = |id: PeIdentifier| search.tried.contains(&id) || lost.contains(&id);
-            let element = self.cache.choose(now, &user.handle, but, &mut self.rng)?;
+            // The card of the former server comes before the policy (BC2).
+            let recommended = self.cache.preferred(now, &user.handle, &user.preferred, but);
+            let element = match recommended {
+                Some(element) => element,
+                None => self.cache.choose(now, &user.handle, but, &mut self.rng)?,
+            };
             if let Some(remote) = session_addresses(&element) {
                 return Some((element.id, remote));
             }
@@ -301,6 +328,7 @@ impl AsapEndpoint {
         let Some(to) = user.search.take().and_then(|search| search.candidate) else { return };
         user.established = now;
         let handle = user.handle.clone();
+        user.served = false;
         let (epoch, cookie, waiting) = (user.epoch, user.cookie.clone(), std::mem::take(&mut user.waiting));
         let event = match user.server.replace(to) {
             Some(from) => Event::Failover { session, from, to, epoch },
@@ -346,7 +374,7 @@ impl AsapEndpoint {
                 self.ask_meanwhile(now, session);
                 self.seek_server(now, session);
             }
-            None => self.fail_over(now, session),
+            None => self.fail_over(now, session, why),
         }
     }
 
@@ -363,13 +391,23 @@ impl AsapEndpoint {
 
     /// Looks for another server. What the application sends until it knows was meant for the former one: the
     /// new epoch keeps it out.
-    fn fail_over(&mut self, now: Time, session: SessionId) {
+    fn fail_over(&mut self, now: Time, session: SessionId, why: &DownReason) {
         let calm = self.config.timers.connect_timeout.saturating_mul(4);
         let Some(user) = self.user(session) else { return };
         user.epoch = user.epoch.wrapping_add(1);
         user.quick = if now.since(user.established) < calm { user.quick.saturating_add(1) } else { 0 };
         let quick = user.quick;
-        let mut search = Search::new(now + user.patience);
+        user.refusal = match why {
+            DownReason::PeerAborted(cause) => cause.split_once(COOKIE_REFUSED).map(|(_, why)| why.to_owned()),
+            _ => None,
+        }
+        .or(user.refusal.take().filter(|_| !user.served));
+        user.idle =
+            if user.served || now.since(user.established) >= calm { 0 } else { user.idle.saturating_add(1) };
+        if user.idle <= 1 {
+            user.until = now + user.patience;
+        }
+        let mut search = Search::new(user.until);
         search.pauses = quick.saturating_sub(QUICK_FAILOVERS);
         let pause = search.pauses > 0;
         search.asked = !pause;

@@ -6,6 +6,7 @@
 
 mod accept;
 mod bucket;
+mod business_card;
 mod cache;
 mod config;
 mod control;
@@ -21,7 +22,9 @@ mod registrars;
 mod registration;
 mod request;
 mod resolution;
+mod sealed_cookie;
 mod servers;
+mod service;
 mod session;
 mod watch;
 
@@ -31,6 +34,7 @@ pub use config::{
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 pub use explain::{Explanation, Standing};
+pub use sealed_cookie::{CookieKey, CookieRefusal, CookieSealing};
 
 use crate::announce::Gate;
 use crate::outbox::Outbox;
@@ -49,6 +53,7 @@ use rand_chacha::ChaCha12Rng;
 use registration::Element;
 use resolution::Lookup;
 use servers::{ServerId, Servers};
+use service::Service;
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -78,6 +83,7 @@ pub struct AsapEndpoint {
     gate: Gate,
     elements: BTreeMap<ElementId, Element>,
     identities: BTreeMap<(PoolHandle, PeIdentifier), ElementId>,
+    services: BTreeMap<ElementId, Service>,
     lookups: BTreeMap<PoolHandle, Lookup>,
     /// How many resolutions of the application have no answer yet.
     waiting_requests: usize,
@@ -98,6 +104,8 @@ pub struct AsapEndpoint {
     /// Reports that wait for a home registrar.
     unsent_reports: BTreeSet<(PoolHandle, PeIdentifier)>,
     sessions: BTreeMap<SessionId, Session>,
+    /// When it was said what time of day it is, and what was said.
+    unix_time: (Time, Duration),
     /// Until when another ASAP_ERROR may not be sent.
     errors_paused_until: Time,
     shutting_down: bool,
@@ -114,6 +122,8 @@ pub struct Counters {
     pub errors_received: u64,
     /// Associations that were refused: nothing to serve, or a limit.
     pub refused_associations: u64,
+    /// Sessions that were refused because of their cookie.
+    pub refused_cookies: u64,
     /// Messages that were not sent because too many waited for their association.
     pub dropped_replies: u64,
     /// Failures of elements that were not reported, because there were too many.
@@ -162,6 +172,7 @@ enum Timer {
     Straggler(AssocId),
     Retry(SessionId),
     Close(SessionId),
+    Drain(ElementId),
     Leave(AssocId),
 }
 
@@ -183,6 +194,7 @@ impl Timer {
             Self::Straggler(_) => "session-straggler",
             Self::Retry(_) => "session-retry",
             Self::Close(_) => "session-close",
+            Self::Drain(_) => "drain",
             Self::Leave(_) => "leave",
         }
     }
@@ -227,6 +239,7 @@ impl AsapEndpoint {
             gate: Gate::default(),
             elements: BTreeMap::new(),
             identities: BTreeMap::new(),
+            services: BTreeMap::new(),
             lookups: BTreeMap::new(),
             waiting_requests: 0,
             cache: Cache::new(&config, memory),
@@ -242,6 +255,7 @@ impl AsapEndpoint {
             stragglers: BTreeMap::new(),
             unsent_reports: BTreeSet::new(),
             sessions: BTreeMap::new(),
+            unix_time: (now, Duration::ZERO),
             errors_paused_until: now,
             shutting_down: false,
             config,
@@ -436,11 +450,12 @@ impl AsapEndpoint {
             Timer::T7(server) => self.t7_expired(server),
             Timer::Watch(handle) => self.watch_expired(now, handle),
             Timer::Registrars => self.ask_for_registrars(now),
-            Timer::Pending(assoc) => self.pending_expired(assoc),
+            Timer::Pending(assoc) => self.pending_expired(now, assoc),
             Timer::Connect(session) => self.connect_expired(now, session),
             Timer::Stagger(session) => self.stagger_expired(now, session),
             Timer::Straggler(assoc) => self.straggler_expired(now, assoc),
             Timer::Retry(session) => self.retry_expired(now, session),
+            Timer::Drain(element) => self.drain_expired(now, element),
             Timer::Leave(assoc) => {
                 self.abort_association(assoc, "not ended in time");
             }

@@ -1,6 +1,7 @@
 //! Registration, re-registration and de-registration (RFC 5352 §3.1, §3.2).
 
 use super::load::Announced;
+use super::service::Service;
 use super::{
     AsapEndpoint, CommandError, Config, ElementId, ElementTransport, Event, RegisterError, Registration,
     Timer, check_handle,
@@ -130,6 +131,7 @@ impl AsapEndpoint {
             return Err(CommandError::Invalid("a transport, policy or port that no registration can carry"));
         }
         let id = ElementId(self.number());
+        self.services.insert(id, Service::new(key.0.clone(), key.1));
         self.identities.insert(key, id);
         self.elements.insert(id, element);
         self.send_registration(now, id);
@@ -183,11 +185,14 @@ impl AsapEndpoint {
         Ok(())
     }
 
-    /// The element that sessions are for: the first that takes any.
+    /// The element that sessions are for: the first that takes any and is not leaving.
     pub(super) fn session_element(&self) -> Option<ElementId> {
         self.elements
             .iter()
-            .find(|(_, element)| matches!(element.registration.transport, ElementTransport::Sessions))
+            .find(|(_, element)| {
+                matches!(element.registration.transport, ElementTransport::Sessions)
+                    && !matches!(element.state, State::Deregistering { .. })
+            })
             .map(|(id, _)| *id)
     }
 
@@ -329,6 +334,9 @@ impl AsapEndpoint {
             if let Some(element) = self.elements.get_mut(&key) {
                 element.id = id;
             }
+            if let Some(service) = self.services.get_mut(&key) {
+                service.id = id;
+            }
             self.send_registration(now, key);
         } else {
             element.state = State::Rejected;
@@ -441,6 +449,7 @@ impl AsapEndpoint {
             self.timers.cancel(&timer);
         }
         self.events.push_back(Event::Deregistered { element: key, error });
+        self.end_service(key);
     }
 
     fn random_identifier(&mut self, handle: &PoolHandle) -> PeIdentifier {

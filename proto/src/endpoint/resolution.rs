@@ -6,8 +6,8 @@
 use super::cache::Age;
 use super::registrars;
 use super::{
-    AsapEndpoint, CommandError, Event, RequestId, Resolution, ResolveError, ResolveOptions, SessionId, Timer,
-    check_handle,
+    AsapEndpoint, CommandError, ElementId, Event, RequestId, Resolution, ResolveError, ResolveOptions,
+    SessionId, Timer, check_handle,
 };
 use crate::{AssocId, Time};
 use asap::{HandleResolution, HandleResolutionResponse, Message};
@@ -49,6 +49,8 @@ pub(super) enum Waiter {
     /// The application; whether what is known from earlier will do if no registrar answers.
     Request(RequestId, bool),
     Session(SessionId),
+    /// An element that names others in its business card.
+    Cards(ElementId),
 }
 
 impl AsapEndpoint {
@@ -236,6 +238,7 @@ impl AsapEndpoint {
                     self.events.push_back(Event::Resolved { request, result });
                 }
                 Waiter::Session(session) => self.session_resolved(now, session, result.as_ref().err()),
+                Waiter::Cards(element) => self.pool_known(element),
             }
         }
     }

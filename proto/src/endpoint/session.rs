@@ -2,7 +2,7 @@
 
 use super::accept::Peer;
 use super::failover::User;
-use super::{AsapEndpoint, CloseReason, Event, Message, SendError, SessionId, Timer};
+use super::{AsapEndpoint, CloseReason, ElementId, Event, Message, SendError, SessionId, Timer};
 use crate::{AssocId, DownReason, PPID_ASAP, Time, Transmit};
 use params::PeIdentifier;
 use std::time::Duration;
@@ -25,8 +25,8 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 pub(super) enum Side {
-    /// We are the server; with the peer as long as nothing has arrived that only a pool user sends.
-    Server { silent: Option<Box<Peer>> },
+    /// We are the server, as this element; with the peer as long as nothing has arrived that only a pool user sends.
+    Server { element: ElementId, silent: Option<Box<Peer>> },
     /// We are the pool user.
     User(Box<User>),
 }
@@ -52,7 +52,7 @@ impl Session {
     }
 
     /// The association to send on, unless the session has none or is closing.
-    fn open(&self) -> Option<AssocId> {
+    pub(super) fn open(&self) -> Option<AssocId> {
         self.assoc.filter(|_| !self.closing)
     }
 }
@@ -164,15 +164,16 @@ impl AsapEndpoint {
     }
 
     pub(super) fn end_session(&mut self, session: SessionId, why: CloseReason) {
-        if self.sessions.remove(&session).is_none() {
-            return;
-        }
+        let Some(state) = self.sessions.remove(&session) else { return };
         for timer in
             [Timer::Connect(session), Timer::Stagger(session), Timer::Retry(session), Timer::Close(session)]
         {
             self.timers.cancel(&timer);
         }
         self.events.push_back(Event::Closed { session, why });
+        if let Side::Server { element, .. } = state.side {
+            self.session_ended(element, session);
+        }
     }
 
     /// A message of a session's association. Control and data share it and differ in the payload protocol
@@ -188,8 +189,9 @@ impl AsapEndpoint {
         if message.ppid == PPID_ASAP {
             return self.control_message(now, assoc, session, message.bytes);
         }
-        if let Side::Server { silent } = &mut state.side {
-            *silent = None;
+        match &mut state.side {
+            Side::Server { silent, .. } => *silent = None,
+            Side::User(user) => user.served = true,
         }
         self.events.push_back(Event::Received { session, message });
     }

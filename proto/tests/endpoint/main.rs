@@ -4,8 +4,11 @@
 
 mod announce;
 mod avoidance;
+mod business_card;
 mod chaos;
+mod cookies;
 mod diagnosis;
+mod drain;
 mod hunt;
 mod keep_alive;
 mod race;

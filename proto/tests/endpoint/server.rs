@@ -76,7 +76,10 @@ fn a_silent_session_is_announced_after_a_while() {
     let (session, cookie, rest) = accepted(script.events());
     assert_eq!((cookie, rest), (None, vec![]));
     script.asap(USER, echo("late"));
-    assert_eq!(script.events(), [Event::CookieReceived { session, cookie: Bytes::from_static(b"late") }]);
+    assert_eq!(
+        script.events(),
+        [Event::CookieReceived { session, cookie: Bytes::from_static(b"late"), version: 0 }]
+    );
 }
 
 // several elements take sessions at one endpoint: they are given to the first.
@@ -142,8 +145,14 @@ fn a_full_association_is_left_alone() {
 #[test]
 fn the_queue_of_a_session_is_bounded() {
     let (mut script, session) = Script::serving();
-    script.input(Input::Full { assoc: USER });
+    let limit = 1 << 20;
     let large = |size: usize| Message::new(vec![0; size]);
+    script.input(Input::Full { assoc: USER });
+    script.machine.send(script.now, session, 0, large(limit)).unwrap();
+    assert_eq!(script.machine.send(script.now, session, 0, large(1)), Err(SendError::Full));
+    script.input(Input::Writable { assoc: USER });
+    script.out();
+    script.input(Input::Full { assoc: USER });
     script.machine.send(script.now, session, 0, large(128 * 1024)).unwrap();
     script.machine.send(script.now, session, 0, large(128 * 1024)).unwrap();
     assert_eq!(script.machine.send(script.now, session, 0, large(1)), Err(SendError::Full));
@@ -154,7 +163,6 @@ fn the_queue_of_a_session_is_bounded() {
     script.input(Input::Writable { assoc: USER });
     script.out();
     script.machine.send(script.now, session, 0, large(1)).unwrap();
-    let limit = 128 * 1024;
     let too_large = script.machine.send(script.now, session, 0, large(limit + 1));
     assert_eq!(too_large, Err(SendError::Size { limit }));
     assert_eq!(script.machine.send(script.now, session, 0, large(0)), Err(SendError::Size { limit }));

@@ -227,7 +227,7 @@ impl Server {
                 let cookie = cookie.as_ref().and_then(|cookie| Counter::from_cookie(cookie));
                 self.sessions.insert(*session, cookie.unwrap_or_default());
             }
-            Event::CookieReceived { session, cookie } => {
+            Event::CookieReceived { session, cookie, .. } => {
                 if let Some(counter) = Counter::from_cookie(cookie) {
                     self.sessions.insert(*session, counter);
                 }

@@ -1,0 +1,69 @@
+//! Requests that repeat themselves, and those that nobody waits for any more.
+
+use crate::support::{Death, Fate, counter, number, registrar, serve, user, within};
+use pool_element::{PoolElement, Profile};
+use rserpool_pool_user::{Session, SessionError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Sends a request and does not wait for its answer.
+async fn abandon(session: &mut Session, seq: u64) {
+    tokio::select! {
+        biased;
+        answer = session.request(seq.to_be_bytes()) => panic!("it cannot be here yet: {answer:?}"),
+        () = std::future::ready(()) => {}
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_cancelled_request_is_not_taken_for_that_of_the_next() {
+    let registrar = registrar(&[]);
+    tokio::spawn(serve(counter(&[registrar.asap_address()]).await, Arc::<Fate>::default()));
+    let mut session = within("connect", user(&registrar).connect("counter")).await.unwrap();
+    for seq in (1..=60u64).step_by(3) {
+        abandon(&mut session, seq).await;
+        abandon(&mut session, seq + 1).await;
+        let answer = within("a request", session.request((seq + 2).to_be_bytes())).await.unwrap();
+        assert_eq!(number(&answer), seq + 2);
+    }
+}
+
+// What was abandoned at the former server is owed by nobody.
+#[tokio::test]
+async fn a_failover_settles_what_was_abandoned() {
+    let registrar = registrar(&[]);
+    let fate = Fate::at(3, Death::BeforeTheAnswer);
+    for _ in 0..2 {
+        tokio::spawn(serve(counter(&[registrar.asap_address()]).await, fate.clone()));
+    }
+    let mut session = within("connect", user(&registrar).connect("counter")).await.unwrap();
+    let first = session.element();
+    for seq in [1, 2u64] {
+        let answer = within("a request", session.request(seq.to_be_bytes())).await.unwrap();
+        assert_eq!(number(&answer), seq);
+    }
+    abandon(&mut session, 3).await;
+    let answer = within("a request", session.request(4u64.to_be_bytes())).await.unwrap();
+    assert_eq!(number(&answer), 4, "3 was done before its server died");
+    assert_ne!(session.element(), first);
+}
+
+#[tokio::test]
+async fn a_request_has_a_deadline_and_the_session_goes_on() {
+    let registrar = registrar(&[]);
+    let builder = PoolElement::builder("slow").registrars([registrar.asap_address()]).profile(Profile::Rfc);
+    let mut element = within("registration", builder.register()).await.unwrap();
+    let mut session = within("connect", user(&registrar).connect("slow")).await.unwrap();
+    let late = session.request_within(Duration::from_millis(10), b"first").await;
+    assert!(matches!(late, Err(SessionError::Timeout)), "{late:?}");
+    let echo = tokio::spawn(async move {
+        let mut server = element.accept().await.unwrap();
+        while let Ok(Some(request)) = server.recv().await {
+            server.send(&request).await.unwrap();
+        }
+    });
+    let answer = within("a request", session.request_within(Duration::from_secs(60), b"second")).await;
+    assert_eq!(answer.unwrap()[..], *b"second");
+    within("close", session.close()).await.unwrap();
+    within("the server", echo).await.unwrap();
+}
