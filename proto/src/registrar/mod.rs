@@ -204,6 +204,9 @@ impl Registrar {
 
     fn restarted(&mut self, now: Time, assoc: AssocId) {
         self.associations.restarted(assoc);
+        if !self.is_serving() {
+            return self.abort(assoc, "shutting down");
+        }
         match self.associations.get(assoc).map(|association| association.channel) {
             Some(Channel::Enrp) => self.enrp_association_restarted(assoc),
             Some(_) => {

@@ -107,6 +107,19 @@ fn a_peer_that_does_not_read_is_aborted() {
     assert_eq!((status.elements, status.counters.queue_overflows), (21, 1));
 }
 
+// An element that starts anew while its registrar takes leave is sent elsewhere, and no keep-alive accuses it (seed 201412).
+#[test]
+fn whoever_restarts_at_a_registrar_that_takes_leave_is_let_go() {
+    let (mut registrar, _, element) = with_peer_and_element(|_| {});
+    drain(&mut registrar);
+    registrar.shutdown(at(10));
+    drain(&mut registrar);
+    registrar.handle_input(at(11), Input::Restart { assoc: element });
+    let transmits = drain(&mut registrar);
+    assert!(matches!(&transmits[..], [Transmit::Abort { assoc, .. }] if *assoc == element), "{transmits:?}");
+    assert_eq!(registrar.status(at(11)).elements, 1);
+}
+
 // Design D11: associations are limited, and clients take no place from the other registrars.
 #[test]
 fn too_many_associations_are_refused() {
