@@ -66,15 +66,16 @@ async fn drained_servers_hand_over_by_themselves() {
     let (mut sum, mut added) = (0, 0);
     for round in 1..=4u64 {
         let call = async { number(&within("a call", session.call(round.to_be_bytes())).await.unwrap()) };
-        let (accepted, answer) = tokio::join!(
-            async { tokio::spawn(add(within("accept", present.accept()).await.unwrap())) },
-            call
-        );
+        let serve = async {
+            let server = tokio::spawn(add(within("accept", present.accept()).await.unwrap()));
+            [server]
+        };
+        let ([server], answer) = tokio::join!(serve, call);
         sum += round;
         assert_eq!(answer, sum);
         let next = element(&registrar).await;
         within("the drain", std::mem::replace(&mut present, next).drain()).await.unwrap();
-        added += within("the server", accepted).await.unwrap().unwrap();
+        added += within("the server", server).await.unwrap().unwrap();
     }
     assert_eq!(added, sum);
 }

@@ -250,6 +250,8 @@ impl AsapEndpoint {
         }
         self.associations.insert(assoc, Role::Session(session));
         self.outbox.push_immediate(Transmit::Connect { assoc, channel: Channel::Session, remote });
+        // A pause is over when something was found before its end.
+        self.timers.cancel(&Timer::Retry(session));
         let timers = &self.config.timers;
         self.timers.set(Timer::Connect(session), now + timers.connect_timeout);
         if !timers.connect_stagger.is_zero() {

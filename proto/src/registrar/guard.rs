@@ -10,8 +10,8 @@
 //!   rest is given up after a few more attempts.
 //!
 //! What a registrar can judge by is what it looks after itself: the share is one of its own elements of the pool. (The
-//! elements of other homes that it looked for because of reports are judged on their own; their home, which guards
-//! them too, has the last word.) With less than [`Guard::floor`] of them it removes whoever is silent at once: nobody
+//! elements of other homes that it looked for because of reports are judged on their own. Those that were held are left
+//! to their home, which guards them too and looks for them on and on.) With less than [`Guard::floor`] of them it removes whoever is silent at once: nobody
 //! could tell a dead server from a dead site, and a last resort that is not listed fails sooner than one that is.
 
 use super::timers::Timer;
@@ -236,13 +236,10 @@ impl Registrar {
             return;
         }
         watch.removed.push_back(now);
-        let held = watch.holding.as_mut().map(|holding| {
-            holding.removed += 1;
-            holding.calm.is_none()
-        });
+        let held = watch.holding.as_mut().map(|holding| holding.removed += 1).is_some();
         self.counters.elements_given_up += 1;
-        // Whoever's mass is still silent has a home that knows better.
-        match !scope.1 && held == Some(true) {
+        // Only its home looks for it all the time, and knows better.
+        match !scope.1 && held {
             true => self.update_suspicion(now, &key),
             false => self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed),
         }
