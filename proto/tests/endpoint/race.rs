@@ -187,3 +187,32 @@ fn without_a_budget_a_session_takes_longer() {
     );
     assert_eq!(script.machine.counters().retries_postponed, 1);
 }
+
+// A failover pauses for want of a budget while a registrar is asked. When the answer comes and there is a retry again, it
+// connects once, to one element (seed 203022 of the simulation).
+#[test]
+fn who_has_found_a_server_in_a_pause_does_not_look_for_another_after_it() {
+    let mut config = config(1);
+    config.timers.connect_stagger = Duration::ZERO;
+    config.retry_budget = Some(RetryBudget { percent: 0, per_second: 20 });
+    let mut script = Script::new(config);
+    script.machine.connect(script.now, pool(), TO_POOL).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.answer(home, 1..=250);
+    let (lost, remote) = connects(&script.out())[0];
+    script.up(lost, remote);
+    script.pass(ms(20_000));
+    script.out();
+    script.down(lost, DownReason::PeerAborted("gone".into()));
+    while let Some((candidate, _)) = connects(&script.out()).first().copied() {
+        script.down(candidate, DownReason::ConnectFailed("refused".into()));
+    }
+    assert_eq!(script.machine.counters().retries_postponed, 1);
+    script.pass(ms(60));
+    assert_eq!(connects(&script.out()), []);
+    script.answer(home, 1..=250);
+    assert_eq!(connects(&script.out()).len(), 1);
+    script.pass(ms(300));
+    assert_eq!(connects(&script.out()), [], "within the time of a connect");
+}
