@@ -11,8 +11,9 @@
 //!
 //! What a registrar can judge by is what it looks after itself: the share is one of its own elements of the pool. (The
 //! elements of other homes that it looked for because of reports are judged on their own. Those that were held are left
-//! to their home, which guards them too and looks for them on and on.) With less than [`Guard::floor`] of them it removes whoever is silent at once: nobody
-//! could tell a dead server from a dead site, and a last resort that is not listed fails sooner than one that is.
+//! to their home, which guards them too and looks for them on and on.) With less than [`Guard::floor`] of them it
+//! removes whoever is silent at once: nobody could tell a dead server from a dead site, and a last resort that is not
+//! listed fails sooner than one that is.
 
 use super::timers::Timer;
 use super::{ElementKey, Event, Registrar, RemovalReason};

@@ -3,9 +3,9 @@
 //! Each owned element that did not speak for a while is probed with a keep-alive; so is any element that was
 //! reported, claimed, or whose identifier somebody else wants. Only what is of the element itself counts as its life:
 //! behind one association may be many elements, and a process that forgot one of them. A keep-alive names a pool, and
-//! is acknowledged for every element that the process has there (ambiguity A-37): all of them have spoken then. A probe that is not acknowledged is repeated
-//! once; if that is not acknowledged either, or the association ends, the element is removed, whoever its home
-//! is: the home verifies what others say (ambiguities ).
+//! is acknowledged for every element that the process has there (ambiguity A-37): all of them have spoken then. A probe
+//! that is not acknowledged is repeated once; if that is not acknowledged either, or the association ends, the element is
+//! removed, whoever its home is: the home verifies what others say (ambiguities ).
 
 use super::association::Association;
 use super::owned::Owned;
