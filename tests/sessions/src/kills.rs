@@ -1,0 +1,35 @@
+//! One server at a time dies without a word, and comes back.
+
+use crate::load::{self, Load};
+use crate::scope::Scope;
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+use tokio::time::Instant;
+
+/// How much of it.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[arg(long, default_value_t = 1000)]
+    kills: usize,
+    #[arg(long, default_value_t = 10)]
+    servers: usize,
+    #[arg(long, default_value_t = 2)]
+    registrars: u16,
+    #[command(flatten)]
+    load: load::Options,
+}
+
+/// Says whether each operation was done once.
+pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Result<bool> {
+    let mut scope = Scope::start(options.registrars, options.servers, &mut rng).await?;
+    let load = Load::start(&options.load, &scope.registrars());
+    let start = Instant::now();
+    for _ in 0..options.kills {
+        load.pass(rng.random_range(1..=2 * options.load.clients)).await?;
+        let server = rng.random_range(0..scope.servers());
+        scope.kill_server(server).await?;
+        scope.start_server(server).await?;
+    }
+    println!("{} servers killed in {:.1} s", options.kills, start.elapsed().as_secs_f64());
+    Ok(load.finish().await)
+}
