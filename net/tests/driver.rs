@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Machine, Setup, V4, V6, embedded, within};
-use proto::{Channel, DownReason, Input, Transmit};
+use proto::{Channel, DownReason, Input, Node, Transmit};
 use rserpool_net::driver::{CallError, EndpointCounters};
 use rserpool_net::sctp::SctpConfig;
 use rserpool_net::{Driver, DriverConfig, Handle, Listen, StartError};
@@ -85,6 +85,28 @@ async fn each_association_stays_at_the_endpoint_of_its_channel() {
         counters.into_iter().map(|counters| embedded(counters).sctp.accepted).collect()
     };
     assert_eq!(accepted(server.handle.counters().await.unwrap()), [1, 1]);
+}
+
+// Who ends when he is told that all is done would else take the last packets with him.
+#[test]
+fn what_a_machine_wants_is_sent_before_it_tells() {
+    let remote = UdpSocket::bind((V4, 0)).unwrap();
+    remote.set_nonblocking(true).unwrap();
+    let to = remote.local_addr().unwrap();
+    let (sender, told) = mpsc::channel();
+    let tell = move |_: &mut Machine, _, event| {
+        if event == (Input::Backlog { packets: 7 }) {
+            sender.send(remote.recv(&mut [0; 2048]).is_ok()).unwrap();
+        }
+    };
+    let handle = Driver::spawn(Setup::on(V4).config(), |_| Machine::new(false), tell).unwrap();
+    handle
+        .try_call(move |machine, now| {
+            machine.handle_input(now, Input::Backlog { packets: 7 });
+            machine.connect(Channel::Asap, to);
+        })
+        .unwrap();
+    assert_eq!(told.recv_timeout(common::LIMIT), Ok(true), "the INIT is there");
 }
 
 #[tokio::test]

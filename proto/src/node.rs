@@ -4,7 +4,7 @@
 //! [`AssocId`]. One driver (`net`) and one simulator drive every machine in the same way:
 //!
 //! 1. `handle_input` for everything that arrived, then `handle_timeout` when a timer is due;
-//! 2. `poll_transmit` until it is empty, each transmit carried out before the next is polled;
+//! 2. `poll_transmit` until it is empty, each transmit carried out before the next is polled, and all sent;
 //! 3. `poll_event` until it is empty; 4. wait until `poll_timeout`.
 //!
 //! **Flow control.** The endpoint keeps a bounded queue of outgoing bytes per association. When a send fills it

@@ -85,7 +85,6 @@ where
         let now = self.clock.now();
         self.run_timers(now);
         more |= self.carry_out(now);
-        more |= self.flush(now);
         if ended || self.stopping.as_ref().is_some_and(|stop| (stop.done)(&self.node) || stop.deadline <= now)
         {
             debug!(lost = ?self.clock.lost(), "the endpoint thread ends");
@@ -167,26 +166,42 @@ where
         }
     }
 
-    /// Carries out what the machine wants and tells what it has to tell, until it has nothing more; whether it
-    /// may have more.
+    /// Carries out what the machine wants, sends it, and only then tells what the machine has to tell: who ends upon that
+    /// leaves nothing unsent. Until the machine has nothing more; whether it may have more.
     fn carry_out(&mut self, now: Time) -> bool {
         let mut carried = 0;
         loop {
-            while let Some(transmit) = self.node.poll_transmit() {
-                if let Transmit::Announce { channel, bytes } = transmit {
-                    self.multicast.iter_mut().for_each(|multicast| multicast.send(channel, &bytes));
-                } else {
-                    let index = self.ports.carry_out(now, transmit);
-                    self.deliver(index, now);
-                }
-                carried += 1;
-                if carried == MAX_TRANSMITS {
-                    return true;
-                }
+            let all = self.transmit(now, &mut carried);
+            let news = self.flush(now);
+            if !all {
+                return true;
             }
-            let Some(event) = self.node.poll_event() else { return false };
-            (self.on_event)(&mut self.node, now, event);
+            let mut told = false;
+            while let Some(event) = self.node.poll_event() {
+                (self.on_event)(&mut self.node, now, event);
+                told = true;
+            }
+            if !told {
+                return news;
+            }
         }
+    }
+
+    /// Carries out, at most [`MAX_TRANSMITS`] altogether; whether that was all.
+    fn transmit(&mut self, now: Time, carried: &mut usize) -> bool {
+        while let Some(transmit) = self.node.poll_transmit() {
+            if let Transmit::Announce { channel, bytes } = transmit {
+                self.multicast.iter_mut().for_each(|multicast| multicast.send(channel, &bytes));
+            } else {
+                let index = self.ports.carry_out(now, transmit);
+                self.deliver(index, now);
+            }
+            *carried += 1;
+            if *carried == MAX_TRANSMITS {
+                return false;
+            }
+        }
+        true
     }
 
     /// Sends; whether that made news for the machine.

@@ -49,6 +49,9 @@ pub(super) struct User {
     established: Time,
     /// The server has sent something, so it has taken the session up.
     pub(super) served: bool,
+    /// The application has sent something to this server, and something came after that: the session gets on.
+    asked: bool,
+    answered: bool,
     /// Servers in a row that have not done anything before they were gone.
     idle: u32,
     /// What the last server said that did not take the session up with its cookie.
@@ -92,6 +95,19 @@ impl Search {
     }
 }
 
+impl User {
+    /// The application sends to the present server.
+    pub(super) fn asks(&mut self) {
+        self.asked = true;
+    }
+
+    /// A message of the application came from it.
+    pub(super) fn hears(&mut self) {
+        self.served = true;
+        self.answered |= self.asked;
+    }
+}
+
 impl AsapEndpoint {
     /// Starts a session with a pool. [`Event::Connected`] or [`Event::Closed`] follows.
     ///
@@ -122,6 +138,8 @@ impl AsapEndpoint {
             search: Some(Search::new(now + options.patience)),
             established: now,
             served: false,
+            asked: false,
+            answered: false,
             idle: 0,
             refusal: None,
             until: now,
@@ -332,6 +350,8 @@ impl AsapEndpoint {
         let handle = user.handle.clone();
         user.served = false;
         let (epoch, cookie, waiting) = (user.epoch, user.cookie.clone(), std::mem::take(&mut user.waiting));
+        user.asked = !waiting.is_empty();
+        user.answered = false;
         let event = match user.server.replace(to) {
             Some(from) => Event::Failover { session, from, to, epoch },
             None => Event::Connected { session, element: to },
@@ -397,8 +417,14 @@ impl AsapEndpoint {
         let calm = self.config.timers.connect_timeout.saturating_mul(4);
         let Some(user) = self.user(session) else { return };
         user.epoch = user.epoch.wrapping_add(1);
-        user.quick = if now.since(user.established) < calm { user.quick.saturating_add(1) } else { 0 };
-        let quick = user.quick;
+        // A server that leaves in order, with its work done, is one that is drained: its successor may be next.
+        let in_order = *why == DownReason::Shutdown && user.answered;
+        if now.since(user.established) >= calm {
+            user.quick = 0;
+        } else if !in_order {
+            user.quick = user.quick.saturating_add(1);
+        }
+        let quick = if in_order { 0 } else { user.quick };
         user.refusal = match why {
             DownReason::PeerAborted(cause) => cause.split_once(COOKIE_REFUSED).map(|(_, why)| why.to_owned()),
             _ => None,

@@ -89,6 +89,7 @@ impl AsapEndpoint {
                 user.waiting.push_back(message);
                 return Ok(());
             }
+            user.asks();
         }
         let assoc = state.open().ok_or(SendError::Closed)?;
         self.push_message(assoc, message);
@@ -191,7 +192,7 @@ impl AsapEndpoint {
         }
         match &mut state.side {
             Side::Server { silent, .. } => *silent = None,
-            Side::User(user) => user.served = true,
+            Side::User(user) => user.hears(),
         }
         self.events.push_back(Event::Received { session, message });
     }

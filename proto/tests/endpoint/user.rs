@@ -319,6 +319,24 @@ fn quick_failovers_slow_down() {
     );
 }
 
+// A rolling restart: each server answers and leaves in order, and nobody has to wait.
+#[test]
+fn servers_that_leave_in_order_cost_no_pause() {
+    let (mut script, session, home, mut assoc) = Script::connected(1);
+    let start = script.now;
+    for epoch in 0..10 {
+        let operation = Message::new(Bytes::from_static(b"one more"));
+        script.machine.send(script.now, session, epoch, operation).unwrap();
+        script.data(assoc, "done");
+        script.out();
+        script.down(assoc, DownReason::Shutdown);
+        script.answer(home, [1]);
+        assoc = connect(&script.out()).0;
+        script.up(assoc, server(1));
+    }
+    assert_eq!(script.now, start);
+}
+
 // RFC 9260 §5.2: the server restarted and knows nothing of the session: failover, with the cookie.
 #[test]
 fn a_restarted_server_is_failed_over() {
