@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// The longest pause between two resynchronisations that did not help, as a power of two of MAX-TIME-NO-RESPONSE.
 const MAX_DOUBLINGS: u32 = 6;
+/// After how many times MAX-TIME-NO-RESPONSE elements that another registrar should have claimed are given up, beside the
+/// time that the claims take.
+const CLAIMED_AFTER: u32 = 4;
 
 /// How soon a peer's table may be loaded anew.
 #[derive(Debug, Default)]
@@ -34,6 +37,12 @@ impl Pace {
         if let Some(doublings) = self.attempts.checked_sub(2) {
             self.not_before = now + answer * (1 << doublings.min(MAX_DOUBLINGS));
         }
+    }
+
+    /// It lacks so many elements, which another registrar claims: that takes its time.
+    fn wait_for_claims(&mut self, now: Time, answer: Duration, elements: usize, probes_per_second: u32) {
+        let claims = Duration::from_secs_f64(elements as f64 / f64::from(probes_per_second.max(1)));
+        self.not_before = self.not_before.max(now + answer * CLAIMED_AFTER + claims * 2);
     }
 
     /// It was not loaded, or something of it came too late: the session at the other end must be over before the next
@@ -119,29 +128,51 @@ impl Registrar {
         }
         self.timers.cancel(&Timer::Resynchronization(id));
         let Some(resynchronization) = self.resynchronizations.remove(&id) else { return };
-        for key in resynchronization.marked {
-            if self.home(&key) == Some(id) {
+        let unlisted = resynchronization.marked.into_iter().filter(|key| self.home(key) == Some(id));
+        let unlisted: Vec<ElementKey> = unlisted.collect();
+        let answer = self.config.timers.max_time_no_response;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.pace.completed(now, answer);
+        peer.missed = false;
+        if std::mem::take(&mut peer.interrupted) && !unlisted.is_empty() {
+            peer.pace.wait_for_claims(now, answer, unlisted.len(), self.config.limits.probes_per_second);
+            self.left_behind(now, id, unlisted);
+        } else {
+            for key in unlisted {
                 self.given_up(now, id, key);
             }
         }
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.pace.completed(now, self.config.timers.max_time_no_response);
-            peer.missed = false;
-        }
         self.counters.resynchronizations += 1;
         self.events.push_back(Event::Resynchronized { peer: id });
+    }
+
+    /// A registrar that has returned knows these elements no more. It may have been started anew with its identifier, before
+    /// anybody missed it: they are left behind as if it had died. Who wins takeovers claims them, the others wait for that.
+    fn left_behind(&mut self, now: Time, owner: RegistrarId, keys: Vec<ElementKey>) {
+        let wins = self.takeover_rank(owner) == 0;
+        for key in keys {
+            if self.connected_to(&key).is_some() || is_registrar_pool(&key.handle) {
+                self.given_up(now, owner, key);
+            } else if wins {
+                self.own(now, &key, None, true);
+                self.claim_within(now, key, Duration::ZERO);
+            }
+        }
+    }
+
+    /// The association that an element is reached over, if there is one.
+    fn connected_to(&self, key: &ElementKey) -> Option<AssocId> {
+        let addresses = (!is_registrar_pool(&key.handle)).then(|| self.asap_addresses(key));
+        let connected = addresses.and_then(|addresses| self.associations.find(Channel::Asap, &addresses));
+        connected.filter(|assoc| self.associations.is_up(*assoc))
     }
 
     /// The owner of an element does not list it any more. That is its end, unless it is connected here: then two
     /// registrations crossed, and each registrar gave it up for the other. Who wins takeovers claims it at once,
     /// the other if it hears nothing of that.
     fn given_up(&mut self, now: Time, owner: RegistrarId, key: ElementKey) {
-        let addresses = self.asap_addresses(&key);
-        let reached = (!is_registrar_pool(&key.handle)).then_some(addresses);
-        let connected = reached.and_then(|addresses| self.associations.find(Channel::Asap, &addresses));
-        let Some(assoc) = connected.filter(|assoc| self.associations.is_up(*assoc)) else {
-            self.remove(now, &key, RemovalReason::Audit);
-            return;
+        let Some(assoc) = self.connected_to(&key) else {
+            return self.remove(now, &key, RemovalReason::Audit);
         };
         self.own(now, &key, Some(assoc), true);
         let patience = match self.config.arbitration.wins(self.id, owner) {

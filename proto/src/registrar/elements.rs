@@ -99,6 +99,10 @@ impl Registrar {
             self.disown(&key);
         }
         self.home_changed(now, &key, before, home);
+        // Newer than what a table lists that is being read.
+        if let Some(resynchronization) = self.resynchronizations.get_mut(&home) {
+            resynchronization.unmark(&key);
+        }
         let pushed = self.as_pushed(&key);
         let previous = self.handlespace.replicate(handle, element);
         self.element_stored(&key, home, previous);

@@ -105,7 +105,7 @@ impl Registrar {
             return;
         }
         let Some(association) = self.association_of(now, &key) else {
-            return self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
+            return self.unreachable(now, &key);
         };
         let home = self.owned.get(&key).is_some_and(|owned| owned.claimed);
         let probe = Probe { association, home, wait, repeated: false, contenders: Vec::new() };
@@ -115,6 +115,14 @@ impl Registrar {
         self.timers.set(Timer::Probe(key.clone()), now + wait);
         self.probes.insert(key.clone(), probe);
         self.send_keep_alive(association, home, &key);
+    }
+
+    /// Nothing leads to an element. That is the end of one of ours; of another home's it says nothing (ambiguity A-10).
+    fn unreachable(&mut self, now: Time, key: &ElementKey) {
+        if self.owned.contains(key) {
+            return self.remove_and_announce(now, key, RemovalReason::KeepAliveFailed);
+        }
+        self.probe_outdated(now, key);
     }
 
     /// Tells an owned element, and then the peers, that we are its home: another registrar believes that it is.
@@ -235,7 +243,7 @@ impl Registrar {
         let (mut assoc, home, wait) = (probe.association, probe.home, probe.wait);
         if self.associations.get(assoc).is_none() {
             let Some(other) = self.association_of(now, &key) else {
-                return self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
+                return self.unreachable(now, &key);
             };
             self.move_element(assoc, other, &key);
             assoc = other;

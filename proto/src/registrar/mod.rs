@@ -82,6 +82,8 @@ pub struct Registrar {
     announcements: announce::Announcements,
     /// Homes of elements that are no peers of ours, and since when.
     orphaned: BTreeMap<RegistrarId, Time>,
+    /// Those that were sent.
+    heartbeats: u64,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
     overload: overload::Overload,
     /// Elements that were taken over and have to be told.
@@ -127,6 +129,7 @@ impl Registrar {
             contacts: Vec::new(),
             announcements: announce::Announcements::default(),
             orphaned: BTreeMap::new(),
+            heartbeats: 0,
             takeovers: BTreeMap::new(),
             overload: overload::Overload::default(),
             claims: VecDeque::new(),

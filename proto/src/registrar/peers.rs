@@ -40,6 +40,10 @@ pub(super) struct Peer {
     /// Updates of it may have been lost. The checksum shows that only if elements came or
     /// went: new values of their policies are not in it.
     pub(super) missed: bool,
+    /// Its association ended or restarted since its table was last read: it may have been started anew, and know less.
+    pub(super) interrupted: bool,
+    /// That it is there was told last, not that it is down.
+    up: bool,
 }
 
 /// Addresses at which there is, was or should be a registrar.
@@ -80,6 +84,8 @@ impl Source {
 
 /// How many times MAX-TIME-LAST-HEARD the home of an element may stay unknown.
 const ORPHAN_PATIENCE: u32 = 3;
+/// After so many heartbeats a peer is asked whom it knows.
+const LIST_CYCLE: u64 = 60;
 /// The pause between attempts doubles this many times, starting with MAX-TIME-NO-RESPONSE.
 const MAX_DOUBLINGS: u32 = 3;
 
@@ -195,6 +201,7 @@ impl Registrar {
         peer.association = other;
         // What was on its way is lost, unless the association never was one.
         peer.missed |= !matches!(why, DownReason::Duplicate(_));
+        peer.interrupted |= !matches!(why, DownReason::Duplicate(_));
         if other.is_some() {
             return;
         }
@@ -237,6 +244,10 @@ impl Registrar {
         let current = peer.association.filter(|current| self.associations.is_up(*current));
         peer.association = Some(current.unwrap_or(assoc));
         let introduce = current.is_none() && assoc.is_accepted();
+        if !std::mem::replace(&mut peer.up, true) {
+            let addresses = peer.addresses.clone();
+            self.events.push_back(Event::PeerUp { id: sender, addresses });
+        }
         if peer.state != PeerState::Active {
             peer.state = PeerState::Active;
             self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
@@ -275,10 +286,13 @@ impl Registrar {
             pace: super::audit::Pace::default(),
             // What is known of its elements is second-hand.
             missed: self.elements_of(sender) > 0,
+            interrupted: false,
+            up: true,
         };
         self.peers.insert(sender, peer);
         self.timers.set(Timer::Peer(sender), now + self.config.timers.max_time_last_heard);
         self.events.push_back(Event::PeerUp { id: sender, addresses: remote });
+        self.takeover_target_lives(sender);
         if assoc.is_accepted() {
             self.introduce_ourselves(assoc);
         }
@@ -291,6 +305,7 @@ impl Registrar {
         self.end_table_sessions(assoc);
         for peer in self.peers.values_mut().filter(|peer| peer.association == Some(assoc)) {
             peer.missed = true;
+            peer.interrupted = true;
         }
         self.send_presence(assoc, RegistrarId::NONE, true);
     }
@@ -351,6 +366,21 @@ impl Registrar {
         self.presence_to_all();
         self.connect_contacts(now);
         self.adopt_orphans(now);
+        self.ask_for_peers();
+    }
+
+    /// One peer after the other is asked for the registrars that it knows: those whom we know only by hearsay, and could
+    /// not reach for so long that we forgot them, would never hear of us again.
+    fn ask_for_peers(&mut self) {
+        self.heartbeats = self.heartbeats.wrapping_add(1);
+        if self.state != State::Running || !self.heartbeats.is_multiple_of(LIST_CYCLE) {
+            return;
+        }
+        let connected = self.connected_peers();
+        let turn = (self.heartbeats / LIST_CYCLE) as usize;
+        if let Some((id, assoc)) = turn.checked_rem(connected.len()).and_then(|turn| connected.get(turn)) {
+            self.send_enrp(*assoc, *id, Body::ListRequest(ListRequest));
+        }
     }
 
     /// Elements of a registrar that we never heard came from somebody else's table. If it stays silent nobody may
@@ -406,6 +436,7 @@ impl Registrar {
             return;
         }
         peer.state = PeerState::NotActive;
+        peer.up = false;
         // Who is only silent is still to hear of its takeover.
         if why != PeerDownReason::NotHeard {
             peer.association = None;
@@ -424,7 +455,7 @@ impl Registrar {
         let Some(peer) = self.peers.remove(&id) else { return };
         self.timers.cancel(&Timer::Peer(id));
         self.resynchronization_aborted(id);
-        if peer.state != PeerState::NotActive {
+        if peer.up {
             self.events.push_back(Event::PeerDown { id, why: PeerDownReason::TakenOver });
         }
         // It may live, and would hear nothing of what it misses from now on: with a new association it asks.

@@ -82,8 +82,11 @@ impl Registrar {
         response: HandleTableResponse,
     ) {
         let HandleTableResponse { rejected, more, entries } = response;
-        // More to come after nothing would never end (ambiguity A-21).
-        let more = more && !entries.is_empty();
+        if !rejected && more && entries.is_empty() {
+            // More to come after nothing would never end (ambiguity A-21).
+            self.counters.table_responses_ignored += 1;
+            return self.table_session_failed(now, sender);
+        }
         if self.startup.downloads_from(sender) {
             self.transfer(now, sender, entries);
             self.startup_table_received(now, assoc, sender, rejected, more);
@@ -94,6 +97,15 @@ impl Registrar {
             if let Some(peer) = self.peers.get_mut(&sender) {
                 peer.pace.interrupted(now, self.config.timers.max_time_no_response);
             }
+        }
+    }
+
+    /// What a peer answers is no table: its session is over, and nothing was complete.
+    fn table_session_failed(&mut self, now: Time, sender: RegistrarId) {
+        if self.startup.downloads_from(sender) {
+            self.mentor_lost(now, sender);
+        } else {
+            self.resynchronization_interrupted(now, sender);
         }
     }
 

@@ -43,15 +43,20 @@ impl Registrar {
         if self.served_elements_of(target) == 0 {
             return self.forget_peer(now, target);
         }
-        let better = |id: &&RegistrarId| self.config.arbitration.wins(**id, self.id);
-        let active = self.peers.iter().filter(|(_, peer)| peer.proven && peer.state == PeerState::Active);
-        let rank = u32::try_from(active.map(|(id, _)| id).filter(better).count()).unwrap_or(u32::MAX);
+        let rank = self.takeover_rank(target);
         self.takeovers.insert(target, Takeover { outstanding: BTreeSet::new(), rounds: 0 });
         if rank == 0 {
             return self.takeover_timeout(now, target);
         }
         let answer = self.config.timers.max_time_no_response;
         self.timers.set(Timer::Takeover(target), now + (answer * rank.min(2 * WATCHDOG)) / 2);
+    }
+
+    /// How many of the others would win a takeover of `target` against us.
+    pub(super) fn takeover_rank(&self, target: RegistrarId) -> u32 {
+        let active = self.peers.iter().filter(|(_, peer)| peer.proven && peer.state == PeerState::Active);
+        let better = |id: &&RegistrarId| **id != target && self.config.arbitration.wins(**id, self.id);
+        u32::try_from(active.map(|(id, _)| id).filter(better).count()).unwrap_or(u32::MAX)
     }
 
     /// Sends the next round of INIT_TAKEOVER, or goes on without those that stay silent.
@@ -109,6 +114,8 @@ impl Registrar {
                 watchdog = watchdog.max(RSPLIB_WATCHDOG);
             }
             self.timers.set(Timer::Peer(target), now + watchdog);
+        } else if let Some(since) = self.orphaned.get_mut(&target) {
+            *since = now;
         }
         self.send_enrp(assoc, sender, Body::InitTakeoverAck(InitTakeoverAck { target }));
     }

@@ -120,6 +120,38 @@ fn a_table_that_does_not_fit_is_loaded_ever_more_rarely() {
     assert_eq!(requests(&mut network), answered + 1);
 }
 
+// ENRP-3.6.3-07: an element that registers again behind the page that has been read is newer than the table.
+#[test]
+fn an_element_that_registers_during_a_resynchronization_stays() {
+    let (mut network, assoc) = with_played_peer();
+    network.tell_peer(9, assoc, add(owned(11, 9)));
+    network.tell_peer(9, assoc, presence(0x1234));
+    network.run(ms(10));
+    network.tell_peer(9, assoc, page(true, [12]));
+    network.tell_peer(9, assoc, add(owned(11, 9)));
+    network.tell_peer(9, assoc, page(false, [13]));
+    network.run(ms(10));
+    assert_eq!(network.table(1), [(11, 9), (12, 9), (13, 9)]);
+}
+
+// more to come after nothing is no table, so nothing is complete and nothing is removed.
+#[test]
+fn a_page_of_nothing_with_more_to_come_ends_the_session() {
+    let (mut network, assoc) = with_played_peer();
+    network.tell_peer(9, assoc, add(owned(11, 9)));
+    network.tell_peer(9, assoc, presence(0x1234));
+    network.run(ms(10));
+    assert_eq!(requests(&mut network), 1);
+    network.tell_peer(
+        9,
+        assoc,
+        enrp::HandleTableResponse { rejected: false, more: true, entries: Vec::new() },
+    );
+    network.run(ms(10));
+    assert_eq!(network.table(1), [(11, 9)]);
+    assert_eq!(requests(&mut network), 1, "and not the next page either");
+}
+
 // ENRP-3.6.3-11, A-58: what is served after an interruption begins with the first page, so nothing begins before the
 // session at the other end is over; else a page from the middle would be taken for the first, and what it does not
 // list for gone.

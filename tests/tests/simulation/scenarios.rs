@@ -180,6 +180,7 @@ fn a_registrar_returns_with_its_identifier() {
     let took = story.until(|world| world.converged().is_ok());
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!(story.lists(0), 9);
+    assert_eq!(story.happened("elements removed"), 0, "it knows nothing, but the elements live");
 }
 
 /// A registrar that is about to take over dies as well: whoever has acknowledged its takeover does it, after three times
