@@ -1,7 +1,7 @@
 //! ENRP_PRESENCE (RFC 5353 §2.1).
 
 use params::wire::{Encoder, HEADER, Input, Unrecognized, set_once, walk};
-use params::{DecodeError, EncodeError, ParameterType, ServerInformation};
+use params::{DecodeError, EncodeError, ParameterType, ServerInformation, SilentElements};
 
 /// ENRP_PRESENCE: I am here, and this is the checksum of what I own (RFC 5353 §2.1).
 ///
@@ -17,6 +17,8 @@ use params::{DecodeError, EncodeError, ParameterType, ServerInformation};
 /// +---------------------------------------------------------------+
 /// :                Server Information (optional)                  :
 /// +---------------------------------------------------------------+
+/// :            Silent Elements (0x8e53), ours, any number         :
+/// +---------------------------------------------------------------+
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
@@ -26,6 +28,8 @@ pub struct Presence {
     pub checksum: Option<u16>,
     /// Where the sender can be reached. Always sent in a reply.
     pub information: Option<ServerInformation>,
+    /// Of which pools elements are silent to the sender. Ours: only registrars that say they are of our kind are told.
+    pub silent: Vec<SilentElements>,
 }
 
 /// R: reply required.
@@ -37,7 +41,9 @@ impl Presence {
     }
 
     pub(crate) fn encoded_length(&self) -> usize {
-        2 * HEADER + self.information.as_ref().map_or(0, ServerInformation::encoded_length)
+        let information = self.information.as_ref().map_or(0, ServerInformation::encoded_length);
+        let silent = self.silent.iter().map(SilentElements::encoded_length).sum::<usize>();
+        2 * HEADER + information + silent
     }
 
     pub(crate) fn decode<'a>(
@@ -45,7 +51,7 @@ impl Presence {
         body: Input<'a>,
         unrecognized: &mut Unrecognized<'a>,
     ) -> Result<Self, DecodeError> {
-        let (mut checksum, mut information) = (None, None);
+        let (mut checksum, mut information, mut silent) = (None, None, Vec::new());
         walk(body, unrecognized, |parameter, unrecognized| match parameter.kind {
             ParameterType::PE_CHECKSUM => match parameter.value().bytes() {
                 &[high, low] => set_once(&mut checksum, &parameter, u16::from_be_bytes([high, low])),
@@ -55,9 +61,13 @@ impl Presence {
                 let decoded = ServerInformation::decode(&parameter, unrecognized)?;
                 set_once(&mut information, &parameter, decoded)
             }
+            ParameterType::SILENT_ELEMENTS => {
+                silent.push(SilentElements::decode(&parameter)?);
+                Ok(())
+            }
             _ => Ok(()),
         })?;
-        Ok(Self { reply_required: flags & R != 0, checksum, information })
+        Ok(Self { reply_required: flags & R != 0, checksum, information, silent })
     }
 
     pub(crate) fn encode(&self, encoder: &mut Encoder) -> Result<(), EncodeError> {
@@ -67,9 +77,9 @@ impl Presence {
                 Ok(())
             })?;
         }
-        match &self.information {
-            Some(information) => information.encode(encoder),
-            None => Ok(()),
+        if let Some(information) = &self.information {
+            information.encode(encoder)?;
         }
+        self.silent.iter().try_for_each(|silent| silent.encode(encoder))
     }
 }

@@ -22,7 +22,7 @@ fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
         (any::<bool>(), option::of(any::<u16>()), option::of(server())).prop_map(
             |(reply_required, checksum, information)| {
-                Presence { reply_required, checksum, information }.into()
+                Presence { reply_required, checksum, information, silent: Vec::new() }.into()
             }
         ),
         any::<bool>().prop_map(|own_children_only| HandleTableRequest { own_children_only }.into()),

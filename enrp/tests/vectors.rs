@@ -169,6 +169,19 @@ fn a_registrar_says_how_large_a_table_response_may_be() {
     assert_eq!(presence.information.unwrap().table_response_size, None);
 }
 
+// PARAM-3-06: a parameter of ours in PRESENCE, which others skip.
+#[test]
+fn a_registrar_says_how_many_elements_are_silent() {
+    let hex = "01000021a1a2a3a400000000000f000626ad00008e53000d00000007706f6f6c31000000";
+    let message = decoded(hex).unwrap();
+    let Body::Presence(presence) = &message.body else { panic!() };
+    let [silent] = &presence.silent[..] else { panic!("{presence:?}") };
+    assert_eq!((silent.handle.as_bytes(), silent.elements), (&b"pool1"[..], 7));
+    assert_eq!(hex::encode(message.encode().unwrap()), hex);
+    let short = "0100001aa1a2a3a400000000000f000626ad00008e53000600070000";
+    assert!(decoded(short).is_err());
+}
+
 // PARAM-3.12.3-02, ambiguity A-13: a report is cut to 1280 octets, so that it is not worth provoking.
 #[test]
 fn the_report_of_the_largest_message_is_cut() {

@@ -12,6 +12,7 @@ mod policy;
 mod pool_element;
 mod pool_handle;
 mod server_information;
+mod silent_elements;
 mod transport;
 pub mod wire;
 
@@ -24,6 +25,7 @@ pub use policy::{Load, Policy, PolicyType};
 pub use pool_element::{PoolElement, RegistrationLife};
 pub use pool_handle::PoolHandle;
 pub use server_information::ServerInformation;
+pub use silent_elements::SilentElements;
 pub use transport::{
     DccpTransport, SctpTransport, TcpTransport, Transport, TransportUse, UdpLiteTransport, UdpTransport,
 };

@@ -71,6 +71,8 @@ parameter_types! {
     ITEM_COUNT = 0x803f, "Item Count";
     /// Ours, not of the RFCs, inside Server Information: how large a handle table response may be.
     TABLE_RESPONSE_SIZE = 0x8e52, "Table Response Size";
+    /// Ours, not of the RFCs, in ENRP_PRESENCE: how many elements of a pool are silent.
+    SILENT_ELEMENTS = 0x8e53, "Silent Elements";
 }
 
 impl ParameterType {

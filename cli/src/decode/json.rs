@@ -92,6 +92,9 @@ fn enrp(message: &enrp::Message) -> Value {
         Body::Presence(m) => json!({
             "reply_required": m.reply_required, "pe_checksum": m.checksum,
             "server_info": m.information.as_ref().map(server),
+            "silent_elements": (!m.silent.is_empty()).then(|| m.silent.iter().map(|silent| json!({
+                "pool_handle": hex::encode(silent.handle.as_bytes()), "elements": silent.elements,
+            })).collect::<Value>()),
         }),
         Body::HandleTableRequest(m) => json!({ "W": m.own_children_only }),
         Body::HandleTableResponse(m) => json!({

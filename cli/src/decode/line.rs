@@ -60,7 +60,9 @@ fn enrp(message: &enrp::Message) -> String {
     let said = match &message.body {
         Body::Presence(m) => {
             let checksum = m.checksum.map_or(String::new(), |sum| format!("checksum 0x{sum:04x}"));
-            checksum + if m.reply_required { ", reply required" } else { "" }
+            let silent: u64 = m.silent.iter().map(|pool| u64::from(pool.elements)).sum();
+            let silent = if silent > 0 { format!(", {silent} elements silent") } else { String::new() };
+            checksum + if m.reply_required { ", reply required" } else { "" } + &silent
         }
         Body::HandleTableRequest(m) => (if m.own_children_only { "own elements" } else { "" }).into(),
         Body::HandleTableResponse(m) => {

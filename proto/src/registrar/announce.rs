@@ -118,6 +118,7 @@ impl Registrar {
             reply_required: false,
             checksum: Some(self.own_checksum()),
             information: Some(ServerInformation { id: self.id, transport, table_response_size: None }),
+            silent: Vec::new(),
         };
         if let Some(bytes) = self.encode_enrp(RegistrarId::NONE, Body::Presence(presence)) {
             self.multicast(Channel::Enrp, bytes);

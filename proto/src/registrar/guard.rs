@@ -9,10 +9,11 @@
 //!   removes it, and after [`Guard::hold`] it is removed whatever the others do. When the mass has come back, the
 //!   rest is given up after a few more attempts.
 //!
-//! What a registrar can judge by is what it looks after itself: the share is one of its own elements of the pool. (The
-//! elements of other homes that it looked for because of reports are judged on their own. Those that were held are left
-//! to their home, which guards them too and looks for them on and on.) With less than [`Guard::floor`] of them it
-//! removes whoever is silent at once: nobody could tell a dead server from a dead site, and a last resort that is not
+//! The share is one of the whole pool: registrars tell each other how many of their own elements are silent (see
+//! [`silence`](super::silence)). In a scope with rsplib, which does not, it is one of the elements that are ours. (Those of
+//! other homes that a registrar looked for because of reports are judged on their own. Those that were held are left to
+//! their home, which guards them too and looks for them on and on.) With less than [`Guard::floor`] of them whoever is
+//! silent is removed at once: nobody could tell a dead server from a dead site, and a last resort that is not
 //! listed fails sooner than one that is.
 
 use super::timers::Timer;
@@ -27,7 +28,7 @@ use std::time::Duration;
 pub struct Guard {
     /// Per cent of a pool that may be removed for silence within the window; 100 and more: all, there is no guard.
     pub share: u8,
-    /// With less elements of a pool than this, a registrar does not guard it.
+    /// A pool with less elements than this is not guarded.
     pub floor: usize,
     /// How long a removal for silence counts.
     pub window: Duration,
@@ -117,6 +118,13 @@ impl Guards {
         })
     }
 
+    /// How many of our own elements are silent, or were removed for that lately, for each pool where there are any.
+    pub(super) fn silent_pools(&self) -> Vec<(&PoolHandle, usize)> {
+        let own = self.0.iter().filter(|((_, own), _)| *own);
+        let silent = own.map(|((handle, _), watch)| (handle, watch.silent.len() + watch.removed.len()));
+        silent.filter(|(_, silent)| *silent > 0).collect()
+    }
+
     /// How many elements are silent, and in how many pools they are held.
     pub(super) fn totals(&self) -> (usize, usize) {
         let held = self.0.values().filter(|watch| watch.holding.is_some()).count();
@@ -141,6 +149,7 @@ impl Registrar {
                 owned.expires = owned.expires.max(now + self.config.guard.hold * 2);
             }
             self.update_suspicion(now, key);
+            self.silence_changed(now);
             self.judge_silence(now, &scope);
         }
         self.schedule_keep_alive(now, key);
@@ -154,16 +163,18 @@ impl Registrar {
     /// How many elements there are to be judged by, those that were removed lately included.
     fn at_risk(&self, (handle, own): &Scope) -> usize {
         let owned = self.owned.count_in(handle);
+        let all = self.handlespace.pool(handle).map_or(0, |pool| pool.len());
         let stored = match own {
-            true => owned,
-            false => self.handlespace.pool(handle).map_or(0, |pool| pool.len()).saturating_sub(owned),
+            true if self.config.compat.is_rsplib() => owned,
+            true => all,
+            false => all.saturating_sub(owned),
         };
         let removed = self.guards.0.get(&(handle.clone(), *own)).map_or(0, |watch| watch.removed.len());
         stored + removed
     }
 
     /// Begins to hold, or finds that the mass has come back; then sets the timer for what is next.
-    fn judge_silence(&mut self, now: Time, scope: &Scope) {
+    pub(super) fn judge_silence(&mut self, now: Time, scope: &Scope) {
         let window = self.config.guard.window;
         if let Some(watch) = self.guards.0.get_mut(scope) {
             while watch.removed.front().is_some_and(|at| *at + window <= now) {
@@ -171,8 +182,10 @@ impl Registrar {
             }
         }
         let elements = self.at_risk(scope);
+        let elsewhere = if scope.1 { self.silent_elsewhere(&scope.0) } else { 0 };
         let Some(watch) = self.guards.0.get_mut(scope) else { return };
         let silent = watch.silent.len() + watch.removed.len();
+        let silent = silent.saturating_add(elsewhere).min(elements);
         let mass = silent >= MASS && silent * 100 > elements * usize::from(self.config.guard.share);
         match &mut watch.holding {
             None if mass && !watch.silent.is_empty() => {
@@ -197,7 +210,7 @@ impl Registrar {
 
     fn set_guard_timer(&mut self, scope: &Scope) {
         let Some(watch) = self.guards.0.get(scope) else { return };
-        let first = watch.by_time.first().map(|(since, _)| self.given_up_at(watch, *since));
+        let first = watch.by_time.first().map(|(since, _)| self.given_up_at(scope, watch, *since));
         let forgotten = watch.removed.front().map(|at| *at + self.config.guard.window);
         match first.or(forgotten) {
             Some(at) => self.timers.set(Timer::Guard(scope.clone()), at),
@@ -209,9 +222,11 @@ impl Registrar {
     }
 
     /// When an element that is silent since then is given up, if nothing changes.
-    fn given_up_at(&self, watch: &Watch, since: Time) -> Time {
+    fn given_up_at(&self, scope: &Scope, watch: &Watch, since: Time) -> Time {
         let interval = self.keep_alive_interval();
-        let soon = since + interval;
+        let shared = scope.1 && self.at_risk(scope) > self.owned.count_in(&scope.0) + watch.removed.len();
+        // Others need the time to tell, too.
+        let soon = since + if shared { interval + interval / 2 } else { interval };
         let Some(holding) = &watch.holding else { return soon };
         let attempt = interval + self.config.timers.keep_alive_timeout * 2;
         let rest = holding.calm.map(|calm| soon.max(calm + attempt * LAST_ATTEMPTS));
@@ -223,7 +238,7 @@ impl Registrar {
     pub(super) fn guard_timeout(&mut self, now: Time, scope: &Scope) {
         while let Some(watch) = self.guards.0.get(scope)
             && let Some((since, id)) = watch.by_time.first().copied()
-            && self.given_up_at(watch, since) <= now
+            && self.given_up_at(scope, watch, since) <= now
         {
             self.give_up(now, scope, id);
         }
@@ -266,6 +281,8 @@ impl Registrar {
             if !watch.remove(key.id) {
                 continue;
             }
+            self.silence_changed(now);
+            let Some(watch) = self.guards.0.get_mut(&scope) else { continue };
             if let Some(holding) = &mut watch.holding {
                 holding.released += usize::from(released);
                 holding.removed += usize::from(!released);

@@ -24,6 +24,7 @@ mod registration;
 mod report;
 mod resolution;
 mod rsplib;
+mod silence;
 mod startup;
 mod status;
 mod table;
@@ -253,6 +254,7 @@ impl Registrar {
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),
+            Timer::Silence => self.tell_silence(),
             Timer::Overload => self.overload_ended(now),
             Timer::Shutdown => self.shutdown_timeout(now),
         }

@@ -11,7 +11,8 @@ use super::timers::Timer;
 use super::{Event, PeerDownReason, PeerState, Registrar, State};
 use crate::{AssocId, Channel, DownReason, Time};
 use enrp::{Body, ListRequest, Presence};
-use params::{RegistrarId, SctpTransport, ServerInformation, TransportUse};
+use params::{PoolHandle, RegistrarId, SctpTransport, ServerInformation, TransportUse};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// A registrar that was heard.
@@ -42,6 +43,8 @@ pub(super) struct Peer {
     pub(super) missed: bool,
     /// Its association ended or restarted since its table was last read: it may have been started anew, and know less.
     pub(super) interrupted: bool,
+    /// How many elements of pools are silent to it.
+    pub(super) silent: BTreeMap<PoolHandle, usize>,
     /// That it is there was told last, not that it is down.
     up: bool,
 }
@@ -287,6 +290,7 @@ impl Registrar {
             // What is known of its elements is second-hand.
             missed: self.elements_of(sender) > 0,
             interrupted: false,
+            silent: BTreeMap::new(),
             up: true,
         };
         self.peers.insert(sender, peer);
@@ -347,6 +351,7 @@ impl Registrar {
                 peer.addresses = addresses;
             }
         }
+        self.silence_heard(now, sender, presence.silent);
         if presence.reply_required {
             self.send_presence(assoc, sender, false);
         }
@@ -502,7 +507,8 @@ impl Registrar {
             ServerInformation { id: self.id, transport, table_response_size: Some(size) }
         });
         let checksum = Some(self.own_checksum());
-        let presence = Presence { reply_required, checksum, information };
+        let silent = self.silence_for(association.peer);
+        let presence = Presence { reply_required, checksum, information, silent };
         let Some(bytes) = self.encode_enrp(receiver, Body::Presence(presence)) else { return };
         // A question must not be lost behind a later statement.
         let replaces = (!reply_required).then_some(Replaces::Presence);

@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Reports(ElementKey),
     /// The next silent element is given up, or removals are old enough to be forgotten.
     Guard(super::guard::Scope),
+    /// Peers are to be told how many elements are silent.
+    Silence,
     /// The next subscribers of a pool are to be served.
     Push(PoolHandle),
     /// There was no overload for a while.
@@ -55,6 +57,7 @@ impl Timer {
             Self::Idle(_) => "idle",
             Self::Reports(_) => "reports",
             Self::Guard(_) => "guard",
+            Self::Silence => "silence",
             Self::Push(_) => "push",
             Self::Overload => "overload",
             Self::Shutdown => "shutdown",

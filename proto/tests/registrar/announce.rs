@@ -39,7 +39,8 @@ fn information(host: u32, addresses: &[SocketAddr]) -> ServerInformation {
 
 fn presence(sender: u32, at: SocketAddr) -> Bytes {
     let information = Some(information(sender, &[at]));
-    let body = enrp::Presence { reply_required: true, checksum: Some(1), information }.into();
+    let body =
+        enrp::Presence { reply_required: true, checksum: Some(1), information, silent: Vec::new() }.into();
     let message = enrp::Message { sender: RegistrarId(sender), receiver: RegistrarId::NONE, body };
     message.encode().unwrap()
 }
@@ -241,7 +242,13 @@ fn nothing_else_is_taken_from_a_group() {
     let no_information = enrp::Message {
         sender: RegistrarId(7),
         receiver: RegistrarId::NONE,
-        body: enrp::Presence { reply_required: true, checksum: Some(0), information: None }.into(),
+        body: enrp::Presence {
+            reply_required: true,
+            checksum: Some(0),
+            information: None,
+            silent: Vec::new(),
+        }
+        .into(),
     };
     let other = presence(8, SocketAddr::from(([127, 0, 0, 1], 9901)));
     let truncated = presence(9, endpoint(9, Channel::Enrp)).slice(..20);

@@ -39,7 +39,12 @@ fn an_interrupted_resynchronization_removes_nothing() {
     network.tell_peer(9, assoc, add(owned(11, 9)));
     network.tell_peer(9, assoc, add(owned(12, 9)));
     network.run(ms(300));
-    let presence = || enrp::Presence { reply_required: false, checksum: Some(0x1234), information: None };
+    let presence = || enrp::Presence {
+        reply_required: false,
+        checksum: Some(0x1234),
+        information: None,
+        silent: Vec::new(),
+    };
     let requests = |network: &mut Network| {
         received(network, 9, |body| matches!(body, Body::HandleTableRequest(r) if r.own_children_only)).len()
     };
@@ -88,7 +93,7 @@ fn page(more: bool, hosts: impl IntoIterator<Item = Host>) -> enrp::HandleTableR
 }
 
 fn presence(checksum: u16) -> enrp::Presence {
-    enrp::Presence { reply_required: false, checksum: Some(checksum), information: None }
+    enrp::Presence { reply_required: false, checksum: Some(checksum), information: None, silent: Vec::new() }
 }
 
 // ENRP-3.6.3-01, design D11: a registrar that has no room for a peer's elements does not load them at every presence.

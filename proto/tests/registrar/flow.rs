@@ -45,7 +45,8 @@ fn with_peer_and_element(adapt: impl FnOnce(&mut Config)) -> (Registrar, AssocId
     let hello = enrp::Message {
         sender: RegistrarId(9),
         receiver: RegistrarId::NONE,
-        body: enrp::Presence { reply_required: false, checksum: None, information: None }.into(),
+        body: enrp::Presence { reply_required: false, checksum: None, information: None, silent: Vec::new() }
+            .into(),
     };
     registrar.handle_input(at(1), message(peer, PPID_ENRP, hello.encode().unwrap()));
     registrar.handle_input(at(1), up(Channel::Asap, 0, 11));
@@ -161,7 +162,8 @@ fn any_input_is_survived() {
     .map(|message| message.encode().unwrap())
     .collect();
     let bodies: Vec<enrp::Body> = vec![
-        enrp::Presence { reply_required: true, checksum: Some(3), information: None }.into(),
+        enrp::Presence { reply_required: true, checksum: Some(3), information: None, silent: Vec::new() }
+            .into(),
         enrp::HandleTableRequest { own_children_only: true }.into(),
         enrp::HandleTableResponse { rejected: false, more: false, entries: vec![] }.into(),
         enrp::ListRequest.into(),

@@ -316,3 +316,39 @@ fn a_late_answer_counts() {
     network.run(ms(5000));
     assert_eq!(removals(&network, 1), []);
 }
+
+// Design D9: the pool counts, not what one registrar has of it. Of a site that is cut off registrar 2 has one element, which
+// would be a single death if registrar 1 did not tell that five of its own are silent, too.
+#[test]
+fn registrars_judge_a_pool_together() {
+    let mut network = Network::of_registrars(2);
+    for host in 11..=19 {
+        network.add_element(host, 1);
+    }
+    for host in 20..=23 {
+        network.add_element(host, 2);
+    }
+    network.run(ms(1000));
+    assert_eq!(network.table(2).len(), 13);
+    let site = 15..=20;
+    for host in site.clone() {
+        for registrar in [1, 2] {
+            network.cut(host, registrar);
+        }
+    }
+    network.run(ms(30_000));
+    assert_eq!((removals(&network, 1), removals(&network, 2)), (vec![], vec![]));
+    assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((5, 1), (1, 1)));
+    network.heal_all();
+    network.run(ms(5_000));
+    assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((0, 0), (0, 0)));
+
+    // One alone is one alone.
+    for registrar in [1, 2] {
+        network.cut(20, registrar);
+    }
+    let took = network.run_until(ms(2000), |network| network.table(2).len() == 12);
+    assert!(took < ms(1500), "{took:?}");
+    network.run(ms(10));
+    assert_eq!(network.table(1).len(), 12);
+}

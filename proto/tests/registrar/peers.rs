@@ -142,7 +142,11 @@ fn orphans_of_an_unknown_registrar_are_adopted() {
     network.start(3, &[9]);
     network.run_until(ms(10), |network| !network.client(9).up.is_empty());
     let mentor = network.client(9).up[0];
-    network.tell_peer(9, mentor, enrp::Presence { reply_required: false, checksum: None, information: None });
+    network.tell_peer(
+        9,
+        mentor,
+        enrp::Presence { reply_required: false, checksum: None, information: None, silent: Vec::new() },
+    );
     network.run(ms(10));
     network.tell_peer(9, mentor, enrp::ListResponse { rejected: false, servers: vec![] });
     network.run(ms(10));
@@ -174,7 +178,12 @@ fn peers_introduce_each_other() {
     };
     for said in [information(9, &[9, 19]), information(8, &[77])] {
         network.client(9).enrp.clear();
-        let presence = enrp::Presence { reply_required: true, checksum: Some(0xffff), information: said };
+        let presence = enrp::Presence {
+            reply_required: true,
+            checksum: Some(0xffff),
+            information: said,
+            silent: Vec::new(),
+        };
         network.tell_peer(9, assoc, presence);
         network.run(ms(10));
         let answers = received(&mut network, 9, |body| matches!(body, Body::Presence(_)));
@@ -192,7 +201,8 @@ fn peers_introduce_each_other() {
 fn any_message_is_a_sign_of_life() {
     let (mut network, assoc) = with_played_peer();
     let messages: [Body; 5] = [
-        enrp::Presence { reply_required: false, checksum: None, information: None }.into(),
+        enrp::Presence { reply_required: false, checksum: None, information: None, silent: Vec::new() }
+            .into(),
         add(owned(11, 9)).into(),
         enrp::ListRequest.into(),
         enrp::HandleTableRequest { own_children_only: false }.into(),

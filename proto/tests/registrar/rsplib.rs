@@ -36,7 +36,12 @@ fn with_registrar(host: Host) -> Network {
 fn add_peer(network: &mut Network, host: Host, registrar: Host) -> AssocId {
     network.add_client(host);
     let assoc = network.dial(host, registrar, Channel::Enrp);
-    let presence = enrp::Presence { reply_required: true, checksum: Some(0xffff), information: None };
+    let presence = enrp::Presence {
+        reply_required: true,
+        checksum: Some(0xffff),
+        information: None,
+        silent: Vec::new(),
+    };
     network.tell_peer(host, assoc, presence);
     network.run(ms(10));
     assoc
@@ -245,7 +250,12 @@ fn a_known_peer_on_a_new_association_gets_our_presence_first() {
     network.hang_up(9, assoc);
     let again = network.dial(9, 1, Channel::Enrp);
     network.client(9).enrp.clear();
-    let presence = enrp::Presence { reply_required: false, checksum: Some(0x29a5), information: None };
+    let presence = enrp::Presence {
+        reply_required: false,
+        checksum: Some(0x29a5),
+        information: None,
+        silent: Vec::new(),
+    };
     network.tell_peer(9, again, presence);
     network.run(ms(10));
     let bodies: Vec<_> = network.client(9).enrp.iter().map(|(_, message)| message.body.clone()).collect();

@@ -155,7 +155,7 @@ fn a_backup_mentor_helps() {
         network.tell_peer(
             9,
             assoc,
-            enrp::Presence { reply_required: false, checksum: None, information: None },
+            enrp::Presence { reply_required: false, checksum: None, information: None, silent: Vec::new() },
         );
         let asked = |network: &mut Network| {
             !received(network, 9, |body| matches!(body, Body::ListRequest(_))).is_empty()
@@ -223,7 +223,11 @@ fn a_list_names_everybody_else() {
     let mut network = Network::of_registrars(4);
     network.add_client(9);
     let assoc = network.dial(9, 1, Channel::Enrp);
-    network.tell_peer(9, assoc, enrp::Presence { reply_required: true, checksum: None, information: None });
+    network.tell_peer(
+        9,
+        assoc,
+        enrp::Presence { reply_required: true, checksum: None, information: None, silent: Vec::new() },
+    );
     network.tell_peer(9, assoc, enrp::ListRequest);
     network.run(ms(10));
     let lists = received(&mut network, 9, |body| matches!(body, Body::ListResponse(_)));
@@ -247,7 +251,11 @@ fn starting_at_a_played_mentor() -> (Network, AssocId) {
     network.start(3, &[9]);
     network.run_until(ms(10), |network| !network.client(9).up.is_empty());
     let mentor = network.client(9).up[0];
-    network.tell_peer(9, mentor, enrp::Presence { reply_required: false, checksum: None, information: None });
+    network.tell_peer(
+        9,
+        mentor,
+        enrp::Presence { reply_required: false, checksum: None, information: None, silent: Vec::new() },
+    );
     network.run(ms(10));
     (network, mentor)
 }

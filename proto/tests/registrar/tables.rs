@@ -63,8 +63,12 @@ fn pages_are_as_large_as_the_peer_takes() {
             let id = RegistrarId(9);
             information = Some(ServerInformation { id, transport, table_response_size: Some(size) });
         }
-        let presence =
-            enrp::Presence { reply_required: false, checksum: None, information: information.clone() };
+        let presence = enrp::Presence {
+            reply_required: false,
+            checksum: None,
+            information: information.clone(),
+            silent: Vec::new(),
+        };
         network.tell_peer(9, assoc, presence);
         let mut listed = 0;
         let mut largest = 0;

@@ -161,7 +161,7 @@ fn simultaneous_initiators_have_one_winner() {
 
 /// A registrar introduces itself, and wants to know who is there.
 fn presence() -> enrp::Presence {
-    enrp::Presence { reply_required: true, checksum: None, information: None }
+    enrp::Presence { reply_required: true, checksum: None, information: None, silent: Vec::new() }
 }
 
 // ENRP-3.5.1-12, A-65: the winner dies before it takes over; the others do it a little later.

@@ -44,7 +44,8 @@ fn enrp(host: HostId, name: &str, arguments: &Arguments<'_>) -> Result<enrp::Mes
     let body: Body = match name {
         "PRESENCE" => {
             let checksum = arguments.number("checksum")?.map(|checksum| checksum as u16);
-            Presence { reply_required: arguments.bit("R")?, checksum, information: None }.into()
+            Presence { reply_required: arguments.bit("R")?, checksum, information: None, silent: Vec::new() }
+                .into()
         }
         "LIST_REQUEST" => ListRequest.into(),
         "LIST_RESPONSE" => ListResponse { rejected: arguments.bit("R")?, servers: Vec::new() }.into(),
