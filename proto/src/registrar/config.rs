@@ -131,7 +131,7 @@ pub struct Limits {
     /// Subscriptions of one client.
     pub subscriptions_per_association: usize,
     /// Bytes of one ENRP_HANDLE_TABLE_RESPONSE, sent and asked for. Registrars that do not say how many they take, as ours
-    /// do, get at most 1400.
+    /// do, get at most 1400. What no message holds counts as 65,532, here and for resolutions.
     pub table_response_bytes: usize,
     /// Table downloads served at a time.
     pub table_sessions: usize,

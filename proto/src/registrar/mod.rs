@@ -51,6 +51,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use timers::{Timer, Timers};
 
+/// The largest message: its length is a multiple of four in 16 bits (RFC 5354 §2, §4).
+const LARGEST_MESSAGE: usize = 65_532;
+
 /// The shortest time between two of anything that repeats itself.
 const SHORTEST_CYCLE: Duration = Duration::from_millis(1);
 
@@ -106,6 +109,11 @@ impl Registrar {
             &mut timers.mentor_discovery_timeout,
         ] {
             *cycle = (*cycle).max(SHORTEST_CYCLE);
+        }
+        // A page that cannot be sent would never end.
+        let limits = &mut config.limits;
+        for bytes in [&mut limits.table_response_bytes, &mut limits.resolution_bytes] {
+            *bytes = (*bytes).min(LARGEST_MESSAGE);
         }
         let id = config.id.unwrap_or_else(|| RegistrarId(rng.next_u32().max(1)));
         let mut registrar = Self {

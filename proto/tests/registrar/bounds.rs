@@ -1,0 +1,77 @@
+//! Design D11, D12: whatever the other ends do, what it costs the registrar has bounds.
+
+use crate::flow::{at, drain, message, up, with_peer_and_element};
+use crate::network::{element, ip, pool};
+use params::{PeIdentifier, PoolElement, RegistrarId, ServerInformation};
+use rserpool_proto::{AssocId, Channel, Input, Node, PPID_ASAP, PPID_ENRP, Transmit};
+
+const PEER: RegistrarId = RegistrarId(9);
+
+fn asap(n: u64, body: impl Into<asap::Message>) -> Input {
+    message(AssocId::accepted(Channel::Asap, n), PPID_ASAP, body.into().encode().unwrap())
+}
+
+fn enrp(n: u64, body: impl Into<enrp::Body>) -> Input {
+    let message = enrp::Message { sender: PEER, receiver: RegistrarId::NONE, body: body.into() };
+    self::message(AssocId::accepted(Channel::Enrp, n), PPID_ENRP, message.encode().unwrap())
+}
+
+fn sctp(host: u8, port: u16) -> params::SctpTransport {
+    let transport_use = params::TransportUse::DATA_ONLY;
+    params::SctpTransport { port, transport_use, addresses: vec![ip(host)] }
+}
+
+/// Element `id` of the peer, with an ASAP endpoint of its own.
+fn foreign(id: u16) -> enrp::HandleUpdate {
+    let asap_transport = Some(sctp(30, id));
+    let element = PoolElement { id: PeIdentifier(id.into()), home: PEER, asap_transport, ..element(30) };
+    enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element }
+}
+
+fn sent_to(assoc: AssocId, transmits: &[Transmit]) -> Vec<bytes::Bytes> {
+    let sent = transmits.iter().filter_map(|transmit| match transmit {
+        Transmit::Send { assoc: to, bytes, .. } if *to == assoc => Some(bytes.clone()),
+        _ => None,
+    });
+    sent.collect()
+}
+
+// Design D11: a length does not hold more than 65,535 (RFC 5354 §2), whatever is configured: each page of a table, and
+// each answer, is one that can be sent.
+#[test]
+fn limits_beyond_what_a_message_holds_leave_every_answer_sendable() {
+    let (mut registrar, peer, _) = with_peer_and_element(|config| {
+        config.limits.table_response_bytes = usize::MAX;
+        config.limits.resolution_bytes = usize::MAX;
+        config.limits.resolution_items = usize::MAX;
+    });
+    let information =
+        Some(ServerInformation { id: PEER, transport: sctp(9, 9901), table_response_size: Some(u32::MAX) });
+    registrar.handle_input(
+        at(1),
+        enrp(0, ::enrp::Presence { reply_required: false, checksum: None, information }),
+    );
+    for id in 1000..3000 {
+        registrar.handle_input(at(1), enrp(0, foreign(id)));
+    }
+    drain(&mut registrar);
+    let (mut more, mut listed) = (true, 0);
+    while more {
+        registrar.handle_input(at(2), enrp(0, ::enrp::HandleTableRequest { own_children_only: false }));
+        let pages = sent_to(peer, &drain(&mut registrar));
+        assert_eq!(pages.len(), 1, "an answer");
+        let ::enrp::Body::HandleTableResponse(page) =
+            ::enrp::decode(&pages[0], RegistrarId::NONE).message.unwrap().body
+        else {
+            panic!()
+        };
+        more = page.more;
+        listed += page.entries.iter().map(|entry| entry.elements.len()).sum::<usize>();
+    }
+    assert!(listed >= 2001, "{listed}");
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 21));
+    let wanted = ::asap::HandleResolution { subscribe: false, handle: pool(), items: None };
+    registrar.handle_input(at(3), asap(1, wanted));
+    assert_eq!(sent_to(AssocId::accepted(Channel::Asap, 1), &drain(&mut registrar)).len(), 1);
+    assert_eq!(registrar.status(at(3)).counters.send_failures, 0);
+}
