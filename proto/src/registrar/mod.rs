@@ -74,6 +74,7 @@ pub struct Registrar {
     owned: owned::OwnedElements,
     probes: BTreeMap<ElementKey, keep_alive::Probe>,
     reports: BTreeMap<ElementKey, report::Reports>,
+    inquiries: report::Inquiries,
     guards: guard::Guards,
     subscriptions: push::Subscriptions,
     /// Associations whose elements are still to find their new home, while it takes leave.
@@ -129,6 +130,7 @@ impl Registrar {
             owned: owned::OwnedElements::default(),
             probes: BTreeMap::new(),
             reports: BTreeMap::new(),
+            inquiries: report::Inquiries::default(),
             guards: guard::Guards::default(),
             subscriptions: push::Subscriptions::default(),
             waiting_for: 0,
@@ -258,6 +260,7 @@ impl Registrar {
             Timer::TableSession => self.table_session_timeout(now),
             Timer::Probe(key) => self.probe_timeout(now, key),
             Timer::Idle(assoc) => self.idle_timeout(now, assoc),
+            Timer::Inquiries => self.inquire_next(now),
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),

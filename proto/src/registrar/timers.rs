@@ -27,6 +27,8 @@ pub(super) enum Timer {
     Probe(ElementKey),
     /// An association that was made to ask an element may not be needed any more.
     Idle(AssocId),
+    /// The next reported elements are to be probed.
+    Inquiries,
     /// Reports of unreachability are old enough to be forgotten.
     Reports(ElementKey),
     /// The next silent element is given up, or removals are old enough to be forgotten.
@@ -53,6 +55,7 @@ impl Timer {
             Self::TableSession => "table-session",
             Self::Probe(_) => "keep-alive-ack",
             Self::Idle(_) => "idle",
+            Self::Inquiries => "inquiries",
             Self::Reports(_) => "reports",
             Self::Guard(_) => "guard",
             Self::Push(_) => "push",

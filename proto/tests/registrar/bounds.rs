@@ -36,6 +36,39 @@ fn sent_to(assoc: AssocId, transmits: &[Transmit]) -> Vec<bytes::Bytes> {
     sent.collect()
 }
 
+// Design D7, D12: a client that reports everything makes no burst of probes; in the end each element was asked.
+#[test]
+fn reports_of_many_elements_are_looked_into_at_the_rate_of_probes() {
+    let (mut registrar, ..) = with_peer_and_element(|_| {});
+    for id in 1000..1500 {
+        registrar.handle_input(at(1), enrp(0, foreign(id)));
+    }
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 21));
+    for id in 1000..1500 {
+        registrar.handle_input(
+            at(3),
+            asap(1, ::asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(id) }),
+        );
+    }
+    let connects = |transmits: Vec<Transmit>| {
+        transmits
+            .into_iter()
+            .filter(|t| matches!(t, Transmit::Connect { channel: Channel::Asap, .. }))
+            .count()
+    };
+    let mut asked = connects(drain(&mut registrar));
+    assert_eq!(asked, 20, "2000 a second are 20 in 10 ms");
+    while asked < 500 {
+        let (due, name) = registrar.poll_timeout().unwrap();
+        assert!(due <= at(300), "{asked} were asked");
+        registrar.handle_timeout(due);
+        let more = connects(drain(&mut registrar));
+        assert!(more <= 20, "{more} at {name}");
+        asked += more;
+    }
+    assert_eq!(asked, 500);
+}
+
 // Design D11: a length does not hold more than 65,535 (RFC 5354 §2), whatever is configured: each page of a table, and
 // each answer, is one that can be sent.
 #[test]
