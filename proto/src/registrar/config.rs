@@ -117,8 +117,14 @@ pub struct Limits {
     pub peers: usize,
     /// Associations at a time, with pool elements and users, and with registrars, each.
     pub associations: usize,
-    /// Bytes that wait for an association that is not writable; beyond that it is aborted.
+    /// Bytes that wait for an association with a registrar that is not writable; beyond that it is aborted. A single message
+    /// always may wait, here and for a client.
     pub queued_bytes: usize,
+    /// The same for an association with a pool element or user.
+    pub queued_bytes_per_client: usize,
+    /// Bytes that wait for all pool elements and users together, and for all registrars together, each; beyond that the
+    /// association for which most waits is aborted.
+    pub queued_bytes_total: usize,
     /// Packets read without the sockets having been empty from which on resolutions are shed; reports, registrations and
     /// table requests from twice, four and eight times as many.
     pub backlog: usize,
@@ -151,6 +157,8 @@ impl Default for Limits {
             peers: 64,
             associations: 100_000,
             queued_bytes: 4 << 20,
+            queued_bytes_per_client: 256 << 10,
+            queued_bytes_total: 64 << 20,
             backlog: 8_192,
             probes_per_second: 2_000,
             reported_elements: 10_000,

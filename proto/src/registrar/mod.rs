@@ -30,6 +30,7 @@ mod table;
 mod takeover;
 mod timers;
 mod update;
+mod waiting;
 
 pub use crate::profile::Compat;
 pub use announce::Announce;
@@ -125,7 +126,7 @@ impl Registrar {
             counters: Counters::default(),
             events: VecDeque::new(),
             timers: Timers::default(),
-            associations: Associations::new(config.limits.queued_bytes),
+            associations: Associations::new(&config.limits),
             handlespace: Handlespace::new(),
             owned: owned::OwnedElements::default(),
             probes: BTreeMap::new(),

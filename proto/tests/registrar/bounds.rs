@@ -3,7 +3,9 @@
 use crate::flow::{at, drain, message, up, with_peer_and_element};
 use crate::network::{element, ip, pool};
 use params::{PeIdentifier, PoolElement, RegistrarId, ServerInformation};
-use rserpool_proto::{AssocId, Channel, Input, Node, PPID_ASAP, PPID_ENRP, Transmit};
+use rserpool_proto::registrar::{Config, Registrar};
+use rserpool_proto::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Transmit};
+use std::collections::BTreeSet;
 
 const PEER: RegistrarId = RegistrarId(9);
 
@@ -34,6 +36,14 @@ fn sent_to(assoc: AssocId, transmits: &[Transmit]) -> Vec<bytes::Bytes> {
         _ => None,
     });
     sent.collect()
+}
+
+fn aborted(transmits: &[Transmit]) -> BTreeSet<AssocId> {
+    let aborted = transmits.iter().filter_map(|transmit| match transmit {
+        Transmit::Abort { assoc, .. } => Some(*assoc),
+        _ => None,
+    });
+    aborted.collect()
 }
 
 // Design D7, D12: a client that reports everything makes no burst of probes; in the end each element was asked.
@@ -107,4 +117,77 @@ fn limits_beyond_what_a_message_holds_leave_every_answer_sendable() {
     registrar.handle_input(at(3), asap(1, wanted));
     assert_eq!(sent_to(AssocId::accepted(Channel::Asap, 1), &drain(&mut registrar)).len(), 1);
     assert_eq!(registrar.status(at(3)).counters.send_failures, 0);
+}
+
+/// A registrar with `clients` clients that do not read, client `n` at association `n`, and its peer and element.
+fn with_closed_clients(clients: u64, adapt: impl FnOnce(&mut Config)) -> (Registrar, AssocId, AssocId) {
+    let (mut registrar, peer, element) = with_peer_and_element(adapt);
+    for n in 1..=clients {
+        registrar.handle_input(at(2), up(Channel::Asap, n, 20 + u8::try_from(n).unwrap()));
+        registrar.handle_input(at(2), Input::Full { assoc: AssocId::accepted(Channel::Asap, n) });
+    }
+    (registrar, peer, element)
+}
+
+/// Client `n` asks `times` times; who is aborted for that.
+fn asks(registrar: &mut Registrar, n: u64, times: usize) -> Vec<u64> {
+    for _ in 0..times {
+        let wanted = ::asap::HandleResolution { subscribe: false, handle: pool(), items: None };
+        registrar.handle_input(at(3), asap(n, wanted));
+    }
+    let aborted = aborted(&drain(registrar));
+    for assoc in &aborted {
+        let gone = Input::Down { assoc: *assoc, why: DownReason::LocalAbort };
+        registrar.handle_input(at(3), gone);
+    }
+    aborted.into_iter().map(|assoc| assoc.as_u64() & 0xff).collect()
+}
+
+/// How long the answer to a resolution is.
+fn answer_bytes() -> usize {
+    let (mut registrar, ..) = with_peer_and_element(|_| {});
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 21));
+    let wanted = ::asap::HandleResolution { subscribe: false, handle: pool(), items: None };
+    registrar.handle_input(at(3), asap(1, wanted));
+    sent_to(AssocId::accepted(Channel::Asap, 1), &drain(&mut registrar))[0].len()
+}
+
+// Design D11: what waits for all clients together is limited, too; whoever takes most of it goes, and nobody else.
+#[test]
+fn of_clients_that_do_not_read_the_greediest_goes() {
+    let answer = answer_bytes();
+    let (mut registrar, peer, _) =
+        with_closed_clients(4, |config| config.limits.queued_bytes_total = 10 * answer);
+    assert_eq!(asks(&mut registrar, 1, 3), []);
+    assert_eq!(asks(&mut registrar, 2, 4), []);
+    assert_eq!(asks(&mut registrar, 3, 3), [], "that is all there is");
+    assert_eq!(asks(&mut registrar, 4, 1), [2]);
+    assert_eq!(asks(&mut registrar, 4, 3), [], "its place is free");
+    assert_eq!(asks(&mut registrar, 4, 1), [4]);
+    // What was taken out counts no more.
+    registrar.handle_input(at(4), Input::Writable { assoc: AssocId::accepted(Channel::Asap, 1) });
+    assert_eq!(sent_to(AssocId::accepted(Channel::Asap, 1), &drain(&mut registrar)).len(), 3);
+    assert_eq!(asks(&mut registrar, 3, 7), []);
+    assert_eq!(asks(&mut registrar, 3, 1), [3]);
+    assert_eq!(registrar.status(at(4)).counters.queue_overflows, 3);
+    // The peers have room of their own.
+    registrar.handle_input(at(5), Input::Full { assoc: peer });
+    let renewed = PoolElement { life: params::RegistrationLife(9), ..element(11) };
+    registrar.handle_input(at(5), asap(0, ::asap::Registration { handle: pool(), element: renewed }));
+    assert_eq!(aborted(&drain(&mut registrar)), BTreeSet::new());
+}
+
+// Design D11: one client may hold back less than a registrar, but always one answer.
+#[test]
+fn a_client_may_hold_back_less_than_a_peer() {
+    let answer = answer_bytes();
+    let (mut registrar, ..) = with_closed_clients(2, |config| {
+        config.limits.queued_bytes_per_client = 3 * answer;
+        config.limits.queued_bytes = 100 * answer;
+    });
+    assert_eq!(asks(&mut registrar, 1, 3), []);
+    assert_eq!(asks(&mut registrar, 1, 1), [1]);
+    let (mut registrar, ..) = with_closed_clients(1, |config| config.limits.queued_bytes_per_client = 1);
+    assert_eq!(asks(&mut registrar, 1, 1), []);
+    assert_eq!(asks(&mut registrar, 1, 1), [1]);
 }

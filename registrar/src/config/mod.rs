@@ -258,8 +258,13 @@ pub struct Limits {
     pub peers: Option<usize>,
     /// SCTP associations, of each of the two endpoints.
     pub associations: Option<usize>,
-    /// Bytes waiting for an association that does not take any; beyond that it is aborted.
+    /// Bytes waiting for a registrar that does not take any; beyond that its association is aborted.
     pub queued_bytes: Option<usize>,
+    /// The same for a pool element or user.
+    pub queued_bytes_per_client: Option<usize>,
+    /// Bytes waiting for all pool elements and users, and for all registrars, each; beyond that the association for which
+    /// most waits is aborted.
+    pub queued_bytes_total: Option<usize>,
     /// Packets that are behind from which on resolutions are shed, then reports, registrations and tables.
     pub backlog: Option<usize>,
     /// Keep-alives a second; intervals stretch to stay below it.
