@@ -14,7 +14,7 @@ use super::waiting::{Held, Waiting};
 use crate::{AssocId, Channel, DownReason, Time, Transmit};
 use bytes::Bytes;
 use params::{PoolHandle, RegistrarId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// How an association ends that breaks a rule; the peer sees it in the ABORT.
@@ -108,6 +108,8 @@ pub(super) struct Associations {
     by_remote: BTreeMap<(Channel, SocketAddr), AssocId>,
     outgoing: VecDeque<Outgoing>,
     connected: u64,
+    /// Those that the peers started and over which nothing came yet.
+    mute: BTreeSet<AssocId>,
     /// What waits, by channel.
     waiting: [Waiting; 3],
     /// How many were aborted because too much waited for them.
@@ -124,6 +126,7 @@ impl Associations {
             by_remote: BTreeMap::new(),
             outgoing: VecDeque::new(),
             connected: 0,
+            mute: BTreeSet::new(),
             waiting: [
                 waiting(limits.queued_bytes_per_client),
                 waiting(limits.queued_bytes),
@@ -236,6 +239,23 @@ impl Associations {
         }
     }
 
+    /// A message came over an association. Whether there is such a one.
+    pub(super) fn heard(&mut self, now: Time, assoc: AssocId) -> bool {
+        let Some(association) = self.map.get_mut(&assoc) else { return false };
+        association.last_heard = now;
+        if !std::mem::replace(&mut association.heard, true) {
+            self.mute.remove(&assoc);
+        }
+        true
+    }
+
+    /// The associations of a channel that the peers started and over which nothing came yet, the oldest first.
+    pub(super) fn mute(&self, channel: Channel) -> impl Iterator<Item = (AssocId, &Association)> {
+        let of_channel =
+            self.mute.range(AssocId::accepted(channel, 0)..=AssocId::accepted(channel, u64::MAX));
+        of_channel.filter_map(|assoc| Some((*assoc, self.get(*assoc)?)))
+    }
+
     fn insert(
         &mut self,
         now: Time,
@@ -262,6 +282,9 @@ impl Associations {
             held: None,
         };
         self.counts[channel as usize] += 1;
+        if assoc.is_accepted() {
+            self.mute.insert(assoc);
+        }
         self.map.insert(assoc, Box::new(association));
     }
 
@@ -294,6 +317,7 @@ impl Associations {
     fn remove(&mut self, assoc: AssocId) -> Option<Association> {
         self.release(assoc);
         let association = *self.map.remove(&assoc)?;
+        self.mute.remove(&assoc);
         self.counts[association.channel as usize] -= 1;
         Some(association)
     }

@@ -115,7 +115,8 @@ pub struct Limits {
     pub elements: usize,
     /// Registrars known at a time.
     pub peers: usize,
-    /// Associations at a time, with pool elements and users, and with registrars, each.
+    /// Associations at a time, with pool elements and users, and with registrars, each. When there is hardly any room left
+    /// the oldest of those that have not said anything for ten seconds are aborted.
     pub associations: usize,
     /// Bytes that wait for an association with a registrar that is not writable; beyond that it is aborted. A single message
     /// always may wait, here and for a client.

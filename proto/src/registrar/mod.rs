@@ -14,6 +14,7 @@ mod event;
 mod guard;
 mod keep_alive;
 mod leave;
+mod mute;
 mod overload;
 mod owned;
 mod peers;
@@ -193,15 +194,18 @@ impl Registrar {
         if !self.is_serving() {
             return self.abort(assoc, "shutting down");
         }
+        if assoc.is_accepted() {
+            self.watch_mute(now, channel);
+        }
         if channel == Channel::Enrp {
             self.enrp_association_up(assoc);
         }
     }
 
     fn message(&mut self, now: Time, assoc: AssocId, ppid: u32, bytes: &Bytes) {
-        let Some(association) = self.associations.get_mut(assoc) else { return };
-        association.last_heard = now;
-        association.heard = true;
+        if !self.associations.heard(now, assoc) {
+            return;
+        }
         if !self.is_serving() {
             return self.message_in_leaving(assoc, bytes);
         }
@@ -261,6 +265,7 @@ impl Registrar {
             Timer::TableSession => self.table_session_timeout(now),
             Timer::Probe(key) => self.probe_timeout(now, key),
             Timer::Idle(assoc) => self.idle_timeout(now, assoc),
+            Timer::Mute(channel) => self.make_room(now, channel),
             Timer::Inquiries => self.inquire_next(now),
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),

@@ -1,6 +1,6 @@
 //! Design D11, D12: whatever the other ends do, what it costs the registrar has bounds.
 
-use crate::flow::{at, drain, message, up, with_peer_and_element};
+use crate::flow::{at, drain, message, registrar, up, with_peer_and_element};
 use crate::network::{element, ip, pool};
 use params::{PeIdentifier, PoolElement, RegistrarId, ServerInformation};
 use rserpool_proto::registrar::{Config, Registrar};
@@ -117,6 +117,56 @@ fn limits_beyond_what_a_message_holds_leave_every_answer_sendable() {
     registrar.handle_input(at(3), asap(1, wanted));
     assert_eq!(sent_to(AssocId::accepted(Channel::Asap, 1), &drain(&mut registrar)).len(), 1);
     assert_eq!(registrar.status(at(3)).counters.send_failures, 0);
+}
+
+/// A registrar that takes 16 associations, `mute` of which have said nothing since a second, and one that has.
+fn with_mute(mute: u64) -> Registrar {
+    let mut registrar = registrar(|config: &mut Config| config.limits.associations = 16);
+    for n in 0..=mute {
+        registrar.handle_input(at(1000), up(Channel::Asap, n, 20 + u8::try_from(n).unwrap()));
+    }
+    let wanted = ::asap::HandleResolution { subscribe: false, handle: pool(), items: None };
+    registrar.handle_input(at(1000), asap(0, wanted));
+    drain(&mut registrar);
+    registrar
+}
+
+/// Who is aborted until the time, and goes.
+fn aborted_until(registrar: &mut Registrar, millis: u64) -> Vec<u64> {
+    let mut all = Vec::new();
+    while let Some((due, _)) = registrar.poll_timeout().filter(|(due, _)| *due <= at(millis)) {
+        registrar.handle_timeout(due);
+        for assoc in aborted(&drain(registrar)) {
+            all.push(assoc.as_u64() & 0xff);
+            registrar.handle_input(due, Input::Down { assoc, why: DownReason::LocalAbort });
+        }
+    }
+    all
+}
+
+// associations without any message are tolerated; the oldest make room when there is hardly any left.
+#[test]
+fn mute_associations_do_not_lock_others_out() {
+    let mut full = with_mute(15);
+    assert_eq!(aborted_until(&mut full, 10_500), [], "they have ten seconds to say something");
+    assert_eq!(aborted_until(&mut full, 11_500), [1, 2, 3], "an eighth is kept free");
+    assert_eq!(aborted_until(&mut full, 60_000), []);
+    full.handle_input(at(60_000), up(Channel::Asap, 16, 50));
+    assert_eq!(full.status(at(60_000)).counters.associations_refused, 0);
+    assert_eq!(aborted_until(&mut full, 60_500), [4], "who came long ago goes for the next");
+    let mut roomy = with_mute(12);
+    assert_eq!(aborted_until(&mut roomy, 60_000), []);
+}
+
+// who has said anything stays, however few places are left.
+#[test]
+fn associations_that_have_said_something_stay() {
+    let mut registrar = with_mute(15);
+    for n in 1..=15 {
+        let id = PeIdentifier(1);
+        registrar.handle_input(at(2000), asap(n, ::asap::EndpointUnreachable { handle: pool(), id }));
+    }
+    assert_eq!(aborted_until(&mut registrar, 60_000), []);
 }
 
 /// A registrar with `clients` clients that do not read, client `n` at association `n`, and its peer and element.
