@@ -113,6 +113,8 @@ pub struct Limits {
     pub pools: usize,
     /// Pool elements in the handlespace.
     pub elements: usize,
+    /// Bytes of all pool elements as they are encoded, each with its pool handle.
+    pub element_bytes: usize,
     /// Registrars known at a time.
     pub peers: usize,
     /// Associations at a time, with pool elements and users, and with registrars, each. When there is hardly any room left
@@ -155,6 +157,7 @@ impl Default for Limits {
         Self {
             pools: 100_000,
             elements: 1_000_000,
+            element_bytes: 256 << 20,
             peers: 64,
             associations: 100_000,
             queued_bytes: 4 << 20,

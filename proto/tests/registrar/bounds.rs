@@ -241,3 +241,38 @@ fn a_client_may_hold_back_less_than_a_peer() {
     assert_eq!(asks(&mut registrar, 1, 1), []);
     assert_eq!(asks(&mut registrar, 1, 1), [1]);
 }
+
+// Design D11, ASAP-3.1-39: a few large elements may not take what is meant for many small ones; nobody that is there
+// suffers.
+#[test]
+fn the_bytes_of_all_elements_are_limited() {
+    let sized = |id: u32, bytes: usize| PoolElement {
+        id: PeIdentifier(id),
+        user_transport: params::Transport::Opaque(vec![0; bytes].into()),
+        ..element(12)
+    };
+    let mut registrar = registrar(|config| config.limits.element_bytes = 10_000);
+    registrar.handle_input(at(1), up(Channel::Asap, 0, 12));
+    let mut registered = |element: PoolElement| {
+        registrar.handle_input(at(1), asap(0, ::asap::Registration { handle: pool(), element }));
+        let sent = sent_to(AssocId::accepted(Channel::Asap, 0), &drain(&mut registrar));
+        let ::asap::Message::RegistrationResponse(response) = ::asap::decode(&sent[0]).message.unwrap()
+        else {
+            panic!()
+        };
+        if let Some(error) = &response.error {
+            assert_eq!(error.causes[0].code, params::CauseCode::LACK_OF_RESOURCES);
+        }
+        !response.rejected
+    };
+    assert!(registered(sized(1, 4000)));
+    assert!(registered(sized(2, 4000)));
+    assert!(!registered(sized(3, 4000)), "too much");
+    assert!(registered(sized(3, 1000)));
+    assert!(registered(sized(1, 4000)), "it is there already");
+    assert!(!registered(sized(1, 6000)), "it may not grow");
+    assert!(registered(sized(1, 100)));
+    assert!(registered(sized(2, 7000)), "there is room again");
+    let counters = registrar.status(at(1)).counters;
+    assert_eq!((counters.elements_refused, counters.registrations_rejected), (2, 2));
+}

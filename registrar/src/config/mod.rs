@@ -254,6 +254,8 @@ pub struct Limits {
     pub pools: Option<usize>,
     /// Pool elements, whoever owns them.
     pub elements: Option<usize>,
+    /// Bytes of all pool elements as they are encoded, each with its pool handle.
+    pub element_bytes: Option<usize>,
     /// Other registrars.
     pub peers: Option<usize>,
     /// SCTP associations, of each of the two endpoints.

@@ -62,6 +62,7 @@ impl Config {
         for (key, limit) in [
             ("limits.pools", limits.pools),
             ("limits.elements", limits.elements),
+            ("limits.element-bytes", limits.element_bytes),
             ("limits.associations", limits.associations),
             ("limits.queued-bytes", limits.queued_bytes),
             ("limits.queued-bytes-per-client", limits.queued_bytes_per_client),
@@ -189,6 +190,7 @@ impl Config {
         machine::Limits {
             pools: set.pools.unwrap_or(base.pools),
             elements: set.elements.unwrap_or(base.elements),
+            element_bytes: set.element_bytes.unwrap_or(base.element_bytes),
             peers: set.peers.unwrap_or(base.peers),
             associations: self.sctp_endpoint().limits.associations,
             queued_bytes: set.queued_bytes.unwrap_or(base.queued_bytes),
