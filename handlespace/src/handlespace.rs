@@ -16,6 +16,7 @@ pub struct Handlespace {
     pools: BTreeMap<PoolHandle, Pool>,
     entries: Entries,
     homes: Homes,
+    bytes: usize,
     max_increment: usize,
 }
 
@@ -53,7 +54,13 @@ impl Handlespace {
 
     /// Round robin advances by up to this many of the elements it lists, instead of by one (ambiguity A-73).
     pub fn with_max_increment(max_increment: usize) -> Self {
-        Self { pools: BTreeMap::new(), entries: Entries::default(), homes: Homes::default(), max_increment }
+        Self {
+            pools: BTreeMap::new(),
+            entries: Entries::default(),
+            homes: Homes::default(),
+            bytes: 0,
+            max_increment,
+        }
     }
 
     /// Adds an element or replaces the one with the same identifier in the same pool (RFC 5352 §3.1). Whether there
@@ -64,7 +71,7 @@ impl Handlespace {
         match self.pools.get_mut(handle) {
             Some(pool) => {
                 pool.check(&element)?;
-                Ok(store(pool, &mut self.entries, &mut self.homes, handle, element))
+                Ok(store(pool, &mut self.entries, &mut self.homes, &mut self.bytes, handle, element))
             }
             None => Ok(self.replicate(handle, element)),
         }
@@ -78,7 +85,7 @@ impl Handlespace {
             Some(pool) => pool,
             None => self.pools.entry(handle.clone()).or_insert_with(|| Pool::new(handle, &element)),
         };
-        store(pool, &mut self.entries, &mut self.homes, handle, element)
+        store(pool, &mut self.entries, &mut self.homes, &mut self.bytes, handle, element)
     }
 
     /// Removes an element and returns it; its pool goes with the last one. Costs O(log n).
@@ -86,6 +93,7 @@ impl Handlespace {
         let pool = self.pools.get_mut(handle)?;
         let element = pool.remove(&mut self.entries, id)?;
         self.homes.remove(element.home, handle, pool.handle_words, id);
+        self.bytes -= handle.encoded_length() + element.encoded_length();
         if pool.roster.len() == 0 {
             self.pools.remove(handle);
         }
@@ -217,6 +225,12 @@ impl Handlespace {
         self.entries.len()
     }
 
+    /// Octets of all elements as they are encoded, each with its pool handle: about what they take of the memory beside
+    /// a fixed part for each. A look-up.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many pools there are.
     pub fn pool_count(&self) -> usize {
         self.pools.len()
@@ -271,11 +285,18 @@ fn store(
     pool: &mut Pool,
     entries: &mut Entries,
     homes: &mut Homes,
+    bytes: &mut usize,
     handle: &PoolHandle,
     element: PoolElement,
 ) -> bool {
     let (id, home) = (element.id, element.home);
-    let previous_home = pool.insert(entries, element);
+    *bytes += element.encoded_length();
+    let replaced = pool.insert(entries, element);
+    match replaced {
+        Some(replaced) => *bytes -= replaced.bytes,
+        None => *bytes += handle.encoded_length(),
+    }
+    let previous_home = replaced.map(|replaced| replaced.home);
     if previous_home != Some(home) {
         if let Some(previous_home) = previous_home {
             homes.remove(previous_home, handle, pool.handle_words, id);

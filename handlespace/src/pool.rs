@@ -38,6 +38,13 @@ impl RegisterError {
     }
 }
 
+/// What an element has replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replaced {
+    pub(crate) home: RegistrarId,
+    pub(crate) bytes: usize,
+}
+
 /// The transport protocol of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs)]
@@ -140,15 +147,15 @@ impl Pool {
         self.attributes.check(element)
     }
 
-    /// Adds an element, or replaces the one of the same identifier and returns the home that it had.
-    pub(crate) fn insert(&mut self, entries: &mut Entries, element: PoolElement) -> Option<RegistrarId> {
+    /// Adds an element, or replaces the one of the same identifier and says what that was.
+    pub(crate) fn insert(&mut self, entries: &mut Entries, element: PoolElement) -> Option<Replaced> {
         if let Some(slot) = self.roster.get(element.id) {
             let entry = &mut entries[slot];
-            let previous_home = entry.element.home;
+            let replaced = Replaced { home: entry.element.home, bytes: entry.element.encoded_length() };
             stored::replace(&mut entry.element, element);
             entry.selections = 0;
             self.reschedule(entries, slot);
-            return Some(previous_home);
+            return Some(replaced);
         }
         let id = element.id;
         let rank = self.attributes.rank(&element, false);

@@ -143,6 +143,8 @@ fn agree(space: &Handlespace, naive: &Naive) -> Result<(), TestCaseError> {
     let all = naive.elements();
     prop_assert_eq!(space.element_count(), all.len());
     prop_assert_eq!(space.pool_count(), naive.pools.len());
+    let bytes = all.iter().map(|(handle, element)| handle.encoded_length() + element.encoded_length());
+    prop_assert_eq!(space.bytes(), bytes.sum::<usize>());
     let stored: Vec<_> =
         space.pools().flat_map(|pool| pool.elements().map(move |e| (pool.handle(), e))).collect();
     prop_assert_eq!(&stored, &all);
@@ -196,6 +198,6 @@ proptest! {
             space.remove(&handle, id);
         }
         prop_assert_eq!((space.element_count(), space.pool_count(), space.homes().count()), (0, 0, 0));
-        prop_assert_eq!(space.checksum(RegistrarId(0)), 0xffff);
+        prop_assert_eq!((space.checksum(RegistrarId(0)), space.bytes()), (0xffff, 0));
     }
 }

@@ -3,15 +3,18 @@
 //! Everything to be transmitted passes one queue, so its order is the order of the decisions. A message for an
 //! association that is not established yet, or that is full, waits in the association's own queue. What waits
 //! coalesces: of two updates of one element, two lists of one pool, or two presences, only the later is kept, since each is
-//! complete in itself. Beyond a limit of waiting bytes the association is aborted; the audit repairs the rest.
+//! complete in itself. Beyond a limit of waiting bytes the association is aborted (see [`waiting`](super::waiting)); the
+//! audit repairs the rest.
 
 use super::ElementKey;
 use super::asap::Parked;
+use super::config::Limits;
 use super::reached::Reached;
+use super::waiting::{Held, Waiting};
 use crate::{AssocId, Channel, DownReason, Time, Transmit};
 use bytes::Bytes;
 use params::{PoolHandle, RegistrarId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// How an association ends that breaks a rule; the peer sees it in the ABORT.
@@ -86,32 +89,6 @@ impl Association {
     pub(super) fn reaches(&self, addresses: &[SocketAddr]) -> bool {
         self.remote.iter().any(|remote| addresses.contains(remote))
     }
-
-    /// What waits, in its order.
-    fn take_held(&mut self) -> impl DoubleEndedIterator<Item = (Bytes, Option<Replaces>)> + use<> {
-        self.held.take().map(|held| held.messages).unwrap_or_default().into_values()
-    }
-}
-
-/// Messages that wait, in their order.
-#[derive(Debug, Default)]
-struct Held {
-    messages: BTreeMap<u64, (Bytes, Option<Replaces>)>,
-    replaceable: BTreeMap<Replaces, u64>,
-    next: u64,
-    bytes: usize,
-}
-
-impl Held {
-    fn push(&mut self, bytes: Bytes, replaces: Option<Replaces>) {
-        let earlier = replaces.clone().and_then(|key| self.replaceable.insert(key, self.next));
-        if let Some((dropped, _)) = earlier.and_then(|earlier| self.messages.remove(&earlier)) {
-            self.bytes -= dropped.len();
-        }
-        self.bytes += bytes.len();
-        self.messages.insert(self.next, (bytes, replaces));
-        self.next += 1;
-    }
 }
 
 /// An entry of the outgoing queue.
@@ -131,21 +108,30 @@ pub(super) struct Associations {
     by_remote: BTreeMap<(Channel, SocketAddr), AssocId>,
     outgoing: VecDeque<Outgoing>,
     connected: u64,
-    queued_bytes: usize,
+    /// Those that the peers started and over which nothing came yet.
+    mute: BTreeSet<AssocId>,
+    /// What waits, by channel.
+    waiting: [Waiting; 3],
     /// How many were aborted because too much waited for them.
     overflows: u64,
 }
 
 impl Associations {
-    /// None yet; at most `queued_bytes` may wait for each.
-    pub(super) fn new(queued_bytes: usize) -> Self {
+    /// None yet.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let waiting = |each| Waiting::new(each, limits.queued_bytes_total);
         Self {
             map: BTreeMap::new(),
             counts: [0; 3],
             by_remote: BTreeMap::new(),
             outgoing: VecDeque::new(),
             connected: 0,
-            queued_bytes,
+            mute: BTreeSet::new(),
+            waiting: [
+                waiting(limits.queued_bytes_per_client),
+                waiting(limits.queued_bytes),
+                waiting(limits.queued_bytes_per_client),
+            ],
             overflows: 0,
         }
     }
@@ -253,6 +239,23 @@ impl Associations {
         }
     }
 
+    /// A message came over an association. Whether there is such a one.
+    pub(super) fn heard(&mut self, now: Time, assoc: AssocId) -> bool {
+        let Some(association) = self.map.get_mut(&assoc) else { return false };
+        association.last_heard = now;
+        if !std::mem::replace(&mut association.heard, true) {
+            self.mute.remove(&assoc);
+        }
+        true
+    }
+
+    /// The associations of a channel that the peers started and over which nothing came yet, the oldest first.
+    pub(super) fn mute(&self, channel: Channel) -> impl Iterator<Item = (AssocId, &Association)> {
+        let of_channel =
+            self.mute.range(AssocId::accepted(channel, 0)..=AssocId::accepted(channel, u64::MAX));
+        of_channel.filter_map(|assoc| Some((*assoc, self.get(*assoc)?)))
+    }
+
     fn insert(
         &mut self,
         now: Time,
@@ -279,12 +282,16 @@ impl Associations {
             held: None,
         };
         self.counts[channel as usize] += 1;
+        if assoc.is_accepted() {
+            self.mute.insert(assoc);
+        }
         self.map.insert(assoc, Box::new(association));
     }
 
     /// The association is gone. What waited for it moves to the one it duplicates, if that is why it ended.
     pub(super) fn down(&mut self, assoc: AssocId, why: &DownReason) -> Option<Association> {
-        let mut association = self.remove(assoc)?;
+        let held = self.release(assoc);
+        let association = self.remove(assoc)?;
         for remote in &association.remote {
             let key = (association.channel, *remote);
             if self.by_remote.get(&key) == Some(&assoc) {
@@ -292,15 +299,25 @@ impl Associations {
             }
         }
         if let DownReason::Duplicate(other) = why {
-            for (bytes, replaces) in association.take_held() {
+            for (bytes, replaces) in held.into_iter().flat_map(Held::into_messages) {
                 self.send(*other, bytes, replaces);
             }
         }
         Some(association)
     }
 
+    /// Takes what waits for an association.
+    fn release(&mut self, assoc: AssocId) -> Option<Held> {
+        let association = self.map.get_mut(&assoc)?;
+        let held = association.held.take()?;
+        self.waiting[association.channel as usize].change(assoc, held.bytes(), 0);
+        Some(*held)
+    }
+
     fn remove(&mut self, assoc: AssocId) -> Option<Association> {
+        self.release(assoc);
         let association = *self.map.remove(&assoc)?;
+        self.mute.remove(&assoc);
         self.counts[association.channel as usize] -= 1;
         Some(association)
     }
@@ -327,7 +344,7 @@ impl Associations {
             return;
         }
         association.phase = Phase::Closing;
-        association.held = None;
+        self.release(assoc);
         self.outgoing.push_back(Outgoing::Other(Transmit::Abort { assoc, cause: cause.into() }));
     }
 
@@ -336,7 +353,7 @@ impl Associations {
         let association = self.map.get_mut(&assoc).filter(|association| !association.phase.is_ending());
         if let Some(association) = association {
             association.phase = Phase::Leaving;
-            association.held = None;
+            self.release(assoc);
         }
     }
 
@@ -366,7 +383,7 @@ impl Associations {
     pub(super) fn writable(&mut self, assoc: AssocId) {
         let Some(association) = self.map.get_mut(&assoc) else { return };
         association.blocked = false;
-        for (bytes, replaces) in association.take_held().rev() {
+        for (bytes, replaces) in self.release(assoc).into_iter().flat_map(Held::into_messages).rev() {
             self.outgoing.push_front(Outgoing::Message { assoc, bytes, replaces });
         }
     }
@@ -381,7 +398,7 @@ impl Associations {
                         Phase::Connecting => self.abort(assoc, "shutting down"),
                         Phase::Up => {
                             association.phase = Phase::Closing;
-                            association.held = None;
+                            self.release(assoc);
                             return Some(Transmit::Shutdown { assoc });
                         }
                         Phase::Leaving | Phase::Closing => {}
@@ -401,14 +418,26 @@ impl Associations {
                         // Everything to one peer in one order (ambiguity A-55).
                         return Some(Transmit::Send { assoc, stream: 0, ppid, unordered: false, bytes });
                     }
-                    let held = association.held.get_or_insert_default();
-                    held.push(bytes, replaces);
-                    if held.bytes > self.queued_bytes {
-                        self.overflows += 1;
-                        self.abort(assoc, QUEUE_OVERFLOW);
-                    }
+                    self.hold(assoc, bytes, replaces);
                 }
             }
+        }
+    }
+
+    /// A message waits, and who holds back too much has to go.
+    fn hold(&mut self, assoc: AssocId, bytes: Bytes, replaces: Option<Replaces>) {
+        let Some(association) = self.map.get_mut(&assoc) else { return };
+        let channel = association.channel as usize;
+        let waiting = &mut self.waiting[channel];
+        let held = association.held.get_or_insert_default();
+        let before = held.bytes();
+        held.push(bytes, replaces);
+        waiting.change(assoc, before, held.bytes());
+        let mut excess = waiting.is_too_much(held).then_some(assoc).or_else(|| waiting.excess());
+        while let Some(assoc) = excess {
+            self.overflows += 1;
+            self.abort(assoc, QUEUE_OVERFLOW);
+            excess = self.waiting[channel].excess();
         }
     }
 }

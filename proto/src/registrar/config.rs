@@ -113,12 +113,21 @@ pub struct Limits {
     pub pools: usize,
     /// Pool elements in the handlespace.
     pub elements: usize,
+    /// Bytes of all pool elements as they are encoded, each with its pool handle.
+    pub element_bytes: usize,
     /// Registrars known at a time.
     pub peers: usize,
-    /// Associations at a time, with pool elements and users, and with registrars, each.
+    /// Associations at a time, with pool elements and users, and with registrars, each. When there is hardly any room left
+    /// the oldest of those that have not said anything for ten seconds are aborted.
     pub associations: usize,
-    /// Bytes that wait for an association that is not writable; beyond that it is aborted.
+    /// Bytes that wait for an association with a registrar that is not writable; beyond that it is aborted. A single message
+    /// always may wait, here and for a client.
     pub queued_bytes: usize,
+    /// The same for an association with a pool element or user.
+    pub queued_bytes_per_client: usize,
+    /// Bytes that wait for all pool elements and users together, and for all registrars together, each; beyond that the
+    /// association for which most waits is aborted.
+    pub queued_bytes_total: usize,
     /// Packets read without the sockets having been empty from which on resolutions are shed; reports, registrations and
     /// table requests from twice, four and eight times as many.
     pub backlog: usize,
@@ -131,7 +140,7 @@ pub struct Limits {
     /// Subscriptions of one client.
     pub subscriptions_per_association: usize,
     /// Bytes of one ENRP_HANDLE_TABLE_RESPONSE, sent and asked for. Registrars that do not say how many they take, as ours
-    /// do, get at most 1400.
+    /// do, get at most 1400. What no message holds counts as 65,532, here and for resolutions.
     pub table_response_bytes: usize,
     /// Table downloads served at a time.
     pub table_sessions: usize,
@@ -148,9 +157,12 @@ impl Default for Limits {
         Self {
             pools: 100_000,
             elements: 1_000_000,
+            element_bytes: 256 << 20,
             peers: 64,
             associations: 100_000,
             queued_bytes: 4 << 20,
+            queued_bytes_per_client: 256 << 10,
+            queued_bytes_total: 64 << 20,
             backlog: 8_192,
             probes_per_second: 2_000,
             reported_elements: 10_000,

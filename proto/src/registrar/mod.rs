@@ -14,6 +14,7 @@ mod event;
 mod guard;
 mod keep_alive;
 mod leave;
+mod mute;
 mod overload;
 mod owned;
 mod peers;
@@ -31,6 +32,7 @@ mod table;
 mod takeover;
 mod timers;
 mod update;
+mod waiting;
 
 pub use crate::profile::Compat;
 pub use announce::Announce;
@@ -52,6 +54,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use timers::{Timer, Timers};
 
+/// The largest message: its length is a multiple of four in 16 bits (RFC 5354 §2, §4).
+const LARGEST_MESSAGE: usize = 65_532;
+
 /// The shortest time between two of anything that repeats itself.
 const SHORTEST_CYCLE: Duration = Duration::from_millis(1);
 
@@ -72,6 +77,7 @@ pub struct Registrar {
     owned: owned::OwnedElements,
     probes: BTreeMap<ElementKey, keep_alive::Probe>,
     reports: BTreeMap<ElementKey, report::Reports>,
+    inquiries: report::Inquiries,
     guards: guard::Guards,
     subscriptions: push::Subscriptions,
     /// Associations whose elements are still to find their new home, while it takes leave.
@@ -108,6 +114,11 @@ impl Registrar {
         ] {
             *cycle = (*cycle).max(SHORTEST_CYCLE);
         }
+        // A page that cannot be sent would never end.
+        let limits = &mut config.limits;
+        for bytes in [&mut limits.table_response_bytes, &mut limits.resolution_bytes] {
+            *bytes = (*bytes).min(LARGEST_MESSAGE);
+        }
         let id = config.id.unwrap_or_else(|| RegistrarId(rng.next_u32().max(1)));
         let mut registrar = Self {
             id,
@@ -117,11 +128,12 @@ impl Registrar {
             counters: Counters::default(),
             events: VecDeque::new(),
             timers: Timers::default(),
-            associations: Associations::new(config.limits.queued_bytes),
+            associations: Associations::new(&config.limits),
             handlespace: Handlespace::new(),
             owned: owned::OwnedElements::default(),
             probes: BTreeMap::new(),
             reports: BTreeMap::new(),
+            inquiries: report::Inquiries::default(),
             guards: guard::Guards::default(),
             subscriptions: push::Subscriptions::default(),
             waiting_for: 0,
@@ -183,15 +195,18 @@ impl Registrar {
         if !self.is_serving() {
             return self.abort(assoc, "shutting down");
         }
+        if assoc.is_accepted() {
+            self.watch_mute(now, channel);
+        }
         if channel == Channel::Enrp {
             self.enrp_association_up(assoc);
         }
     }
 
     fn message(&mut self, now: Time, assoc: AssocId, ppid: u32, bytes: &Bytes) {
-        let Some(association) = self.associations.get_mut(assoc) else { return };
-        association.last_heard = now;
-        association.heard = true;
+        if !self.associations.heard(now, assoc) {
+            return;
+        }
         if !self.is_serving() {
             return self.message_in_leaving(assoc, bytes);
         }
@@ -251,6 +266,8 @@ impl Registrar {
             Timer::TableSession => self.table_session_timeout(now),
             Timer::Probe(key) => self.probe_timeout(now, key),
             Timer::Idle(assoc) => self.idle_timeout(now, assoc),
+            Timer::Mute(channel) => self.make_room(now, channel),
+            Timer::Inquiries => self.inquire_next(now),
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),

@@ -59,8 +59,8 @@ struct Round {
     lists: BTreeMap<View, Option<Bytes>>,
 }
 
-/// What a subscriber sees: whether loopback addresses are of use to it, how many elements it asked for, which variant.
-type View = (bool, Option<u32>, usize);
+/// What a subscriber sees: whether loopback addresses are of use to it, how many elements it gets, which variant.
+type View = (bool, usize, usize);
 
 impl Subscriptions {
     /// All of all clients.
@@ -119,7 +119,9 @@ impl Registrar {
             self.counters.subscriptions_refused += 1;
             return false;
         }
-        self.subscriptions.insert(assoc, handle, items);
+        // All subscriptions to a pool share its handle's bytes.
+        let handle = self.handlespace.pool(handle).map_or(handle, |pool| pool.handle()).clone();
+        self.subscriptions.insert(assoc, &handle, items);
         true
     }
 
@@ -207,7 +209,10 @@ impl Registrar {
 
     fn push(&mut self, handle: &PoolHandle, round: &mut Round, assoc: AssocId, items: Option<u32>) {
         let Some(association) = self.associations.get(assoc) else { return };
-        let view = (association.is_loopback(), items, round.served % VARIANTS);
+        let loopback = association.is_loopback();
+        let pool = self.handlespace.pool(handle);
+        let count = pool.map_or(0, |pool| self.answer_size(pool.policy(), items).min(pool.len()));
+        let view = (loopback, count, round.served % VARIANTS);
         round.served += 1;
         let list = match round.lists.get(&view) {
             Some(list) => list.clone(),
@@ -235,9 +240,9 @@ impl Registrar {
     }
 
     /// The list of a pool as it is pushed; nothing if it would be empty.
-    fn list(&mut self, handle: &PoolHandle, (loopback, items, variant): View) -> Option<Bytes> {
+    fn list(&mut self, handle: &PoolHandle, (loopback, count, variant): View) -> Option<Bytes> {
         let policy = self.handlespace.pool(handle)?.policy().clone();
-        let elements = self.order(handle, &policy, items, variant);
+        let elements = self.order(handle, &policy, count, variant);
         let elements: Vec<PoolElement> =
             elements.into_iter().filter_map(|element| self.visible(element, loopback)).collect();
         let policy = Some(policy);
@@ -265,10 +270,9 @@ impl Registrar {
         &mut self,
         handle: &PoolHandle,
         policy: &Policy,
-        items: Option<u32>,
+        count: usize,
         variant: usize,
     ) -> Vec<PoolElement> {
-        let count = self.answer_size(policy, items);
         if matches!(
             policy,
             Policy::WeightedRandom { .. }

@@ -71,7 +71,8 @@ impl Registrar {
         element.asap_transport = asap_transport(association);
         self.suit_scope(&key.handle, &mut element)?;
         self.check_pool(key, &element)?;
-        if !self.has_room_for(key) || !self.fits_in_messages(key, &element) {
+        let room = self.has_room_for(key) && self.has_bytes_for(key, &element);
+        if !room || !self.fits_in_messages(key, &element) {
             self.counters.elements_refused += 1;
             return Err(CauseCode::LACK_OF_RESOURCES.into());
         }
@@ -133,6 +134,14 @@ impl Registrar {
             limit = limit.min(COMMON_TABLE_RESPONSE);
         }
         key.handle.as_bytes().len() + element.encoded_length() + BESIDE_ELEMENT <= limit
+    }
+
+    /// Whether the bytes of all elements stay within their limit with this one, in the place of what it replaces. One that
+    /// does not grow always has a place.
+    pub(super) fn has_bytes_for(&self, key: &ElementKey, element: &PoolElement) -> bool {
+        let bytes = |element: &PoolElement| key.handle.encoded_length() + element.encoded_length();
+        let (before, after) = (self.element(key).map_or(0, bytes), bytes(element));
+        after <= before || self.handlespace.bytes() - before + after <= self.config.limits.element_bytes
     }
 
     /// ASAP_DEREGISTRATION. An element that is not there is as good as removed (RFC 5352 §3.2).

@@ -1,21 +1,24 @@
 //! Reports of unreachable elements (RFC 5352 §3.5, design D4, ambiguities ).
 //!
-//! A report is a reason to look, never a reason to remove: the element is probed at once. If many clients report
-//! one that answers, it is listed last for a while, since an answer to us does not prove that they can reach it. (With
-//! `strict_rfc` it is removed.)
+//! A report is a reason to look, never a reason to remove: the element is probed at once, or in its turn if there are more
+//! reports than the budget of probes allows to look into (design D7). If many clients report one that answers, it is
+//! listed last for a while, since an answer to us does not prove that they can reach it. (With `strict_rfc` it is removed.)
 
 use super::registrars::is_registrar_pool;
 use super::timers::Timer;
 use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Time};
 use asap::EndpointUnreachable;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// How long a report counts.
 const MEMORY: Duration = Duration::from_secs(10);
 /// Distinct reporters remembered for one element; more tell nothing new.
 const REPORTERS: usize = 64;
+
+/// The time in which a share of the budget of probes is spent.
+const PACE: Duration = Duration::from_millis(10);
 
 /// Who reported an element lately.
 #[derive(Debug, Default)]
@@ -36,11 +39,22 @@ impl Reports {
     }
 }
 
+/// Reported elements that are to be probed as the budget allows.
+#[derive(Debug, Default)]
+pub(super) struct Inquiries {
+    waiting: VecDeque<ElementKey>,
+    /// When the present share of the budget ends, and what was spent of it.
+    until: Time,
+    spent: usize,
+}
+
 impl Registrar {
     /// ENDPOINT_UNREACHABLE.
     pub(super) fn report_received(&mut self, now: Time, assoc: AssocId, report: EndpointUnreachable) {
         self.counters.reports += 1;
-        let key = ElementKey::new(&report.handle, report.id);
+        // What is kept of reports shares the bytes of the pool's handle.
+        let handle = self.handlespace.pool(&report.handle).map_or(&report.handle, |pool| pool.handle());
+        let key = ElementKey::new(handle, report.id);
         let room = self.reports.len() < self.config.limits.reported_elements;
         // Whether a registrar lives is no question of keep-alives.
         let probed = self.element(&key).is_some() && !is_registrar_pool(&key.handle);
@@ -55,14 +69,43 @@ impl Registrar {
         let pause = self.config.timers.keep_alive_interval;
         // rsplib's elements answer to their home, whoever asks: another registrar would take them for dead.
         let answers_us = self.owned.contains(&key) || !self.config.compat.is_rsplib();
-        let probe = answers_us && reports.probed.is_none_or(|probed| probed + pause <= now);
+        let room = self.inquiries.waiting.len() < self.config.limits.reported_elements;
+        let probe = answers_us && room && reports.probed.is_none_or(|probed| probed + pause <= now);
         if probe {
             reports.probed = Some(now);
         }
         self.timers.set(Timer::Reports(key.clone()), now + MEMORY);
         self.judge_reports(now, &key);
         if probe && self.element(&key).is_some() {
-            self.probe(now, key);
+            self.inquire(now, key);
+        }
+    }
+
+    /// Probes a reported element when it is its turn.
+    fn inquire(&mut self, now: Time, key: ElementKey) {
+        self.inquiries.waiting.push_back(key);
+        if self.timers.at(&Timer::Inquiries).is_none() {
+            self.inquire_next(now);
+        }
+    }
+
+    /// Probes the next reported elements, as many as the budget of probes allows.
+    pub(super) fn inquire_next(&mut self, now: Time) {
+        let share = self.config.limits.probes_per_second as f64 * PACE.as_secs_f64();
+        if self.inquiries.until <= now {
+            self.inquiries.until = now + PACE;
+            self.inquiries.spent = 0;
+        }
+        while self.inquiries.spent < (share as usize).max(1) {
+            let Some(key) = self.inquiries.waiting.pop_front() else { return };
+            // A registration makes reports void.
+            if self.reports.contains_key(&key) {
+                self.inquiries.spent += 1;
+                self.probe(now, key);
+            }
+        }
+        if !self.inquiries.waiting.is_empty() {
+            self.timers.set(Timer::Inquiries, self.inquiries.until);
         }
     }
 

@@ -193,6 +193,7 @@ counters! {
     registrations_shed
     table_requests_shed
     associations_refused
+    mute_associations_aborted
     queue_overflows
     elements_refused
     peers_refused

@@ -1,7 +1,7 @@
 //! What the registrar's timers are for.
 
 use super::ElementKey;
-use crate::AssocId;
+use crate::{AssocId, Channel};
 use params::{PoolHandle, RegistrarId};
 
 /// What is to be done when a timer expires. Each is set at most once.
@@ -27,6 +27,10 @@ pub(super) enum Timer {
     Probe(ElementKey),
     /// An association that was made to ask an element may not be needed any more.
     Idle(AssocId),
+    /// Associations over which nothing came may have to make room for others.
+    Mute(Channel),
+    /// The next reported elements are to be probed.
+    Inquiries,
     /// Reports of unreachability are old enough to be forgotten.
     Reports(ElementKey),
     /// The next silent element is given up, or removals are old enough to be forgotten.
@@ -55,6 +59,8 @@ impl Timer {
             Self::TableSession => "table-session",
             Self::Probe(_) => "keep-alive-ack",
             Self::Idle(_) => "idle",
+            Self::Mute(_) => "mute",
+            Self::Inquiries => "inquiries",
             Self::Reports(_) => "reports",
             Self::Guard(_) => "guard",
             Self::Silence => "silence",

@@ -8,23 +8,23 @@ use rserpool_proto::registrar::{Config, Registrar};
 use rserpool_proto::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, PPID_ENRP, Time, Transmit};
 use std::time::Duration;
 
-fn registrar(adapt: impl FnOnce(&mut Config)) -> Registrar {
+pub(crate) fn registrar(adapt: impl FnOnce(&mut Config)) -> Registrar {
     let mut config = Network::config(1, &[]);
     adapt(&mut config);
     Registrar::new(config, ChaCha12Rng::seed_from_u64(1), Time::ZERO)
 }
 
-fn at(millis: u64) -> Time {
+pub(crate) fn at(millis: u64) -> Time {
     Time::ZERO + Duration::from_millis(millis)
 }
 
-fn up(channel: Channel, n: u64, host: u8) -> Input {
+pub(crate) fn up(channel: Channel, n: u64, host: u8) -> Input {
     let assoc = AssocId::accepted(channel, n);
     let remote = vec![endpoint(host, channel)];
     Input::Up { assoc, channel, remote, local: vec![ip(1)], streams: 16 }
 }
 
-fn message(assoc: AssocId, ppid: u32, bytes: bytes::Bytes) -> Input {
+pub(crate) fn message(assoc: AssocId, ppid: u32, bytes: bytes::Bytes) -> Input {
     Input::Message { assoc, stream: 0, ppid, unordered: false, bytes }
 }
 
@@ -33,12 +33,12 @@ fn registration(host: u8, life: i32) -> bytes::Bytes {
     asap::Message::from(asap::Registration { handle: pool(), element }).encode().unwrap()
 }
 
-fn drain(registrar: &mut Registrar) -> Vec<Transmit> {
+pub(crate) fn drain(registrar: &mut Registrar) -> Vec<Transmit> {
     std::iter::from_fn(|| registrar.poll_transmit()).collect()
 }
 
 /// A registrar with one peer, 9, and one element, 11.
-fn with_peer_and_element(adapt: impl FnOnce(&mut Config)) -> (Registrar, AssocId, AssocId) {
+pub(crate) fn with_peer_and_element(adapt: impl FnOnce(&mut Config)) -> (Registrar, AssocId, AssocId) {
     let mut registrar = registrar(adapt);
     let (peer, element) = (AssocId::accepted(Channel::Enrp, 0), AssocId::accepted(Channel::Asap, 0));
     registrar.handle_input(at(1), up(Channel::Enrp, 0, 9));

@@ -9,6 +9,7 @@ mod played;
 
 mod announce;
 mod audit;
+mod bounds;
 mod chaos;
 mod flow;
 mod guard;

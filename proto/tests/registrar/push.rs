@@ -312,6 +312,25 @@ fn ten_thousand_subscribers_share_a_few_lists() {
     assert_eq!(registrar.status(at(200)).counters.pushes, 10_000);
 }
 
+// Design D11: numbers that get the same list are one wish.
+#[test]
+fn ten_thousand_wishes_beyond_the_pool_share_a_few_lists() {
+    let mut registrar = with_subscribers(20, 0, |_| Policy::RoundRobin);
+    for n in 0..1000 {
+        registrar.handle_input(at(1), up(100 + n, 200));
+        let items = Some(20 + u32::try_from(n).unwrap());
+        registrar.handle_input(at(1), asap(100 + n, HandleResolution { items, ..resolution(true) }));
+    }
+    while registrar.poll_transmit().is_some() {}
+    let gone =
+        Input::Down { assoc: AssocId::accepted(Channel::Asap, 0), why: rserpool_proto::DownReason::Shutdown };
+    registrar.handle_input(at(50), gone);
+    let lists = pushed(&mut registrar, at(90));
+    let distinct: std::collections::BTreeSet<usize> =
+        lists.values().flatten().map(|(bytes, _)| bytes.as_ptr() as usize).collect();
+    assert_eq!((lists.len(), distinct.len()), (1000, 16));
+}
+
 #[test]
 fn subscribers_do_not_all_go_to_the_same_element() {
     let firsts = |registrar: &mut Registrar| {

@@ -254,12 +254,19 @@ pub struct Limits {
     pub pools: Option<usize>,
     /// Pool elements, whoever owns them.
     pub elements: Option<usize>,
+    /// Bytes of all pool elements as they are encoded, each with its pool handle.
+    pub element_bytes: Option<usize>,
     /// Other registrars.
     pub peers: Option<usize>,
     /// SCTP associations, of each of the two endpoints.
     pub associations: Option<usize>,
-    /// Bytes waiting for an association that does not take any; beyond that it is aborted.
+    /// Bytes waiting for a registrar that does not take any; beyond that its association is aborted.
     pub queued_bytes: Option<usize>,
+    /// The same for a pool element or user.
+    pub queued_bytes_per_client: Option<usize>,
+    /// Bytes waiting for all pool elements and users, and for all registrars, each; beyond that the association for which
+    /// most waits is aborted.
+    pub queued_bytes_total: Option<usize>,
     /// Packets that are behind from which on resolutions are shed, then reports, registrations and tables.
     pub backlog: Option<usize>,
     /// Keep-alives a second; intervals stretch to stay below it.

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// The timers of a registrar: below, it would only talk to itself; above, never.
 const TIMERS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+/// From what an element with a few addresses needs to what the length of a message holds (RFC 5354 §2).
+const MESSAGE: RangeInclusive<usize> = 512..=65_532;
 /// From what every network carries to what a UDP datagram holds.
 const MTU: RangeInclusive<usize> = 576..=65_000;
 
@@ -60,8 +62,11 @@ impl Config {
         for (key, limit) in [
             ("limits.pools", limits.pools),
             ("limits.elements", limits.elements),
+            ("limits.element-bytes", limits.element_bytes),
             ("limits.associations", limits.associations),
             ("limits.queued-bytes", limits.queued_bytes),
+            ("limits.queued-bytes-per-client", limits.queued_bytes_per_client),
+            ("limits.queued-bytes-total", limits.queued_bytes_total),
             ("limits.backlog", limits.backlog),
             ("limits.resolution-items", limits.resolution_items),
             ("limits.weighted-items", limits.weighted_items),
@@ -69,6 +74,17 @@ impl Config {
         ] {
             if limit == Some(0) {
                 return Err(value(key, "0 would refuse everybody: leave it out for the default".into()));
+            }
+        }
+        for (key, limit) in [
+            ("limits.table-response-bytes", limits.table_response_bytes),
+            ("limits.resolution-bytes", limits.resolution_bytes),
+        ] {
+            if let Some(limit) = limit.filter(|limit| !MESSAGE.contains(limit)) {
+                let (least, most) = (MESSAGE.start(), MESSAGE.end());
+                let text =
+                    format!("{limit} must be between {least} and {most} bytes, what one message holds");
+                return Err(value(key, text));
             }
         }
         if !MTU.contains(&self.sctp.mtu) {
@@ -174,9 +190,12 @@ impl Config {
         machine::Limits {
             pools: set.pools.unwrap_or(base.pools),
             elements: set.elements.unwrap_or(base.elements),
+            element_bytes: set.element_bytes.unwrap_or(base.element_bytes),
             peers: set.peers.unwrap_or(base.peers),
             associations: self.sctp_endpoint().limits.associations,
             queued_bytes: set.queued_bytes.unwrap_or(base.queued_bytes),
+            queued_bytes_per_client: set.queued_bytes_per_client.unwrap_or(base.queued_bytes_per_client),
+            queued_bytes_total: set.queued_bytes_total.unwrap_or(base.queued_bytes_total),
             backlog: set.backlog.unwrap_or(base.backlog),
             probes_per_second: set.probes_per_second.unwrap_or(base.probes_per_second),
             reported_elements: set.reported_elements.unwrap_or(base.reported_elements),
@@ -313,6 +332,11 @@ mod tests {
         assert!(message.contains("5 has no unit: write \"5ms\" or \"5s\""), "{message}");
         let message = refused("[limits]\npools = 0\n");
         assert_eq!(message, "limits.pools: 0 would refuse everybody: leave it out for the default");
+        let message = refused("[limits]\ntable-response-bytes = 65536\n");
+        let expected = "65536 must be between 512 and 65532 bytes, what one message holds";
+        assert_eq!(message, format!("limits.table-response-bytes: {expected}"));
+        let message = refused("[limits]\nresolution-bytes = 65536\n");
+        assert_eq!(message, format!("limits.resolution-bytes: {expected}"));
         let message = refused("[multicast]\nasap = [\"192.0.2.1:3863\"]\n");
         assert!(message.starts_with("multicast.asap: 192.0.2.1:3863 is no multicast group"), "{message}");
         let message = refused("[timers]\nmax-time-last-heard = \"100ms\"\n");
