@@ -89,7 +89,7 @@ impl Registrar {
             return;
         }
         let fits = !self.config.compat.is_rsplib() || self.fits_in_messages(&key, &element);
-        if !fits || !self.has_room_for(&key) {
+        if !fits || !self.has_room_for(&key) || !self.has_bytes_for(&key, &element) {
             self.counters.elements_refused += 1;
             return;
         }

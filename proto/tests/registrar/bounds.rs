@@ -92,7 +92,7 @@ fn limits_beyond_what_a_message_holds_leave_every_answer_sendable() {
         Some(ServerInformation { id: PEER, transport: sctp(9, 9901), table_response_size: Some(u32::MAX) });
     registrar.handle_input(
         at(1),
-        enrp(0, ::enrp::Presence { reply_required: false, checksum: None, information }),
+        enrp(0, ::enrp::Presence { reply_required: false, checksum: None, information, silent: Vec::new() }),
     );
     for id in 1000..3000 {
         registrar.handle_input(at(1), enrp(0, foreign(id)));
@@ -275,4 +275,21 @@ fn the_bytes_of_all_elements_are_limited() {
     assert!(registered(sized(2, 7000)), "there is room again");
     let counters = registrar.status(at(1)).counters;
     assert_eq!((counters.elements_refused, counters.registrations_rejected), (2, 2));
+}
+
+// Design D11: the same goes for what peers tell.
+#[test]
+fn the_bytes_of_peers_elements_are_limited_as_well() {
+    let (mut registrar, ..) = with_peer_and_element(|config| config.limits.element_bytes = 10_000);
+    for id in 1000..1010 {
+        let mut update = foreign(id);
+        update.element.user_transport = params::Transport::Opaque(vec![0; 4000].into());
+        registrar.handle_input(at(1), enrp(0, update));
+    }
+    let status = registrar.status(at(1));
+    assert_eq!(
+        (status.elements, status.counters.elements_refused),
+        (3, 8),
+        "two, and the one that was there"
+    );
 }
