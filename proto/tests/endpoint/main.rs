@@ -5,6 +5,7 @@
 mod announce;
 mod avoidance;
 mod business_card;
+mod cache;
 mod chaos;
 mod cookies;
 mod diagnosis;
