@@ -119,6 +119,18 @@ impl AsapEndpoint {
         handle: PoolHandle,
         options: SessionOptions,
     ) -> Result<SessionId, CommandError> {
+        let session = self.begin_session(now, handle, options)?;
+        self.seek_server(now, session);
+        Ok(session)
+    }
+
+    /// A session without a server.
+    pub(super) fn begin_session(
+        &mut self,
+        now: Time,
+        handle: PoolHandle,
+        options: SessionOptions,
+    ) -> Result<SessionId, CommandError> {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
@@ -147,11 +159,10 @@ impl AsapEndpoint {
         };
         self.sessions.insert(session, Session::new(Side::User(Box::new(user)), None));
         self.search_begun();
-        self.seek_server(now, session);
         Ok(session)
     }
 
-    fn user(&mut self, session: SessionId) -> Option<&mut User> {
+    pub(super) fn user(&mut self, session: SessionId) -> Option<&mut User> {
         self.sessions.get_mut(&session)?.user()
     }
 
@@ -451,7 +462,7 @@ impl AsapEndpoint {
 }
 
 /// Where a session with this element goes; none if its transport is not SCTP.
-fn session_addresses(element: &PoolElement) -> Option<Vec<SocketAddr>> {
+pub(super) fn session_addresses(element: &PoolElement) -> Option<Vec<SocketAddr>> {
     match &element.user_transport {
         Transport::Sctp(sctp) if !sctp.addresses.is_empty() => {
             Some(sctp.addresses.iter().map(|address| SocketAddr::new(*address, sctp.port)).collect())

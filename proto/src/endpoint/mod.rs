@@ -17,6 +17,7 @@ mod failover;
 mod hunt;
 mod keep_alive;
 mod load;
+mod pe_handle;
 mod race;
 mod registrars;
 mod registration;

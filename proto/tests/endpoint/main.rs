@@ -12,6 +12,7 @@ mod diagnosis;
 mod drain;
 mod hunt;
 mod keep_alive;
+mod pe_handle;
 mod race;
 mod registrars;
 mod registration;
