@@ -7,7 +7,7 @@ use crate::element::{Backlog, Status, Waiting};
 use crate::pipe::{Incoming, Outgoing, Pipe};
 use crate::watch::{PoolState, Watch};
 use crate::{
-    Addresses, AsapEndpoint, Cookie, CookieSealing, Element, ElementOptions, EndpointError, RegisterError,
+    Addresses, AsapEndpoint, Card, Cookie, CookieSealing, Element, ElementOptions, EndpointError, RegisterError,
     Registration, Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions,
 };
 use params::{PeIdentifier, PoolHandle, RegistrarId};
@@ -422,6 +422,9 @@ impl Shell {
             Event::CookieRefused { element, remote, why } => {
                 let pool = self.elements.get(&element).map(|element| element.pool.to_string());
                 tracing::warn!(pool, peer = ?remote.first(), %why, "session refused because of its cookie");
+            }
+            Event::CardReceived { session, handle, elements } => {
+                self.deliver(session, Incoming::Card(Card { pool: handle, elements }));
             }
             Event::Received { session, message } => self.deliver(session, Incoming::Message(message)),
             Event::Failover { session, from, to, epoch } => {

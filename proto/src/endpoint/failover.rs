@@ -376,6 +376,7 @@ impl AsapEndpoint {
         if let Some(cookie) = cookie {
             self.tell(assoc, &asap::Message::CookieEcho(CookieEcho { cookie }));
         }
+        self.introduce(now, session);
         self.events.push_back(event);
         for message in waiting {
             self.push_message(assoc, message);

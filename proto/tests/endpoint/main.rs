@@ -11,6 +11,7 @@ mod cookies;
 mod diagnosis;
 mod drain;
 mod hunt;
+mod introduction;
 mod keep_alive;
 mod pe_handle;
 mod race;
