@@ -7,10 +7,11 @@ use crate::element::{Backlog, Status, Waiting};
 use crate::pipe::{Incoming, Outgoing, Pipe};
 use crate::watch::{PoolState, Watch};
 use crate::{
-    Addresses, AsapEndpoint, Card, Cookie, CookieSealing, Element, ElementOptions, EndpointError, RegisterError,
-    Registration, Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions,
+    Addresses, AsapEndpoint, Card, Cookie, CookieSealing, Element, ElementOptions, EndpointError,
+    RegisterError, Registration, Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId,
+    SessionOptions,
 };
-use params::{PeIdentifier, PoolHandle, RegistrarId};
+use params::{PeIdentifier, PoolElement, PoolHandle, RegistrarId};
 use proto::endpoint::{self as machine, CloseReason, ElementId, ElementTransport, Event, RequestId};
 use proto::{Input, Node, Time, Transmit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,10 +247,14 @@ impl Shell {
         &mut self,
         now: Time,
         pool: PoolHandle,
+        preferred: &[PoolElement],
         options: SessionOptions,
         endpoint: AsapEndpoint,
     ) -> Result<(Session, oneshot::Receiver<Result<PeIdentifier, SessionError>>), EndpointError> {
-        let id = self.machine.connect(now, pool.clone(), options)?;
+        let id = match preferred {
+            [] => self.machine.connect(now, pool.clone(), options)?,
+            preferred => self.machine.connect_preferring(now, pool.clone(), preferred, options)?,
+        };
         let pipe = Arc::new(Pipe::new(self.window));
         let (connecting, connected) = oneshot::channel();
         self.sessions
