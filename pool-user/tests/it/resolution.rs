@@ -87,6 +87,7 @@ async fn without_pushes_a_pool_is_asked_for() {
 }
 
 // Nobody is at the port: the client says so, goes elsewhere, and can tell why.
+// OVW-4-01
 #[tokio::test]
 async fn who_was_reported_is_avoided_and_explained() {
     let registrar = registrar(&[]);

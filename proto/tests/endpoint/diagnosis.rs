@@ -130,6 +130,7 @@ fn who_is_heard_again_is_not_reported() {
 }
 
 // A hundred servers die at once: the registrar hears of some, and finds the others by itself.
+// SEC-A9.1-08
 #[test]
 fn reports_are_limited() {
     for (per_second, expected) in [(10, 20), (0, 0)] {
