@@ -17,7 +17,7 @@ use super::session::{Session, Side};
 use super::{AsapEndpoint, CommandError, ElementId, Event, SessionId, check_handle};
 use crate::Time;
 use asap::{BusinessCard, Message};
-use params::{PeIdentifier, PoolElement};
+use params::{PeIdentifier, PoolElement, Transport, TransportUse};
 
 /// Elements of a card that are kept.
 const MAX_PREFERRED: usize = 32;
@@ -92,7 +92,9 @@ impl AsapEndpoint {
         let Some(state) = self.sessions.get(&session) else { return };
         let (assoc, own) = match &state.side {
             Side::Server { .. } => (state.open(), None),
-            Side::User(_) if state.has_server() => (state.open(), service.own.clone()),
+            Side::User(user) if state.has_server() && self.has_control_channel(user) => {
+                (state.open(), service.own.clone())
+            }
             Side::User(_) => return,
         };
         let Some(assoc) = assoc else { return };
@@ -106,6 +108,17 @@ impl AsapEndpoint {
             let handle = service.handle.clone();
             self.tell(assoc, &Message::BusinessCard(BusinessCard { handle, elements }));
         }
+    }
+
+    /// Whether the server of a session understands cards. A server of another protocol would take one for data.
+    fn has_control_channel(&self, user: &User) -> bool {
+        let Some(server) = user.server else { return false };
+        let given = || user.given.iter().find(|element| element.id == server).cloned();
+        let element = self.cache.element(&user.handle, server).or_else(given);
+        element.is_some_and(|element| match element.user_transport {
+            Transport::Sctp(sctp) => sctp.transport_use == TransportUse::DATA_AND_CONTROL,
+            _ => false,
+        })
     }
 
     /// A card has arrived (BC1, BC2).

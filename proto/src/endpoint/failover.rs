@@ -38,6 +38,8 @@ pub(super) struct User {
     pub(super) cookie: Option<Bytes>,
     /// Whom the server's business card names, the first one in front.
     pub(super) preferred: Vec<PeIdentifier>,
+    /// Elements that the application has named, from which the session began: the registrar need not list them.
+    pub(super) given: Vec<PoolElement>,
     /// Counts the failovers.
     pub(super) epoch: u32,
     /// Messages from before the first server was there.
@@ -145,6 +147,7 @@ impl AsapEndpoint {
             server: None,
             cookie: None,
             preferred: Vec::new(),
+            given: Vec::new(),
             epoch: 0,
             waiting: VecDeque::new(),
             search: Some(Search::new(now + options.patience)),

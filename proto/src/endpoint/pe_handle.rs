@@ -28,6 +28,7 @@ impl AsapEndpoint {
         let session = self.begin_session(now, handle.clone(), options)?;
         if let Some(user) = self.user(session) {
             user.preferred = preferred.iter().map(|element| element.id).collect();
+            user.given = preferred.to_vec();
         }
         self.connect_to(now, session, element, remote);
         if self.cache.age(now, &handle) != Some(Age::Fresh) {

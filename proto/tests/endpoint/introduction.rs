@@ -167,6 +167,35 @@ fn who_is_no_element_for_sessions_introduces_nobody() {
     }
 }
 
+/// An element whose transport has no control channel: a server of its own protocol over SCTP.
+fn data_only(n: u8) -> PoolElement {
+    let Transport::Sctp(sctp) = element(n).user_transport else { unreachable!() };
+    let transport_use = TransportUse::DATA_ONLY;
+    PoolElement { user_transport: Transport::Sctp(SctpTransport { transport_use, ..sctp }), ..element(n) }
+}
+
+// ASAP-3.9-03: a server without a control channel would take a card for data. Where it is known from makes no difference.
+#[test]
+fn a_server_without_a_control_channel_is_told_nothing() {
+    let (mut script, home, _) = combination(Compat::Rfc);
+    let options = SessionOptions::default();
+    script.machine.connect(script.now, pool(), options).unwrap();
+    let (handle, elements) = (pool(), vec![data_only(1)]);
+    let (policy, error) = (None, None);
+    script.asap(home, asap::HandleResolutionResponse { accepted: false, handle, policy, elements, error });
+    let assoc = session_connect(&script.out());
+    script.up(assoc, server(1));
+    assert_eq!(script.out(), []);
+
+    for (given, told) in [(data_only(7), false), (element(8), true)] {
+        script.machine.connect_preferring(script.now, "elsewhere".into(), &[given], options).unwrap();
+        let assoc = session_connect(&script.out());
+        script.up(assoc, server(7));
+        let expected = [Out::Asap(assoc, introduction(&[]))];
+        assert_eq!(script.out(), if told { &expected[..] } else { &[] });
+    }
+}
+
 fn peers_card() -> asap::BusinessCard {
     asap::BusinessCard { handle: "peers".into(), elements: vec![element(3), element(2)] }
 }
