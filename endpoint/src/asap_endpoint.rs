@@ -11,7 +11,7 @@ use net::dns::{self, DnsConfig};
 use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, TransportKind};
 use net::sctp::{SctpConfig, SctpTiming};
 use net::udp::{EncapPorts, UdpConfig};
-use params::{PeIdentifier, PoolHandle};
+use params::{PeIdentifier, PoolElement, PoolHandle};
 use proto::endpoint::{self as machine, ElementId};
 use proto::{Channel, Time};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -276,15 +276,31 @@ impl AsapEndpoint {
         self.call(move |shell, now| shell.machine().explain(now, &pool)).await
     }
 
+    /// Forgets what is known of a pool and of its elements (RFC 5352 §6.4): whoever uses it next asks a registrar.
+    pub async fn purge(&self, pool: PoolHandle) -> Result<(), EndpointError> {
+        self.call(move |shell, _| shell.machine().purge(&pool)).await
+    }
+
     /// Starts a session with a pool. Returns when a server is connected; whoever stops waiting ends it.
     pub async fn connect(
         &self,
         pool: PoolHandle,
         options: SessionOptions,
     ) -> Result<(Session, PeIdentifier), SessionError> {
+        self.connect_preferring(pool, Vec::new(), options).await
+    }
+
+    /// As [`AsapEndpoint::connect`], but begins with the first of these elements, whatever the policy prefers, and goes on with
+    /// the others ([`connect_preferring`](proto::endpoint::AsapEndpoint::connect_preferring)). None is no preference.
+    pub async fn connect_preferring(
+        &self,
+        pool: PoolHandle,
+        preferred: Vec<PoolElement>,
+        options: SessionOptions,
+    ) -> Result<(Session, PeIdentifier), SessionError> {
         let endpoint = self.clone();
         let (session, connected) =
-            self.call(move |shell, now| shell.connect(now, pool, options, endpoint)).await??;
+            self.call(move |shell, now| shell.connect(now, pool, &preferred, options, endpoint)).await??;
         let server = connected.await.map_err(|_| EndpointError::stopped())??;
         Ok((session, server))
     }

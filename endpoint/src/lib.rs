@@ -23,7 +23,7 @@ pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionEr
 pub use net::TransportKind;
 pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
-pub use pipe::{Cookie, Incoming};
+pub use pipe::{Card, Cookie, Incoming};
 pub use proto::endpoint::{
     Avoidance, CacheOptions, CookieKey, CookieSealing, Counters, ElementTransport, Explanation, LoadUpdates,
     Message, Registration, Resolution, ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,

@@ -6,7 +6,7 @@
 
 use crate::SessionError;
 use bytes::Bytes;
-use params::PeIdentifier;
+use params::{PeIdentifier, PoolElement, PoolHandle};
 use proto::endpoint::Message;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,6 +41,16 @@ pub struct Cookie {
     pub bytes: Bytes,
 }
 
+/// Who can be turned to when the client of an accepted session is gone, as it says of itself: it is an element of a pool, too
+/// (RFC 5352 §3.9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// The client's pool.
+    pub pool: PoolHandle,
+    /// Elements of the pool, the preferred one first; the client itself among them.
+    pub elements: Vec<PoolElement>,
+}
+
 /// What happens in a session.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -49,6 +59,8 @@ pub enum Incoming {
     Message(Message),
     /// The client's cookie arrived after the session had been accepted (accepted sessions only).
     Cookie(Cookie),
+    /// The client is an element itself, and names others of its pool (accepted sessions only).
+    Card(Card),
     /// The session continues on another server (started sessions only).
     Failover {
         /// The former server.
@@ -73,6 +85,7 @@ impl Incoming {
             + match self {
                 Self::Message(message) => message.bytes.len(),
                 Self::Cookie(cookie) => cookie.bytes.len(),
+                Self::Card(card) => card.elements.len() * size_of::<PoolElement>(),
                 Self::Failover { .. } | Self::Refused { .. } => 0,
             }
     }

@@ -7,10 +7,11 @@ use crate::element::{Backlog, Status, Waiting};
 use crate::pipe::{Incoming, Outgoing, Pipe};
 use crate::watch::{PoolState, Watch};
 use crate::{
-    Addresses, AsapEndpoint, Cookie, CookieSealing, Element, ElementOptions, EndpointError, RegisterError,
-    Registration, Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions,
+    Addresses, AsapEndpoint, Card, Cookie, CookieSealing, Element, ElementOptions, EndpointError,
+    RegisterError, Registration, Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId,
+    SessionOptions,
 };
-use params::{PeIdentifier, PoolHandle, RegistrarId};
+use params::{PeIdentifier, PoolElement, PoolHandle, RegistrarId};
 use proto::endpoint::{self as machine, CloseReason, ElementId, ElementTransport, Event, RequestId};
 use proto::{Input, Node, Time, Transmit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,10 +247,14 @@ impl Shell {
         &mut self,
         now: Time,
         pool: PoolHandle,
+        preferred: &[PoolElement],
         options: SessionOptions,
         endpoint: AsapEndpoint,
     ) -> Result<(Session, oneshot::Receiver<Result<PeIdentifier, SessionError>>), EndpointError> {
-        let id = self.machine.connect(now, pool.clone(), options)?;
+        let id = match preferred {
+            [] => self.machine.connect(now, pool.clone(), options)?,
+            preferred => self.machine.connect_preferring(now, pool.clone(), preferred, options)?,
+        };
         let pipe = Arc::new(Pipe::new(self.window));
         let (connecting, connected) = oneshot::channel();
         self.sessions
@@ -422,6 +427,9 @@ impl Shell {
             Event::CookieRefused { element, remote, why } => {
                 let pool = self.elements.get(&element).map(|element| element.pool.to_string());
                 tracing::warn!(pool, peer = ?remote.first(), %why, "session refused because of its cookie");
+            }
+            Event::CardReceived { session, handle, elements } => {
+                self.deliver(session, Incoming::Card(Card { pool: handle, elements }));
             }
             Event::Received { session, message } => self.deliver(session, Incoming::Message(message)),
             Event::Failover { session, from, to, epoch } => {

@@ -1,7 +1,7 @@
 //! A session, seen from its server.
 
 use bytes::Bytes;
-use endpoint::{Cookie, Incoming, Message, NewSession, SendOptions, SessionError};
+use endpoint::{Card, Cookie, Incoming, Message, NewSession, SendOptions, SessionError};
 use std::net::SocketAddr;
 
 /// A session that a client started, or continues here after the death of another server.
@@ -12,13 +12,14 @@ use std::net::SocketAddr;
 pub struct Session {
     session: endpoint::Session,
     cookie: Option<Cookie>,
+    card: Option<Card>,
     peer: SocketAddr,
 }
 
 impl Session {
     pub(crate) fn new(new: NewSession) -> Self {
         let NewSession { session, cookie, peer } = new;
-        Self { session, cookie, peer }
+        Self { session, cookie, card: None, peer }
     }
 
     /// What the session's former server set last; `None` in a session that starts here. Should it arrive later than
@@ -40,6 +41,12 @@ impl Session {
         let _ = self.session.refuse_cookie(why.into());
     }
 
+    /// Who can be turned to when the client is gone, as it says of itself: it is a pool element, too. The latest that came before
+    /// the last message; `None` for a plain client. Connect to them with the pool user's `connect_preferring`.
+    pub fn card(&self) -> Option<&Card> {
+        self.card.as_ref()
+    }
+
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -56,6 +63,7 @@ impl Session {
             match self.session.recv().await {
                 Ok(Incoming::Message(message)) => return Ok(Some(message)),
                 Ok(Incoming::Cookie(cookie)) => self.cookie = Some(cookie),
+                Ok(Incoming::Card(card)) => self.card = Some(card),
                 Ok(Incoming::Refused { length, why }) => {
                     return Err(SessionError::Unsendable { length, why });
                 }

@@ -54,6 +54,23 @@ impl PoolUser {
         Ok(Session::new(session, element))
     }
 
+    /// As [`PoolUser::connect`], but begins with the first of these elements of the pool, where it says that it is, whatever the
+    /// policy prefers: one that a resolution named, or that was kept from earlier. If it cannot be reached, or not soon, the others
+    /// come before the policy, as far as the registrar lists them. [`Session::element`] tells which it became.
+    ///
+    /// # Errors
+    /// As [`PoolUser::connect`], and if none of them has an SCTP transport.
+    pub async fn connect_preferring(
+        &self,
+        pool: impl Into<PoolHandle>,
+        elements: impl IntoIterator<Item = PoolElement>,
+    ) -> Result<Session, SessionError> {
+        let preferred = elements.into_iter().collect();
+        let endpoint = self.endpoint().await?;
+        let (session, element) = endpoint.connect_preferring(pool.into(), preferred, self.session).await?;
+        Ok(Session::new(session, element))
+    }
+
     /// The pool's elements, the one to be tried first in front: each time another one, as the pool's policy demands. For
     /// clients that connect by themselves, together with [`PoolUser::report_unreachable`]. Answered from the cache as far
     /// as the [`CacheOptions`] allow it; [`Resolution::stale`] says when it is not fresh. Cancel-safe.
@@ -99,6 +116,11 @@ impl PoolUser {
         element: PeIdentifier,
     ) -> Result<(), EndpointError> {
         self.endpoint().await?.report_unreachable(pool.into(), element).await
+    }
+
+    /// Forgets what is known of a pool and of its elements: whoever uses it next asks a registrar (RFC 5352 §6.4).
+    pub async fn purge(&self, pool: impl Into<PoolHandle>) -> Result<(), EndpointError> {
+        self.endpoint().await?.purge(pool.into()).await
     }
 
     /// What is known of a pool and of its elements, and why they are chosen or avoided; `None` if it was not resolved here

@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+// OVW-4-02
 #[tokio::test]
 async fn an_element_is_found_where_it_listens_and_gone_when_it_has_deregistered() {
     let registrar = registrar(&[]);

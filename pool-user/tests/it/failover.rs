@@ -57,6 +57,7 @@ async fn a_request_whose_answer_died_with_its_server_is_not_done_again() {
     every_operation_once(Death::BeforeTheAnswer).await;
 }
 
+// ASAP-6.5.5-02, OVW-4-03
 #[tokio::test]
 async fn a_request_repeats_itself_after_a_failover() {
     let (_registrar, user) = three_counters(&Fate::at(3, Death::BeforeTheAnswer)).await;

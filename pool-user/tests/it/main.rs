@@ -4,6 +4,7 @@
 
 mod business_card;
 mod cookies;
+mod dns;
 mod drain;
 mod elements;
 mod encap;

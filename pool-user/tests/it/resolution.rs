@@ -87,6 +87,7 @@ async fn without_pushes_a_pool_is_asked_for() {
 }
 
 // Nobody is at the port: the client says so, goes elsewhere, and can tell why.
+// OVW-4-01
 #[tokio::test]
 async fn who_was_reported_is_avoided_and_explained() {
     let registrar = registrar(&[]);
@@ -109,4 +110,23 @@ async fn who_was_reported_is_avoided_and_explained() {
     for _ in 0..4 {
         assert_ne!(within("choice", user.choose("web")).await.unwrap().id, dead);
     }
+}
+
+// ASAP-6.4-01: the list that the client has would do for an hour.
+#[tokio::test]
+async fn what_was_resolved_can_be_forgotten() {
+    let registrar = registrar(&[]);
+    let never = CacheOptions {
+        stale_cache_value: Duration::from_secs(3600),
+        subscribe: false,
+        ..CacheOptions::default()
+    };
+    let user = PoolUser::builder([registrar.asap_address()]).cache(never).build();
+    let first = web(&registrar, 1).await;
+    within("choice", user.choose("web")).await.unwrap();
+    within("deregistration", first.deregister()).await.unwrap();
+    let _second = web(&registrar, 2).await;
+    assert_eq!(within("choice", user.choose("web")).await.unwrap().id, PeIdentifier(1), "it knows no better");
+    user.purge("web").await.unwrap();
+    assert_eq!(within("choice", user.choose("web")).await.unwrap().id, PeIdentifier(2));
 }

@@ -39,6 +39,7 @@ fn service(registrar: &Registrar, address: SocketAddr, check: Check) -> Service 
     builder.service(Transport::tcp(address)).register_while(check).unwrap()
 }
 
+// ASAP-2-04
 #[tokio::test]
 async fn an_http_server_is_in_the_pool_while_it_says_that_it_is_ready() {
     let registrar = registrar(&[]);

@@ -64,9 +64,9 @@ impl AsapEndpoint {
             return;
         }
         let Some(message) = self.decode(now, assoc, &message.bytes) else { return };
-        let cookie = match message {
-            Message::CookieEcho(CookieEcho { cookie }) => Some(cookie),
-            Message::BusinessCard(_) => None,
+        let (cookie, card) = match message {
+            Message::CookieEcho(CookieEcho { cookie }) => (Some(cookie), None),
+            Message::BusinessCard(card) => (None, Some(card)),
             Message::EndpointKeepAlive(_) => {
                 if let Some(peer) = self.take_pending(assoc) {
                     self.associations.insert(assoc, Role::Registrar(peer));
@@ -79,8 +79,10 @@ impl AsapEndpoint {
                 return;
             }
         };
-        if let Some(peer) = self.take_pending(assoc) {
-            self.accept_session(now, assoc, peer, cookie);
+        let peer = self.take_pending(assoc);
+        let session = peer.and_then(|peer| self.accept_session(now, assoc, peer, cookie));
+        if let Some((session, card)) = session.zip(card) {
+            self.card_received(now, session, card);
         }
     }
 
@@ -108,7 +110,8 @@ impl AsapEndpoint {
         let session = SessionId(self.number());
         let remote = peer.remote.clone();
         let silent = Some(Box::new(peer));
-        self.sessions.insert(session, Session::new(Side::Server { element, silent }, Some(assoc)));
+        self.sessions
+            .insert(session, Session::new(Side::Server { element, silent, introduced: false }, Some(assoc)));
         self.associations.insert(assoc, Role::Session(session));
         self.events.push_back(Event::SessionAccepted { session, element, cookie, version, remote });
         self.session_began(now, element, session);

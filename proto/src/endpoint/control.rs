@@ -109,7 +109,7 @@ impl AsapEndpoint {
                 user.cookie = Some(cookie);
                 user.served = true;
             }
-            (Side::Server { silent, element }, Message::CookieEcho(CookieEcho { cookie })) => {
+            (Side::Server { silent, element, .. }, Message::CookieEcho(CookieEcho { cookie })) => {
                 *silent = None;
                 let element = *element;
                 self.late_cookie(now, session, element, cookie);

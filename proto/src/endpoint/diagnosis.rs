@@ -2,7 +2,8 @@
 //!
 //! When an element cannot be reached and nothing else has been heard since it fell silent, the fault may be on this side: a
 //! cable, an interface, a process that stood still. Then nothing is reported and nobody is avoided until something else is
-//! heard, and the registrar is asked, to hear it. If nothing is, for a while, the failure is forgotten.
+//! heard, and the registrar is asked, to hear it. If nothing is, for a while, or the registrar falls silent as well, the failure
+//! is forgotten.
 //!
 //! An element is reported once per event, and all reports together are limited: a client that sees many elements fail at
 //! once is not the only one, and the registrars probe by themselves.
@@ -107,10 +108,17 @@ impl AsapEndpoint {
             return self.element_unreachable(now, handle, id);
         }
         if self.doubtful.len() < MOST_WAITING {
-            let until = now + self.cache.memory();
+            // Without a registrar it is likely that nothing can be heard, and what is later says little of now.
+            let soon = self.config.timers.connect_timeout;
+            let until = now + if self.home.is_some() { self.cache.memory() } else { soon };
             self.doubtful.insert((handle.clone(), id), until);
             self.refresh(now, handle.clone());
         }
+    }
+
+    /// The home registrar has fallen silent, too: the fault is on this side.
+    pub(super) fn home_silent(&mut self) {
+        self.doubtful.clear();
     }
 
     /// Reports an element once per event, and prefers others for a while.

@@ -99,6 +99,17 @@ pub enum Event {
         /// As in [`Event::SessionAccepted`].
         version: u32,
     },
+    /// The pool user of an accepted session is a pool element itself, and says who can be turned to when it is gone, or has changed
+    /// that (RFC 5352 §3.9). It says so of itself: nobody has checked it.
+    CardReceived {
+        /// The session.
+        session: SessionId,
+        /// Its pool.
+        handle: PoolHandle,
+        /// Elements of the pool, the preferred one first; for
+        /// [`connect_preferring`](super::AsapEndpoint::connect_preferring).
+        elements: Vec<PoolElement>,
+    },
     /// A session was refused before it was accepted, because of its cookie. Its pool user tries other elements.
     CookieRefused {
         /// The element.

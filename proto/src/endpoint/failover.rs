@@ -38,6 +38,8 @@ pub(super) struct User {
     pub(super) cookie: Option<Bytes>,
     /// Whom the server's business card names, the first one in front.
     pub(super) preferred: Vec<PeIdentifier>,
+    /// Elements that the application has named, from which the session began: the registrar need not list them.
+    pub(super) given: Vec<PoolElement>,
     /// Counts the failovers.
     pub(super) epoch: u32,
     /// Messages from before the first server was there.
@@ -119,6 +121,18 @@ impl AsapEndpoint {
         handle: PoolHandle,
         options: SessionOptions,
     ) -> Result<SessionId, CommandError> {
+        let session = self.begin_session(now, handle, options)?;
+        self.seek_server(now, session);
+        Ok(session)
+    }
+
+    /// A session without a server.
+    pub(super) fn begin_session(
+        &mut self,
+        now: Time,
+        handle: PoolHandle,
+        options: SessionOptions,
+    ) -> Result<SessionId, CommandError> {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
@@ -133,6 +147,7 @@ impl AsapEndpoint {
             server: None,
             cookie: None,
             preferred: Vec::new(),
+            given: Vec::new(),
             epoch: 0,
             waiting: VecDeque::new(),
             search: Some(Search::new(now + options.patience)),
@@ -147,11 +162,10 @@ impl AsapEndpoint {
         };
         self.sessions.insert(session, Session::new(Side::User(Box::new(user)), None));
         self.search_begun();
-        self.seek_server(now, session);
         Ok(session)
     }
 
-    fn user(&mut self, session: SessionId) -> Option<&mut User> {
+    pub(super) fn user(&mut self, session: SessionId) -> Option<&mut User> {
         self.sessions.get_mut(&session)?.user()
     }
 
@@ -365,6 +379,7 @@ impl AsapEndpoint {
         if let Some(cookie) = cookie {
             self.tell(assoc, &asap::Message::CookieEcho(CookieEcho { cookie }));
         }
+        self.introduce(now, session);
         self.events.push_back(event);
         for message in waiting {
             self.push_message(assoc, message);
@@ -451,7 +466,7 @@ impl AsapEndpoint {
 }
 
 /// Where a session with this element goes; none if its transport is not SCTP.
-fn session_addresses(element: &PoolElement) -> Option<Vec<SocketAddr>> {
+pub(super) fn session_addresses(element: &PoolElement) -> Option<Vec<SocketAddr>> {
     match &element.user_transport {
         Transport::Sctp(sctp) if !sctp.addresses.is_empty() => {
             Some(sctp.addresses.iter().map(|address| SocketAddr::new(*address, sctp.port)).collect())

@@ -17,6 +17,7 @@ mod failover;
 mod hunt;
 mod keep_alive;
 mod load;
+mod pe_handle;
 mod race;
 mod registrars;
 mod registration;
@@ -348,7 +349,12 @@ impl AsapEndpoint {
                 self.release(session, dropped);
                 self.session_down(now, session, why);
             }
-            Some(Role::Registrar(_)) if self.is_home(assoc) => self.home_lost(now),
+            Some(Role::Registrar(_)) if self.is_home(assoc) => {
+                if why == DownReason::Unreachable {
+                    self.home_silent();
+                }
+                self.home_lost(now);
+            }
             Some(Role::Straggler) => self.straggler_down(now, assoc, &why),
             Some(Role::Leaving) => self.timers.cancel(&Timer::Leave(assoc)),
             Some(Role::Spare) => self.spare_decided(assoc),

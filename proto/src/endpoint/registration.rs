@@ -61,8 +61,8 @@ impl Element {
         self.registration.policy.set_load(load)
     }
 
-    /// The registration of this element, whose sessions come to these addresses (RFC 5352 §3.1 R2).
-    fn message(&self, config: &Config, addresses: &[IpAddr]) -> Message {
+    /// What is registered of this element, whose sessions come to these addresses (RFC 5352 §3.1 R2).
+    fn pool_element(&self, config: &Config, addresses: &[IpAddr]) -> PoolElement {
         let user_transport = match &self.registration.transport {
             ElementTransport::Other(transport) => transport.clone(),
             ElementTransport::Sessions => Transport::Sctp(SctpTransport {
@@ -71,17 +71,18 @@ impl Element {
                 addresses: addresses.to_vec(),
             }),
         };
-        Message::Registration(asap::Registration {
-            handle: self.registration.handle.clone(),
-            element: PoolElement {
-                id: self.id,
-                home: RegistrarId::NONE,
-                life: config.compat.wire_life(self.registration.life),
-                user_transport,
-                policy: self.registration.policy.clone(),
-                asap_transport: None,
-            },
-        })
+        PoolElement {
+            id: self.id,
+            home: RegistrarId::NONE,
+            life: config.compat.wire_life(self.registration.life),
+            user_transport,
+            policy: self.registration.policy.clone(),
+            asap_transport: None,
+        }
+    }
+
+    fn message(&self, element: PoolElement) -> Message {
+        Message::Registration(asap::Registration { handle: self.registration.handle.clone(), element })
     }
 }
 
@@ -127,7 +128,8 @@ impl AsapEndpoint {
             announced: Announced::default(),
             twice: false,
         };
-        if element.message(&self.config, &[Ipv4Addr::LOCALHOST.into()]).encode().is_err() {
+        let example = element.pool_element(&self.config, &[Ipv4Addr::LOCALHOST.into()]);
+        if element.message(example).encode().is_err() {
             return Err(CommandError::Invalid("a transport, policy or port that no registration can carry"));
         }
         let id = ElementId(self.number());
@@ -194,6 +196,12 @@ impl AsapEndpoint {
                     && !matches!(element.state, State::Deregistering { .. })
             })
             .map(|(id, _)| *id)
+    }
+
+    /// The element that introduces this process to the servers that it is a pool user of: the one that sessions are for, as
+    /// soon as it is registered.
+    pub(super) fn introduced_element(&self) -> Option<ElementId> {
+        self.session_element().filter(|id| self.elements.get(id).is_some_and(|element| element.registered))
     }
 
     /// Our identifiers in this pool, or the given one if it is ours.
@@ -293,10 +301,10 @@ impl AsapEndpoint {
             self.registration_rejected(now, key, error.unwrap_or(OperationError { causes: Vec::new() }));
         } else {
             element.attempts = 0;
-            if !element.registered || error.is_some() {
+            let first = !std::mem::replace(&mut element.registered, true);
+            if first || error.is_some() {
                 self.events.push_back(Event::Registered { element: key, id, home, warning: error });
             }
-            element.registered = true;
             element.pause = None;
             element.state = State::Registered;
             self.timers.cancel(&Timer::T2(key));
@@ -308,6 +316,9 @@ impl AsapEndpoint {
             } else {
                 let early = self.jitter(interval / 10);
                 self.timers.set(Timer::T4(key), now + (interval - early));
+            }
+            if first {
+                self.introduce_to_all(now, key);
             }
         }
         self.answered(assoc);
@@ -424,7 +435,11 @@ impl AsapEndpoint {
         element.announced = Announced::new(now, &element.registration.policy);
         let advertise = &self.config.advertise;
         let addresses = if advertise.is_empty() { &home.peer.local } else { advertise };
-        let message = element.message(&self.config, addresses);
+        let own = element.pool_element(&self.config, addresses);
+        let message = element.message(own.clone());
+        if let Some(service) = self.services.get_mut(&key) {
+            service.own = Some(own);
+        }
         self.ask(&message);
     }
 

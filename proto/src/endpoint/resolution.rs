@@ -88,6 +88,12 @@ impl AsapEndpoint {
         Ok(request)
     }
 
+    /// Forgets what is known of a pool and of its elements (RFC 5352 §6.4), so whoever uses it next asks a registrar. What the
+    /// registrar tells by itself afterwards is kept again.
+    pub fn purge(&mut self, handle: &PoolHandle) {
+        self.cache.remove(handle);
+    }
+
     /// Asks the registrar, or joins a request that asks for the same.
     pub(super) fn look_up(&mut self, now: Time, handle: PoolHandle, items: Option<u32>, waiter: Waiter) {
         self.cache.set_used(now, &handle);

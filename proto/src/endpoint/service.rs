@@ -4,7 +4,7 @@ use super::sealed_cookie::{CookieSealing, OpenedCookie};
 use super::{AsapEndpoint, CommandError, CookieRefusal, ElementId, Event, SessionId, Timer};
 use crate::Time;
 use bytes::Bytes;
-use params::{PeIdentifier, PoolHandle};
+use params::{PeIdentifier, PoolElement, PoolHandle};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub(super) struct Service {
     /// How cookies are sealed; `None`: they are not.
     pub(super) sealing: Option<CookieSealing>,
     pub(super) sessions: BTreeSet<SessionId>,
+    /// As it was registered last.
+    pub(super) own: Option<PoolElement>,
     /// Whom its business card names.
     pub(super) failover_order: Vec<PeIdentifier>,
     /// Sessions that get the card when the registrar has answered.
@@ -30,6 +32,7 @@ impl Service {
             id,
             sealing: None,
             sessions: BTreeSet::new(),
+            own: None,
             failover_order: Vec::new(),
             waiting_for_card: BTreeSet::new(),
             draining: false,

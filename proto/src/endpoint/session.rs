@@ -26,7 +26,8 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) enum Side {
     /// We are the server, as this element; with the peer as long as nothing has arrived that only a pool user sends.
-    Server { element: ElementId, silent: Option<Box<Peer>> },
+    /// `introduced`: the pool user has said that it is an element, too.
+    Server { element: ElementId, silent: Option<Box<Peer>>, introduced: bool },
     /// We are the pool user.
     User(Box<User>),
 }
@@ -49,6 +50,11 @@ impl Session {
             Side::User(user) => user.search.as_ref().map_or(user.server, |search| search.candidate),
             Side::Server { .. } => None,
         }
+    }
+
+    /// Whether we have started it, and it has a server now.
+    pub(super) fn has_server(&self) -> bool {
+        matches!(&self.side, Side::User(user) if user.search.is_none())
     }
 
     /// The association to send on, unless the session has none or is closing.

@@ -63,7 +63,7 @@ impl Chaos {
         });
         let elements = (1..=self.below(4) as u8 + 1).map(element).collect();
         let cookie = Bytes::from_static(b"cookie");
-        match self.below(10) {
+        match self.below(11) {
             0 => asap::RegistrationResponse { rejected: error.is_some(), handle, id, error }.into(),
             1 => asap::DeregistrationResponse { handle, id, error }.into(),
             2..=4 if error.is_some() => asap::HandleResolutionResponse {
@@ -85,6 +85,7 @@ impl Chaos {
             6 => asap::Cookie { cookie }.into(),
             7 => asap::CookieEcho { cookie }.into(),
             8 => asap::EndpointUnreachable { handle, id }.into(),
+            9 => asap::BusinessCard { handle, elements }.into(),
             _ => asap::Error { error: cause(CauseCode::UNSPECIFIED) }.into(),
         }
     }
@@ -95,7 +96,7 @@ impl Chaos {
         let session = self.pick(self.seen.sessions.keys().copied().collect::<Vec<_>>());
         let element = self.pick(self.seen.elements.iter().copied().collect::<Vec<_>>());
         let size = self.below(60);
-        match (self.below(12), session, element) {
+        match (self.below(15), session, element) {
             (0, ..) => {
                 let id = (self.below(2) == 0).then(|| PeIdentifier(self.below(4) as u32 + 0x10));
                 let registration = Registration { handle, id, ..registration() };
@@ -129,6 +130,20 @@ impl Chaos {
                 }
             }
             (8, Some(session), _) => self.script.machine.read(now, session, size < 30),
+            (11, ..) => self.script.machine.purge(&handle),
+            (12, _, Some(element)) => {
+                let order = (0..4).map(|_| PeIdentifier(self.below(5) as u32)).collect();
+                let _ = self.script.machine.set_failover_order(now, element, order);
+            }
+            (13, ..) => {
+                let preferred =
+                    [super::element(self.below(5) as u8 + 1), super::element(self.below(5) as u8 + 1)];
+                let options = SessionOptions::default();
+                let machine = &mut self.script.machine;
+                if let Ok(session) = machine.connect_preferring(now, handle, &preferred, options) {
+                    self.seen.sessions.insert(session, 0);
+                }
+            }
             (9, Some(session), _) if size < 20 => self.script.machine.close(now, session),
             (10, Some(session), _) if size < 20 => self.script.machine.abort(now, session, "enough"),
             _ => {
@@ -246,6 +261,7 @@ impl Chaos {
                 Event::Received { session, .. }
                 | Event::Connected { session, .. }
                 | Event::CookieReceived { session, .. }
+                | Event::CardReceived { session, .. }
                 | Event::SendFailed { session, .. } => {
                     assert!(self.seen.sessions.contains_key(&session), "{session:?} is over");
                 }

@@ -89,6 +89,25 @@ fn a_fault_of_this_side_is_nobody_elses() {
     assert_eq!(reports(&script.out()), 0);
 }
 
+// It is pulled for a moment only: what falls silent together with the registrar was not alone, whoever is back first.
+#[test]
+fn a_short_fault_of_this_side_is_nobody_elses_either() {
+    let (mut script, _, home, first) = Script::connected(2);
+    script.pass(Duration::from_secs(50));
+    script.down(first, DownReason::Unreachable);
+    assert_eq!(script.standing(1), Standing::Doubtful);
+    script.pass(ms(50));
+    script.down(home, DownReason::Unreachable);
+    script.pass(ms(300));
+    assert_eq!(script.standing(2), Standing::Doubtful, "the session has tried it in vain");
+    script.pass(ms(360));
+    let back = last_attempt(&script.out()).unwrap();
+    script.up(back, registrar(1));
+    script.answer(back, [1, 2]);
+    assert_eq!(reports(&script.out()), 0);
+    assert_eq!([script.standing(1), script.standing(2)], [Standing::Good; 2]);
+}
+
 fn last_attempt(out: &[Out]) -> Option<AssocId> {
     out.iter().rev().find_map(|out| match out {
         Out::Connect(assoc, Channel::Asap, _) => Some(*assoc),
@@ -111,6 +130,7 @@ fn who_is_heard_again_is_not_reported() {
 }
 
 // A hundred servers die at once: the registrar hears of some, and finds the others by itself.
+// SEC-A9.1-08
 #[test]
 fn reports_are_limited() {
     for (per_second, expected) in [(10, 20), (0, 0)] {

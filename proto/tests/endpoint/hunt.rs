@@ -263,6 +263,7 @@ fn registrars_that_hang_up_at_once_are_not_besieged() {
 }
 
 // Nobody answers: the user hears of it after a second, once, and where it was looked.
+// ASAP-3.6-01
 #[test]
 fn a_long_hunt_is_told_once() {
     let mut script = Script::new(config(2));

@@ -39,6 +39,7 @@ impl Script {
     }
 }
 
+// ASAP-3.6-01
 #[test]
 fn an_endpoint_learns_the_other_registrars_from_its_home() {
     let (mut script, home) = Script::asking();

@@ -105,6 +105,7 @@ fn registration_life_on_the_wire() {
 }
 
 // ASAP-3.1-14, ASAP-3.1-16, ASAP-3.1-17: no answer within T2: hunt; the registration goes to the new home.
+// ASAP-3.7.3-01, ASAP-6.1-05
 #[test]
 fn t2_expires() {
     let mut script = Script::new(config(2));
@@ -404,6 +405,7 @@ fn elements_are_limited() {
 }
 
 // ASAP-6.2-01: a shutdown deregisters, then leaves the registrar.
+// ASAP-3.2-01
 #[test]
 fn shutdown_deregisters_and_leaves() {
     let (mut script, home) = Script::registered();

@@ -133,6 +133,7 @@ fn a_request_without_a_registrar_ends() {
 }
 
 // ASAP-3.3-08, ASAP-3.7.1-01, -02, -03, -05: the association breaks: the request goes to the next home, not to the old one.
+// ASAP-3.7.1-04
 #[test]
 fn a_request_moves_to_the_new_home() {
     let (mut script, home) = Script::user();

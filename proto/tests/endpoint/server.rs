@@ -41,6 +41,7 @@ impl Script {
 }
 
 // Design §8: announced at the first message, which comes after it. ASAP-3-01.
+// ASAP-6.6-01
 #[test]
 fn the_first_message_announces_the_session() {
     let (mut script, _) = Script::registered();
@@ -99,6 +100,7 @@ fn sessions_are_for_the_first_element() {
 
 // ASAP-3.8-01, ASAP-5-04, ASAP-5-05: a cookie goes out in order with the data, on stream 0, with ASAP's identifier;
 // data cannot have that.
+// SEC-T2.16-02
 #[test]
 fn a_cookie_goes_before_the_answer() {
     let (mut script, session) = Script::serving();
@@ -120,9 +122,10 @@ fn data_and_control_differ_by_identifier() {
         let message = Message { stream: 3, ppid, unordered: true, bytes: bytes.clone() };
         assert_eq!(script.events(), [Event::Received { session, message }]);
     }
-    script.asap(USER, asap::BusinessCard { handle: pool(), elements: vec![element(1)] });
     script.asap(USER, asap::Error { error: cause(CauseCode::UNSPECIFIED) });
     assert_eq!(script.events(), []);
+    script.asap(USER, asap::BusinessCard { handle: pool(), elements: vec![element(1)] });
+    assert!(matches!(script.events()[..], [Event::CardReceived { .. }]));
 }
 
 // The contract: after Full nothing for that association comes out until Writable. A permit returns when the bytes
@@ -310,6 +313,7 @@ fn a_message_during_the_peers_shutdown_is_lost_with_the_session() {
 }
 
 // SCTP refuses a message: it comes back.
+// ASAP-6.7-01
 #[test]
 fn a_message_comes_back() {
     let (mut script, session) = Script::serving();

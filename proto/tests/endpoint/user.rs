@@ -26,6 +26,7 @@ fn connect(out: &[Out]) -> (AssocId, SocketAddr) {
 }
 
 // ASAP-6.5-02, -03, -04, -05, ASAP-0-03: resolve, choose, connect; what is sent meanwhile waits and goes in order.
+// ASAP-6.5-01, ASAP-6.5-06
 #[test]
 fn a_session_starts() {
     let mut script = Script::new(config(1));
@@ -215,6 +216,7 @@ fn failover_without_a_cookie() {
 
 // What was queued for the former server, and what is sent before the application knows of the failover, is dropped
 // and its permits return: the application sends it again.
+// ASAP-6.5.5-03, ASAP-6.5.5-08, SEC-T2.9-01, A-50
 #[test]
 fn nothing_old_reaches_the_new_server() {
     let (mut script, session, _, first) = Script::connected(2);

@@ -1,6 +1,7 @@
 //! Registrars and ASAP endpoints together, in virtual time: a counter service that outlives its servers.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod combination;
 mod network;
 
 use bytes::Bytes;

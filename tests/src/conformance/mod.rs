@@ -31,13 +31,11 @@ pub fn report(root: &Path) -> io::Result<Result<String, String>> {
     Ok(generate(&read(REQUIREMENTS)?, &read(NOTES)?, &citations))
 }
 
-/// The rows of a report that are open and concern any of these roles, as the list of requirements names them. What
-/// concerns all concerns each of them.
-pub fn open<'a>(report: &'a str, roles: &[&str]) -> Vec<&'a str> {
-    let concerns = |who: &str| who.split(", ").any(|role| role == "all" || roles.contains(&role));
+/// The rows of a report that are open.
+pub fn open(report: &str) -> Vec<&str> {
     lines(report)
         .filter_map(|row| match row.split('\t').collect::<Vec<_>>()[..] {
-            [id, _, who, _, "open", _] if concerns(who) => Some(id),
+            [id, _, _, _, "open", _] => Some(id),
             _ => None,
         })
         .collect()
@@ -232,10 +230,9 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_open_for_their_roles() {
-        let report = generate(LIST, "", &[cited("POL-1-02", Some("t"))]).unwrap();
-        assert_eq!(open(&report, &["PE"]), ["POL-1-01", "POL-1-03"]);
-        assert_eq!(open(&report, &["PU", "registrar"]), ["POL-1-01"], "which concerns all");
+    fn what_is_neither_shown_nor_noted_is_open() {
+        let report = generate(LIST, "POL-1-01\tdeviation\twhy\n", &[cited("POL-1-02", Some("t"))]).unwrap();
+        assert_eq!(open(&report), ["POL-1-03"]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The commands of a scenario. `tests/scenarios/README.md` lists them for those who write one.
 
 use super::compose::compose;
+use super::owner::Owner;
 use super::process::{Played, Process};
 use super::stage::Stage;
 use super::state;
 use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Role};
 use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
 use proto::Channel;
-use proto::endpoint::{self, AsapEndpoint, ElementTransport, Registration, ResolveOptions};
+use proto::endpoint::{self, AsapEndpoint, ElementTransport, Registration};
 use proto::profile::Profile;
 use proto::registrar::{self, Arbitration, Registrar};
 use rand::SeedableRng;
@@ -17,13 +18,14 @@ use std::time::Duration;
 
 /// The words of a command and its `name=value`s.
 pub(super) struct Arguments<'a> {
+    line: &'a str,
     words: Vec<&'a str>,
     options: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Arguments<'a> {
     fn parse(line: &'a str) -> Self {
-        let mut arguments = Self { words: Vec::new(), options: BTreeMap::new() };
+        let mut arguments = Self { line, words: Vec::new(), options: BTreeMap::new() };
         for word in line.split_whitespace() {
             match word.split_once('=') {
                 Some((name, value)) => {
@@ -68,6 +70,20 @@ impl<'a> Arguments<'a> {
         self.option("policy").map_or(Ok(Policy::RoundRobin), policy)
     }
 
+    /// The numbers of a list, none if it is not there.
+    pub(super) fn numbers(&self, name: &str) -> Result<Vec<u32>, String> {
+        self.option(name).map_or(Ok(Vec::new()), |list| list.split(',').map(number).collect())
+    }
+
+    pub(super) fn span(&self, name: &str) -> Result<Option<Duration>, String> {
+        self.option(name).map(span).transpose()
+    }
+
+    /// What follows the host, word for word.
+    pub(super) fn text(&self) -> &'a str {
+        self.line.splitn(3, ' ').nth(2).unwrap_or_default()
+    }
+
     fn hosts(&self, name: &str) -> Result<Vec<HostId>, String> {
         self.option(name).map_or(Ok(Vec::new()), |list| list.split(',').map(host).collect())
     }
@@ -97,7 +113,12 @@ pub(super) fn execute(stage: &mut Stage, line: &str) -> Result<(), String> {
             }
             _ => Err("it is not played".into()),
         },
-        "resolve" | "report" | "deregister" | "policy" => of_endpoint(stage, command, host?, &arguments),
+        "resolve" | "purge" | "report" | "deregister" | "policy" | "recommend" | "drain" | "open"
+        | "turn" | "close" | "say" | "cookie" => {
+            let now = stage.local_time(host.clone()?);
+            let (endpoint, owner) = stage.endpoint(host?)?;
+            owner.execute(endpoint, now, command, &arguments)
+        }
         "stop" => stop(stage, host?),
         "run" => stage.run(span(arguments.word(1)?)?),
         "kill" => {
@@ -174,10 +195,10 @@ fn element(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) -> Result
         start_endpoint(stage, host, arguments)?;
     }
     let now = stage.local_time(host);
-    let (endpoint, elements) = stage.endpoint(host)?;
+    let (endpoint, owner) = stage.endpoint(host)?;
     let handle = registration.handle.clone();
     let element = endpoint.register(now, registration).map_err(|error| error.to_string())?;
-    elements.insert(element, handle);
+    owner.elements.insert(element, handle);
     Ok(())
 }
 
@@ -195,30 +216,8 @@ fn start_endpoint(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) ->
     config.cache.subscribe = false;
     config.timers = Profile::Rfc.endpoint();
     let endpoint = AsapEndpoint::new(config, stage.now());
-    stage.start(host, Process::Endpoint(Box::new(endpoint), BTreeMap::new()));
+    stage.start(host, Process::Endpoint(Box::new(endpoint), Owner::default()));
     Ok(())
-}
-
-fn of_endpoint(
-    stage: &mut Stage,
-    command: &str,
-    host: HostId,
-    arguments: &Arguments<'_>,
-) -> Result<(), String> {
-    let now = stage.local_time(host);
-    let (endpoint, elements) = stage.endpoint(host)?;
-    let pool = arguments.pool()?;
-    let element = elements.iter().find(|(_, handle)| **handle == pool).map(|(element, _)| *element);
-    let result = match command {
-        "resolve" => {
-            let options = ResolveOptions { items: None, uncached: true };
-            endpoint.resolve(now, pool, options).map(|_| ())
-        }
-        "report" => endpoint.report_unreachable(now, &pool, PeIdentifier(arguments.needed("pe")?)),
-        "policy" => endpoint.set_policy(now, element.ok_or("it has no such element")?, arguments.policy()?),
-        _ => endpoint.deregister(now, element.ok_or("it has no such element")?),
-    };
-    result.map_err(|error| error.to_string())
 }
 
 fn stop(stage: &mut Stage, host: HostId) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! What the machines tell, in short.
 
-use super::message::{causes, policy};
+use super::message::{causes, policy, text};
 use params::PoolHandle;
 use proto::endpoint::{self, ElementId, RegisterError, ResolveError};
 use proto::registrar::Event;
@@ -84,12 +84,26 @@ pub(super) fn of_endpoint(event: &endpoint::Event, elements: &BTreeMap<ElementId
         Event::Resolved { result: Ok(resolution), .. } => {
             let ids: Vec<String> =
                 resolution.elements.iter().map(|element| format!("{:#x}", element.id.0)).collect();
-            format!("resolved: policy {}, [{}]", policy(&resolution.policy), ids.join(","))
+            let stale = if resolution.stale { ", stale" } else { "" };
+            format!("resolved: policy {}, [{}]{stale}", policy(&resolution.policy), ids.join(","))
         }
         Event::Resolved { result: Err(ResolveError::Refused(error)), .. } => {
             format!("not resolved: {}", causes(error))
         }
         Event::Resolved { result: Err(error), .. } => format!("not resolved: {error}"),
+        Event::SessionAccepted { cookie, .. } => match cookie {
+            Some(cookie) => format!("session accepted, cookie {}", text(cookie)),
+            None => "session accepted, no cookie".into(),
+        },
+        Event::Connected { element, .. } => format!("session with {:#x}", element.0),
+        Event::Failover { from, to, .. } => format!("session moved from {:#x} to {:#x}", from.0, to.0),
+        Event::Received { message, .. } => format!("received {}", text(&message.bytes)),
+        Event::Closed { why, .. } => format!("session ended: {why}"),
+        Event::CardReceived { handle, elements, .. } => {
+            let ids: Vec<String> = elements.iter().map(|element| format!("{:#x}", element.id.0)).collect();
+            format!("the other side is of {handle}, and names [{}]", ids.join(","))
+        }
+        Event::Drained { element } => format!("drained: {}", name(element)),
         other => format!("{other:?}"),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn describe(ppid: u32, bytes: &[u8]) -> (String, String) {
             let name = decoded.message_type.map(|kind| kind.to_string());
             (name, decoded.message.map(|message| enrp_fields(&message)))
         }
-        _ => (Some("user data".into()), Ok(Fields::default().with("octets", bytes.len()))),
+        _ => (Some("user data".into()), Ok(Fields::default().octets(bytes))),
     };
     let name = name.unwrap_or_else(|| "octets".into());
     let fields = match fields {
@@ -46,6 +46,12 @@ impl Fields {
 
     fn bit(self, name: &str, value: bool) -> Self {
         self.with(name, u8::from(value))
+    }
+
+    /// What an application says.
+    fn octets(mut self, octets: &[u8]) -> Self {
+        let _ = write!(self.0, " {}", text(octets));
+        self
     }
 
     fn error(self, error: Option<&OperationError>) -> Self {
@@ -150,9 +156,12 @@ fn asap_fields(message: &Message) -> Fields {
         }
         Message::EndpointKeepAliveAck(m) => fields.pool(&m.handle).pe(m.id),
         Message::EndpointUnreachable(m) => fields.pool(&m.handle).pe(m.id),
-        Message::Cookie(m) => fields.with("octets", m.cookie.len()),
-        Message::CookieEcho(m) => fields.with("octets", m.cookie.len()),
-        Message::BusinessCard(m) => fields.pool(&m.handle),
+        Message::Cookie(m) => fields.octets(&m.cookie),
+        Message::CookieEcho(m) => fields.octets(&m.cookie),
+        Message::BusinessCard(m) => {
+            let ids = m.elements.iter().map(|element| format!("{:#x}", element.id.0));
+            fields.pool(&m.handle).with("pes", list(ids))
+        }
         Message::ServerAnnounce(m) => fields.with("server", format_args!("{:#x}", m.registrar.0)),
         Message::Error(m) => fields.error(Some(&m.error)),
     }
@@ -198,6 +207,11 @@ fn enrp_fields(message: &enrp::Message) -> Fields {
         Body::TakeoverServer(m) => fields.with("target", format_args!("{:#x}", m.target.0)),
         Body::Error(m) => fields.error(Some(&m.error)),
     }
+}
+
+/// What an application says, in quotes.
+pub(super) fn text(octets: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(octets))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

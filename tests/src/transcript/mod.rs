@@ -3,12 +3,13 @@
 //! A scenario is prose (lines that begin with `#`), and between it blocks of command lines, `----`, and the output
 //! that they must have, up to the next blank line. [`play`] gives the same text with the output that the commands
 //! do have. Whatever a machine sends is decoded from its octets (`message`): the transcript shows what is on the wire.
-//! The commands are in `command`, the hosts and the network in `stage`.
+//! The commands are in `command`, what they do with an endpoint in `owner`, the hosts and the network in `stage`.
 
 mod command;
 mod compose;
 mod event;
 mod message;
+mod owner;
 mod process;
 mod stage;
 mod state;

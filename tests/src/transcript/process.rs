@@ -1,10 +1,11 @@
 //! What runs on the hosts of a scenario: the real machines, and processes that the scenario plays.
 
 use super::event;
+use super::owner::Owner;
 use crate::network::HostId;
 use asap::{EndpointKeepAliveAck, Message};
 use params::{PeIdentifier, PoolHandle};
-use proto::endpoint::{AsapEndpoint, ElementId};
+use proto::endpoint::{AsapEndpoint, Event};
 use proto::registrar::Registrar;
 use proto::{AssocId, Channel, Input, Node, PPID_ASAP, Time, Transmit};
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) enum Process {
     Registrar(Box<Registrar>),
     /// Pool elements and pool users.
-    Endpoint(Box<AsapEndpoint>, BTreeMap<ElementId, PoolHandle>),
+    Endpoint(Box<AsapEndpoint>, Owner),
     /// The scenario plays its part: it says what it is told to say, and by itself at most that its elements live.
     Played(Played),
 }
@@ -103,9 +104,14 @@ impl Process {
     pub(super) fn event(&mut self) -> Option<String> {
         match self {
             Self::Registrar(machine) => machine.poll_event().map(|event| event::of_registrar(&event)),
-            Self::Endpoint(machine, elements) => {
-                machine.poll_event().map(|event| event::of_endpoint(&event, elements))
-            }
+            Self::Endpoint(machine, owner) => loop {
+                let event = machine.poll_event()?;
+                owner.hears(&event);
+                // Room in a queue is no news.
+                if !matches!(event, Event::Sent { .. }) {
+                    break Some(event::of_endpoint(&event, &owner.elements));
+                }
+            },
             Self::Played(_) => None,
         }
     }

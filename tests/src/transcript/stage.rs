@@ -1,13 +1,13 @@
 //! The hosts of a scenario and the network between them, and what of their exchange is written down.
 
 use super::message;
+use super::owner::Owner;
 use super::process::Process;
 use crate::channels::{Channels, Manners};
 use crate::cuts::Cut;
 use crate::network::{ENRP_PORT, HostId, Network, Role, Stop};
 use net::memory::Link;
-use params::PoolHandle;
-use proto::endpoint::{AsapEndpoint, ElementId};
+use proto::endpoint::AsapEndpoint;
 use proto::registrar::Registrar;
 use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, PPID_ENRP, Time, Transmit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -172,13 +172,10 @@ impl Stage {
         }
     }
 
-    /// The endpoint on a host, with its elements.
-    pub(super) fn endpoint(
-        &mut self,
-        host: HostId,
-    ) -> Result<(&mut AsapEndpoint, &mut BTreeMap<ElementId, PoolHandle>), String> {
+    /// The endpoint on a host, with its owner.
+    pub(super) fn endpoint(&mut self, host: HostId) -> Result<(&mut AsapEndpoint, &mut Owner), String> {
         match self.process(host)? {
-            Process::Endpoint(endpoint, elements) => Ok((endpoint, elements)),
+            Process::Endpoint(endpoint, owner) => Ok((endpoint, owner)),
             _ => Err(format!("{} is neither element nor user", name(host))),
         }
     }
