@@ -28,6 +28,7 @@ pub use proto::endpoint::{
     Avoidance, CacheOptions, CookieKey, CookieSealing, Counters, ElementTransport, Explanation, LoadUpdates,
     Message, Registration, Resolution, ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,
 };
+pub use proto::exactly_once;
 pub use proto::profile::{Compat, Profile};
 pub use rejection::{Rejection, Rejections};
 pub use session::{SendOptions, Session};
