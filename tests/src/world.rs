@@ -219,7 +219,7 @@ impl World {
         Ok(())
     }
 
-    fn clients(&self) -> impl Iterator<Item = (HostId, Client, Time)> {
+    fn clients(&self) -> impl Iterator<Item = (HostId, &Client, Time)> {
         let users = self.hosts.iter().filter_map(|(host, state)| match &state.process {
             Some(Process::User(clients)) if !state.stopped => Some((*host, clients)),
             _ => None,

@@ -1,14 +1,16 @@
 //! The process of users: sessions that count, resolutions and false reports beside them.
 
 use super::handle;
-use crate::counter;
+use crate::counter::{Count, Tag};
 use crate::network::HostId;
 use crate::spec::Spec;
+use bytes::Bytes;
 use params::PeIdentifier;
 use proto::endpoint::{
     AsapEndpoint, CloseReason, Event, Message, RequestId, ResolveOptions, SendError, SessionId,
     SessionOptions,
 };
+use proto::exactly_once::Calls;
 use proto::{Node, Time};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
@@ -21,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(100 * 3600);
 /// A process with sessions, and with resolutions beside them.
 pub struct Clients {
     pub(super) machine: AsapEndpoint,
+    host: HostId,
     rng: ChaCha12Rng,
     pools: u16,
     /// How many sessions it has when all are there.
@@ -43,10 +46,14 @@ enum Task {
 }
 
 /// One session of a user.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     /// Its pool.
     pub pool: u16,
+    tag: Tag,
+    calls: Calls,
+    /// The operation that has no answer yet.
+    waiting: Option<Bytes>,
     epoch: u32,
     /// Its last server, if it has had one.
     pub server: Option<PeIdentifier>,
@@ -54,7 +61,6 @@ pub struct Client {
     pub done: u64,
     /// When the last answer or failover came.
     pub last: Time,
-    waiting: bool,
     closing: bool,
     /// Whether it had an answer since the peace began.
     answered: bool,
@@ -70,6 +76,7 @@ impl Clients {
     ) -> Self {
         Self {
             machine,
+            host,
             rng,
             pools: spec.pools.max(1),
             wanted: spec.users.on(host.number).into(),
@@ -82,8 +89,8 @@ impl Clients {
     }
 
     /// Its sessions.
-    pub fn sessions(&self) -> impl Iterator<Item = Client> {
-        self.clients.values().copied()
+    pub fn sessions(&self) -> impl Iterator<Item = &Client> {
+        self.clients.values()
     }
 
     /// The peace begins.
@@ -144,18 +151,22 @@ impl Clients {
         let pool = self.rng.random_range(0..self.pools);
         let session = self.machine.connect(now, handle(pool), SessionOptions { patience: PATIENCE });
         let session = session.map_err(|error| format!("no session: {error}"))?;
-        let client = Client {
+        let mut client = Client {
             pool,
+            tag: Tag::new(self.host, session),
+            calls: Calls::default(),
+            waiting: None,
             epoch: 0,
             server: None,
             done: 0,
             last: now,
-            waiting: true,
             closing: false,
             answered: false,
         };
+        client.begin();
+        Self::send(&mut self.machine, now, session, &client)?;
         self.clients.insert(session, client);
-        Self::send(&mut self.machine, now, session, &client)
+        Ok(())
     }
 
     fn resolve(&mut self, now: Time) -> Result<(), String> {
@@ -180,7 +191,7 @@ impl Clients {
             self.machine.close(now, session);
             return Ok(());
         }
-        client.waiting = true;
+        client.begin();
         Self::send(&mut self.machine, now, session, client)
     }
 
@@ -190,8 +201,8 @@ impl Clients {
         session: SessionId,
         client: &Client,
     ) -> Result<(), String> {
-        let operation = Message::new(counter::message(client.done + 1));
-        match machine.send(now, session, client.epoch, operation) {
+        let Some(operation) = client.waiting.clone() else { return Ok(()) };
+        match machine.send(now, session, client.epoch, Message::new(operation)) {
             Ok(()) | Err(SendError::Closed) => Ok(()),
             Err(error) => Err(format!("an operation was refused: {error}")),
         }
@@ -216,9 +227,7 @@ impl Clients {
                 client.epoch = *epoch;
                 client.server = Some(*to);
                 client.last = now;
-                if client.waiting {
-                    Self::send(&mut self.machine, now, *session, client)?;
-                }
+                Self::send(&mut self.machine, now, *session, client)?;
             }
             Event::Resolved { request, result } => {
                 let awaited = self.resolution.take_if(|(awaited, ..)| awaited == request);
@@ -245,15 +254,16 @@ impl Clients {
 
     fn answered(&mut self, now: Time, session: SessionId, message: &Message) -> Result<(), String> {
         let client = self.clients.get_mut(&session).ok_or("an answer for nobody")?;
-        let answer = counter::number(&message.bytes).ok_or("an answer that nobody has sent")?;
-        if !client.waiting {
-            return Err(format!("answer {answer} to nothing, {} are done", client.done));
+        let answer = client.calls.answer(&message.bytes).map_err(|error| error.0)?;
+        let answer =
+            answer.and_then(|answer| Count::decode(&answer)).ok_or("an answer that nobody has sent")?;
+        if client.waiting.take().is_none() {
+            return Err(format!("answer {answer:?} to nothing, {} are done", client.done));
         }
-        if answer != client.done + 1 {
-            return Err(format!("operation {} was answered {answer}", client.done + 1));
+        if answer != (Count { tag: client.tag, count: client.done + 1 }) {
+            return Err(format!("operation {} was answered {answer:?}", client.done + 1));
         }
-        client.done = answer;
-        client.waiting = false;
+        client.done = answer.count;
         client.answered = true;
         client.last = now;
         if !self.leaving {
@@ -261,6 +271,12 @@ impl Clients {
             self.agenda.insert((now + pause, Task::Operate(session)));
         }
         Ok(())
+    }
+}
+
+impl Client {
+    fn begin(&mut self) {
+        self.waiting = Some(self.calls.request(&self.tag.encode()));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The process of a server: elements in pools, sessions that count.
 
 use super::{handle, policy};
-use crate::counter::{self, Counter};
+use crate::counter::Counter;
 use crate::invariants::Name;
 use crate::network::HostId;
 use crate::spec::Spec;
@@ -224,13 +224,12 @@ impl Server {
                 self.home = None;
             }
             Event::SessionAccepted { session, cookie, .. } => {
-                let cookie = cookie.as_ref().and_then(|cookie| Counter::from_cookie(cookie));
-                self.sessions.insert(*session, cookie.unwrap_or_default());
+                let counter = cookie.as_ref().map(Counter::resume).transpose()?;
+                self.sessions.insert(*session, counter.unwrap_or_default());
             }
             Event::CookieReceived { session, cookie, .. } => {
-                if let Some(counter) = Counter::from_cookie(cookie) {
-                    self.sessions.insert(*session, counter);
-                }
+                let counter = Counter::resume(cookie)?;
+                self.sessions.insert(*session, counter);
             }
             Event::Received { session, message } => self.serve(now, *session, message)?,
             Event::Closed { session, .. } => {
@@ -270,10 +269,10 @@ impl Server {
 
     fn serve(&mut self, now: Time, session: SessionId, message: &Message) -> Result<(), String> {
         let counter = self.sessions.get_mut(&session).ok_or("a message of a session that is unknown")?;
-        let operation = counter::number(&message.bytes).ok_or("a message that nobody has sent")?;
-        let answer = Message::new(counter::message(counter.handle(operation)));
-        let cookie = counter.cookie();
-        let sent = self.machine.set_cookie(now, session, cookie);
+        // A repetition costs as much as an operation: its cookie comes again.
+        let done = counter.serve(&message.bytes)?;
+        let answer = Message::new(done.answer());
+        let sent = self.machine.set_cookie(now, session, done.cookie());
         match sent.and_then(|()| self.machine.send(now, session, 0, answer)) {
             Ok(()) | Err(SendError::Closed) => Ok(()),
             Err(error) => Err(format!("an answer was refused: {error}")),
