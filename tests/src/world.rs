@@ -240,6 +240,10 @@ impl World {
         self.invariants.disturb(now, fault);
         match fault {
             Fault::Crash(host) => self.crash(*host),
+            Fault::Vanish(host) => {
+                self.network.lose(*host);
+                self.crash(*host);
+            }
             Fault::Start(host) => {
                 let state = self.hosts.get(host);
                 if state.is_some_and(|state| state.process.is_none() || state.leaving) {
@@ -283,17 +287,29 @@ impl World {
     /// # Errors
     /// An invariant was violated.
     pub fn run_until(&mut self, end: Time) -> Result<(), String> {
+        self.run_to_message(u64::MAX, end).map(|_| ())
+    }
+
+    /// Lets time pass until so many messages or datagrams were carried, and says which host has got the last one and not
+    /// looked at it yet; or until `end`.
+    ///
+    /// # Errors
+    /// An invariant was violated.
+    pub fn run_to_message(&mut self, count: u64, end: Time) -> Result<Option<HostId>, String> {
         loop {
             let due = self.agenda.first().copied();
             let until = due.map_or(end, |(due, _)| due.min(end));
             if let Some(host) = self.network.step(until) {
+                if self.network.carried() >= count {
+                    return Ok(Some(host));
+                }
                 self.drive(host)?;
             } else if let Some((due, host)) = due
                 && due <= self.now()
             {
                 self.expire(host)?;
             } else {
-                return Ok(());
+                return Ok(None);
             }
             let now = self.now();
             self.busy = if self.busy.0 == now { (now, self.busy.1 + 1) } else { (now, 0) };
@@ -301,6 +317,14 @@ impl World {
                 return Err("time does not pass any more".into());
             }
         }
+    }
+
+    /// A host looks at what it has got.
+    ///
+    /// # Errors
+    /// An invariant was violated.
+    pub fn read(&mut self, host: HostId) -> Result<(), String> {
+        self.drive(host)
     }
 
     fn count(&mut self, what: &'static str) {
