@@ -44,7 +44,7 @@ use crate::{AssocId, DownReason, Input, Node, PPID_ASAP, PPID_NONE, Time, Transm
 use accept::Peer;
 use bucket::Bucket;
 use cache::Cache;
-use diagnosis::{Heard, Source};
+use diagnosis::{Heard, Reported, Source};
 use hunt::{Home, Hunt};
 use params::{PeIdentifier, PoolHandle};
 use race::Straggler;
@@ -95,6 +95,7 @@ pub struct AsapEndpoint {
     heard: Heard,
     /// Elements that failed while nothing else was heard, until when something may be.
     doubtful: BTreeMap<(PoolHandle, PeIdentifier), Time>,
+    reported: Reported,
     /// How many failures may be reported.
     reports: Bucket,
     /// How many elements may be tried at once; no limit.
@@ -247,6 +248,7 @@ impl AsapEndpoint {
             subscribed: BTreeSet::new(),
             heard: Heard::default(),
             doubtful: BTreeMap::new(),
+            reported: Reported::default(),
             reports: Bucket::new(now, config.reports_per_second, config.reports_per_second.saturating_mul(2)),
             retries: config
                 .retry_budget
