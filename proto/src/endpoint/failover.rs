@@ -146,6 +146,7 @@ impl AsapEndpoint {
             quick: 0,
         };
         self.sessions.insert(session, Session::new(Side::User(Box::new(user)), None));
+        self.timers.set(Timer::Patience(session), now + options.patience);
         self.search_begun();
         self.seek_server(now, session);
         Ok(session)
@@ -163,14 +164,7 @@ impl AsapEndpoint {
     fn seek_server(&mut self, now: Time, session: SessionId) {
         let Some(search) = self.search(session) else { return };
         if now >= search.until {
-            let error = search.error.take();
-            let refusal = self.user(session).and_then(|user| user.refusal.take());
-            let why = match (refusal, error) {
-                (Some(refusal), _) => CloseReason::CookieRefusedByPeer(refusal),
-                (None, Some(error)) => CloseReason::Resolve(error),
-                (None, None) => CloseReason::NoElement,
-            };
-            return self.end_session(session, why);
+            return self.patience_expired(session);
         }
         let again = !search.tried.is_empty();
         if let Some((element, remote)) = self.choose_server(now, session) {
@@ -189,6 +183,26 @@ impl AsapEndpoint {
         } else if search.answered {
             self.pause(now, session);
         }
+    }
+
+    /// No server was found in time.
+    pub(super) fn patience_expired(&mut self, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        let candidate = state.assoc.take();
+        let Some(user) = state.user() else { return };
+        let Some(search) = &mut user.search else { return };
+        let why = match (user.refusal.take(), search.error.take()) {
+            (Some(refusal), _) => CloseReason::CookieRefusedByPeer(refusal),
+            (None, Some(error)) => CloseReason::Resolve(error),
+            (None, None) if search.tried.is_empty() && !search.answered => {
+                CloseReason::Resolve(ResolveError::NoRegistrar)
+            }
+            (None, None) => CloseReason::NoElement,
+        };
+        if let Some(assoc) = candidate {
+            self.abort_association(assoc, "the session's patience is at its end");
+        }
+        self.end_session(session, why);
     }
 
     /// The next element to try. A first connect wants an answer that is not too old, a failover takes what there is.
@@ -357,6 +371,7 @@ impl AsapEndpoint {
             None => Event::Connected { session, element: to },
         };
         self.cache.set_alive(&handle, to);
+        self.timers.cancel(&Timer::Patience(session));
         self.timers.cancel(&Timer::Connect(session));
         self.timers.cancel(&Timer::Stagger(session));
         if !reading {
@@ -440,7 +455,9 @@ impl AsapEndpoint {
         let pause = search.pauses > 0;
         search.asked = !pause;
         let handle = user.handle.clone();
+        let until = user.until;
         user.search = Some(search);
+        self.timers.set(Timer::Patience(session), until);
         self.search_begun();
         if pause {
             return self.pause(now, session);

@@ -166,10 +166,8 @@ impl AsapEndpoint {
 
     pub(super) fn end_session(&mut self, session: SessionId, why: CloseReason) {
         let Some(state) = self.sessions.remove(&session) else { return };
-        for timer in
-            [Timer::Connect(session), Timer::Stagger(session), Timer::Retry(session), Timer::Close(session)]
-        {
-            self.timers.cancel(&timer);
+        for timer in [Timer::Patience, Timer::Connect, Timer::Stagger, Timer::Retry, Timer::Close] {
+            self.timers.cancel(&timer(session));
         }
         self.events.push_back(Event::Closed { session, why });
         if let Side::Server { element, .. } = state.side {
