@@ -71,6 +71,11 @@ impl Counter {
         Ok(Self { operations: Operations::resume(cookie).ok_or("a cookie that nobody has set")? })
     }
 
+    /// How many operations were done, as far as it knows.
+    pub fn done(&self) -> u64 {
+        self.operations.last().map_or(0, Done::number)
+    }
+
     /// Does what a message asks for unless that was done; says what is to be given to the client, the cookie and then the
     /// answer.
     ///

@@ -296,6 +296,7 @@ impl AsapEndpoint {
         let Some(search) = self.search(session) else { return };
         let (until, pauses) = (search.until, search.pauses);
         search.pauses = pauses.saturating_add(1);
+        self.counters.pauses += 1;
         let pause = self.backoff(pauses);
         self.timers.set(Timer::Retry(session), (now + pause).min(until));
     }

@@ -129,6 +129,10 @@ pub struct Counters {
     pub dropped_replies: u64,
     /// Failures of elements that were not reported, because there were too many.
     pub reports_suppressed: u64,
+    /// Searches for a server: at the beginning of a session and at each failover.
+    pub searches: u64,
+    /// Times a search had to pause, because all servers were tried or the retry budget was used up.
+    pub pauses: u64,
     /// Times a session had to pause because the retry budget was used up.
     pub retries_postponed: u64,
     /// Announcements of registrars by multicast.
