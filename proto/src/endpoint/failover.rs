@@ -11,6 +11,7 @@
 
 use super::cache::Age;
 use super::control::COOKIE_REFUSED;
+use super::replay::Replay;
 use super::resolution::Waiter;
 use super::session::{Session, Side};
 use super::{
@@ -42,6 +43,8 @@ pub(super) struct User {
     pub(super) epoch: u32,
     /// Messages from before the first server was there.
     pub(super) waiting: VecDeque<Message>,
+    /// What is to be sent again; those messages wait there.
+    pub(super) replay: Option<Replay>,
     /// While there is no server.
     pub(super) search: Option<Search>,
     /// Until when a server has to be found: patience lasts from when there was the last one that did something.
@@ -135,6 +138,7 @@ impl AsapEndpoint {
             preferred: Vec::new(),
             epoch: 0,
             waiting: VecDeque::new(),
+            replay: options.replay.map(Replay::new),
             search: Some(Search::new(now + options.patience)),
             established: now,
             served: false,
@@ -364,11 +368,17 @@ impl AsapEndpoint {
         user.established = now;
         let handle = user.handle.clone();
         user.served = false;
-        let (epoch, cookie, waiting) = (user.epoch, user.cookie.clone(), std::mem::take(&mut user.waiting));
-        user.asked = !waiting.is_empty();
+        let (epoch, cookie) = (user.epoch, user.cookie.clone());
+        let replayed = user.replay.is_some();
+        let mut messages: Vec<(Message, usize)> = user.replay.iter_mut().flat_map(Replay::begin).collect();
+        messages.extend(user.waiting.drain(..).map(|message| {
+            let credit = message.bytes.len();
+            (message, credit)
+        }));
+        user.asked = !messages.is_empty();
         user.answered = false;
         let event = match user.server.replace(to) {
-            Some(from) => Event::Failover { session, from, to, epoch },
+            Some(from) => Event::Failover { session, from, to, epoch, replayed },
             None => Event::Connected { session, element: to },
         };
         self.cache.set_alive(&handle, to);
@@ -382,8 +392,8 @@ impl AsapEndpoint {
             self.tell(assoc, &asap::Message::CookieEcho(CookieEcho { cookie }));
         }
         self.events.push_back(event);
-        for message in waiting {
-            self.push_message(assoc, message);
+        for (message, credit) in messages {
+            self.push_message(assoc, message, credit);
         }
     }
 
@@ -428,11 +438,15 @@ impl AsapEndpoint {
     }
 
     /// Looks for another server. What the application sends until it knows was meant for the former one: the
-    /// new epoch keeps it out.
+    /// new epoch keeps it out, unless it is in its place behind what is sent again.
     fn fail_over(&mut self, now: Time, session: SessionId, why: &DownReason) {
         let calm = self.config.timers.connect_timeout.saturating_mul(4);
+        self.timers.cancel(&Timer::Returned(session));
         let Some(user) = self.user(session) else { return };
-        user.epoch = user.epoch.wrapping_add(1);
+        match &mut user.replay {
+            Some(replay) => replay.lost(),
+            None => user.epoch = user.epoch.wrapping_add(1),
+        }
         // A server that leaves in order, with its work done, is one that is drained: its successor may be next.
         let in_order = *why == DownReason::Shutdown && user.answered;
         if now.since(user.established) >= calm {

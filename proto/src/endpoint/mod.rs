@@ -20,6 +20,7 @@ mod load;
 mod race;
 mod registrars;
 mod registration;
+mod replay;
 mod request;
 mod resolution;
 mod sealed_cookie;
@@ -30,7 +31,7 @@ mod watch;
 
 pub use config::{
     Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, LoadUpdates, Message, Registration,
-    RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
+    ReplayLimits, RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 pub use explain::{Explanation, Standing};
@@ -173,6 +174,7 @@ enum Timer {
     Registrars,
     Pending(AssocId),
     Patience(SessionId),
+    Returned(SessionId),
     Connect(SessionId),
     Stagger(SessionId),
     Straggler(AssocId),
@@ -196,6 +198,7 @@ impl Timer {
             Self::Registrars => "registrars",
             Self::Pending(_) => "cookie-wait",
             Self::Patience(_) => "session-patience",
+            Self::Returned(_) => "session-returned",
             Self::Connect(_) => "session-connect",
             Self::Stagger(_) => "session-stagger",
             Self::Straggler(_) => "session-straggler",
@@ -428,12 +431,14 @@ impl AsapEndpoint {
 
     fn send_failed(&mut self, now: Time, assoc: AssocId, bytes: bytes::Bytes, why: &'static str) {
         match self.associations.get(&assoc) {
-            Some(Role::Session(id)) => match self.sessions.get(id) {
+            Some(Role::Session(id)) => {
+                let session = *id;
                 // As lost as what is on its way: the end of the session, or its failover, tells.
-                Some(session) if session.ending == Some(assoc) => {}
-                Some(_) => self.events.push_back(Event::SendFailed { session: *id, bytes, why }),
-                None => {}
-            },
+                let tells = self.sessions.get(id).is_none_or(|state| state.ending == Some(assoc));
+                if !tells && !self.returned(now, session, &bytes, why) {
+                    self.events.push_back(Event::SendFailed { session, bytes, why });
+                }
+            }
             // SEND.FAILURE: look elsewhere; the timers of the requests go on (RFC 5352 §3.7.1).
             Some(Role::Registrar(_)) if self.is_home(assoc) => {
                 self.requests_failed();
@@ -460,6 +465,7 @@ impl AsapEndpoint {
             Timer::Registrars => self.ask_for_registrars(now),
             Timer::Pending(assoc) => self.pending_expired(now, assoc),
             Timer::Patience(session) => self.patience_expired(session),
+            Timer::Returned(session) => self.returned_expired(session),
             Timer::Connect(session) => self.connect_expired(now, session),
             Timer::Stagger(session) => self.stagger_expired(now, session),
             Timer::Straggler(assoc) => self.straggler_expired(now, assoc),

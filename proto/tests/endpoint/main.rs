@@ -14,6 +14,7 @@ mod keep_alive;
 mod race;
 mod registrars;
 mod registration;
+mod replay;
 mod resolution;
 mod server;
 mod user;

@@ -3,7 +3,7 @@
 use super::*;
 use rserpool_proto::endpoint::{CloseReason, ResolveError, RetryBudget};
 
-const TO_POOL: SessionOptions = SessionOptions { patience: Duration::from_secs(30) };
+const TO_POOL: SessionOptions = SessionOptions { patience: Duration::from_secs(30), replay: None };
 
 /// A pool user with a fresh list of so many servers, and its home.
 fn racer(servers: u8, budget: Option<RetryBudget>) -> (Script, AssocId) {
@@ -222,7 +222,8 @@ fn who_has_found_a_server_in_a_pause_does_not_look_for_another_after_it() {
 fn patience_ends_at_its_end() {
     let (mut script, _) = racer(20, None);
     let patience = ms(1025);
-    let session = script.machine.connect(script.now, pool(), SessionOptions { patience }).unwrap();
+    let session =
+        script.machine.connect(script.now, pool(), SessionOptions { patience, replay: None }).unwrap();
     script.pass(ms(1024));
     assert!(connects(&script.out()).len() > 5);
     assert_eq!(script.events(), []);
@@ -232,7 +233,10 @@ fn patience_ends_at_its_end() {
     assert_eq!(connects(&script.out()), []);
 
     let mut script = Script::new(config(1));
-    let session = script.machine.connect(script.now, pool(), SessionOptions { patience: ms(50) }).unwrap();
+    let session = script
+        .machine
+        .connect(script.now, pool(), SessionOptions { patience: ms(50), replay: None })
+        .unwrap();
     script.pass(ms(50));
     let why = CloseReason::Resolve(ResolveError::NoRegistrar);
     assert_eq!(script.events(), [Event::Closed { session, why }]);

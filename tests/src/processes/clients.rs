@@ -174,7 +174,8 @@ impl Clients {
             return Ok(());
         }
         let pool = self.rng.random_range(0..self.pools);
-        let session = self.machine.connect(now, handle(pool), SessionOptions { patience: self.patience });
+        let session =
+            self.machine.connect(now, handle(pool), SessionOptions { patience: self.patience, replay: None });
         let session = session.map_err(|error| format!("no session: {error}"))?;
         let mut client = Client {
             pool,
