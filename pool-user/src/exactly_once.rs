@@ -49,7 +49,11 @@ impl ExactlyOnce {
     /// The answer to the last request; `None` if there was a failover.
     async fn answer(&mut self) -> Result<Option<Bytes>, SessionError> {
         loop {
-            let Received::Message(message) = self.session.recv().await? else { return Ok(None) };
+            let message = match self.session.recv().await? {
+                Received::Message(message) => message,
+                Received::Failover { replayed: true, .. } => continue,
+                Received::Failover { .. } => return Ok(None),
+            };
             let answer = self.calls.answer(&message).map_err(|error| SessionError::Unexpected(error.0))?;
             if answer.is_some() {
                 return Ok(answer);
