@@ -109,6 +109,7 @@ impl Search<'_> {
         any |= self.change(|spec| spec.churn_every = Duration::ZERO);
         any |= self.change(|spec| spec.drains = false);
         any |= self.change(|spec| spec.patience = Duration::ZERO);
+        any |= self.change(|spec| spec.replay = false);
         any |= self.change(|spec| spec.pools = 1);
         any |= self.change(|spec| spec.peace = Duration::from_secs(4));
         let quiet = Spec::quiet(0);

@@ -79,6 +79,8 @@ pub struct Spec {
     pub drains: bool,
     /// How long a session looks for a server; zero: for ever.
     pub patience: Duration,
+    /// Whether servers set a cookie only now and then, and sessions send again what it does not cover.
+    pub replay: bool,
     /// The longest pause of a session between two operations.
     pub think: Duration,
     /// Loss, delay and jitter while things go wrong.
@@ -128,6 +130,7 @@ impl Spec {
             churn_every: Duration::ZERO,
             drains: false,
             patience: Duration::ZERO,
+            replay: false,
             think: ms(200),
             link: Link::perfect(),
             icmp: true,
@@ -204,6 +207,7 @@ impl Spec {
                 true => ms(log_uniform(&mut rng, 500.0, 20_000.0) as u64),
                 false => Duration::ZERO,
             },
+            replay: rng.random_bool(0.3),
             ..Self::quiet(seed)
         }
     }
@@ -272,6 +276,9 @@ impl Display for Spec {
         if !self.patience.is_zero() {
             write!(f, ",patience={}", self.patience.as_millis())?;
         }
+        if self.replay {
+            write!(f, ",replay=true")?;
+        }
         write!(f, ",link={loss}/{duplication}/{}/{}", delay.as_micros(), jitter.as_micros())?;
         write!(f, ",icmp={},refused={}", self.icmp, self.refused)?;
         write!(f, ",send-queue={},page={}", self.send_queue, self.page)?;
@@ -327,6 +334,7 @@ impl Spec {
             "churn-every" => self.churn_every = ms(number(value)?),
             "drains" => self.drains = number(value)?,
             "patience" => self.patience = ms(number(value)?),
+            "replay" => self.replay = number(value)?,
             "think" => self.think = ms(number(value)?),
             "hold" => self.hold = ms(number(value)?),
             "link" => {

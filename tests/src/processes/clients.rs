@@ -1,13 +1,13 @@
 //! The process of users: sessions that count, resolutions and false reports beside them.
 
-use super::{CLOSE_BOUND, RESOLUTION_BOUND, handle};
+use super::{CHECKPOINT, CLOSE_BOUND, RESOLUTION_BOUND, handle};
 use crate::counter::{Count, Tag};
 use crate::network::HostId;
 use crate::spec::Spec;
 use bytes::Bytes;
 use params::PeIdentifier;
 use proto::endpoint::{
-    AsapEndpoint, CloseReason, Event, Message, RequestId, ResolveOptions, SendError, SessionId,
+    AsapEndpoint, CloseReason, Event, Message, ReplayLimits, RequestId, ResolveOptions, SendError, SessionId,
     SessionOptions, Standing,
 };
 use proto::exactly_once::Calls;
@@ -20,6 +20,9 @@ use std::time::Duration;
 /// How long a session looks for a server if it is patient. Longer than any run, so that it never ends for want of one.
 const PATIENCE: Duration = Duration::from_secs(100 * 3600);
 
+/// All that a session has to keep for a replay: one operation at a time is under way, and the last one that is in a cookie is not
+/// covered by it, for that came before its answer.
+const KEPT: ReplayLimits = ReplayLimits { messages: CHECKPOINT as usize + 1, bytes: 1000 };
 /// `Avoidance::max_percent`.
 const MOST_AVOIDED: usize = 50;
 
@@ -33,6 +36,7 @@ pub struct Clients {
     wanted: usize,
     think: Duration,
     patience: Duration,
+    replay: Option<ReplayLimits>,
     clients: BTreeMap<SessionId, Client>,
     /// Sessions that have had no server yet, and when they have to have one or end.
     connecting: BTreeSet<(Time, SessionId)>,
@@ -95,6 +99,7 @@ impl Clients {
             wanted: spec.users.on(host.number).into(),
             think: spec.think,
             patience: if spec.patience.is_zero() { PATIENCE } else { spec.patience },
+            replay: spec.replay.then_some(KEPT),
             clients: BTreeMap::new(),
             connecting: BTreeSet::new(),
             closing: BTreeSet::new(),
@@ -174,8 +179,11 @@ impl Clients {
             return Ok(());
         }
         let pool = self.rng.random_range(0..self.pools);
-        let session =
-            self.machine.connect(now, handle(pool), SessionOptions { patience: self.patience, replay: None });
+        let session = self.machine.connect(
+            now,
+            handle(pool),
+            SessionOptions { patience: self.patience, replay: self.replay },
+        );
         let session = session.map_err(|error| format!("no session: {error}"))?;
         let mut client = Client {
             pool,
@@ -252,12 +260,15 @@ impl Clients {
                 }
             }
             Event::Received { session, message } => self.answered(now, *session, message)?,
-            Event::Failover { session, epoch, to, .. } => {
+            Event::ReplayGivenUp { .. } => return Err("more is kept than the cookies leave".into()),
+            Event::Failover { session, epoch, to, replayed, .. } => {
                 let client = self.clients.get_mut(session).ok_or("a failover of nobody")?;
                 client.epoch = *epoch;
                 client.server = Some(*to);
                 client.last = now;
-                Self::send(&mut self.machine, now, *session, client)?;
+                if !replayed {
+                    Self::send(&mut self.machine, now, *session, client)?;
+                }
                 let pool = client.pool;
                 self.check_avoidance(now, pool)?;
             }

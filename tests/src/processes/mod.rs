@@ -22,6 +22,8 @@ use std::time::Duration;
 const RESOLUTION_BOUND: Duration = Duration::from_millis(1500);
 /// T2-registration × (MAX-REG-ATTEMPT + 1); each failure that SCTP tells of only makes it shorter.
 const REGISTRATION_BOUND: Duration = Duration::from_millis(1500);
+/// With replay a server sets a cookie with each third operation.
+const CHECKPOINT: u64 = 3;
 /// How long a session may take to deliver what is queued when it is closed.
 const CLOSE_BOUND: Duration = Duration::from_secs(30);
 /// A clock advances by 50 ms when its host wakes (design decision D2), and so late may be each of three timers in a

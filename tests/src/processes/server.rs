@@ -1,6 +1,6 @@
 //! The process of a server: elements in pools, sessions that count.
 
-use super::{CLOSE_BOUND, REGISTRATION_BOUND, handle, policy};
+use super::{CHECKPOINT, CLOSE_BOUND, REGISTRATION_BOUND, handle, policy};
 use crate::counter::Counter;
 use crate::invariants::Name;
 use crate::network::HostId;
@@ -29,8 +29,10 @@ pub struct Server {
     elements: BTreeMap<ElementId, usize>,
     /// Sessions, with the element that they are at.
     sessions: BTreeMap<SessionId, (ElementId, Counter)>,
-    /// How many requests were only answered again.
+    /// How many requests were only answered again, for their answer was lost. With replay that says nothing.
     pub repetitions: u64,
+    /// With each how many operations a session gets a cookie.
+    checkpoint: u64,
     /// Whether elements that go are drained.
     drains: bool,
     /// Elements that are drained: when that has to be over.
@@ -91,6 +93,7 @@ impl Server {
             elements: BTreeMap::new(),
             sessions: BTreeMap::new(),
             repetitions: 0,
+            checkpoint: if spec.replay { CHECKPOINT } else { 1 },
             drains: spec.drains,
             draining: BTreeMap::new(),
             has_drained: false,
@@ -319,7 +322,10 @@ impl Server {
         let done = counter.serve(&message.bytes)?;
         self.repetitions += u64::from(done.number() == before);
         let answer = Message::new(done.answer());
-        let sent = self.machine.set_cookie(now, session, done.cookie());
+        let sent = match done.number().is_multiple_of(self.checkpoint) {
+            true => self.machine.set_cookie(now, session, done.cookie()),
+            false => Ok(()),
+        };
         match sent.and_then(|()| self.machine.send(now, session, 0, answer)) {
             Ok(()) | Err(SendError::Closed) => Ok(()),
             Err(error) => Err(format!("an answer was refused: {error}")),

@@ -165,6 +165,14 @@ fn at_each_message() {
     at_each_moment("icmp=false", &[Dies, Vanishes]);
 }
 
+/// The same where a cookie comes with every third operation only, and the session sends again what it does not cover.
+// ASAP-3.8-04
+#[test]
+fn at_each_message_between_cookies() {
+    use Failure::*;
+    at_each_moment("icmp=true,replay=true", &[Dies, Vanishes, IsStartedAnew, StandsStill, Leaves]);
+}
+
 /// The real SCTP endpoint: at each datagram.
 #[test]
 fn at_each_datagram() {
