@@ -26,8 +26,10 @@ pub use net::udp::EncapPorts;
 pub use pipe::{Card, Cookie, Incoming};
 pub use proto::endpoint::{
     Avoidance, CacheOptions, CookieKey, CookieSealing, Counters, ElementTransport, Explanation, LoadUpdates,
-    Message, Registration, Resolution, ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,
+    Message, Registration, ReplayLimits, Resolution, ResolveOptions, RetryBudget, SessionId, SessionOptions,
+    Standing,
 };
+pub use proto::exactly_once;
 pub use proto::profile::{Compat, Profile};
 pub use rejection::{Rejection, Rejections};
 pub use session::{SendOptions, Session};

@@ -67,8 +67,10 @@ pub enum Incoming {
         from: PeIdentifier,
         /// The new one; it has got the latest cookie before anything else.
         to: PeIdentifier,
-        /// How many there have been.
+        /// How many there have been in which nothing was sent again.
         epoch: u32,
+        /// All that its cookie does not cover was sent again: [`ReplayLimits`](crate::ReplayLimits).
+        replayed: bool,
     },
     /// SCTP refused a message of this side.
     Refused {
@@ -373,7 +375,7 @@ mod tests {
     fn a_message_carries_the_failovers_that_its_owner_has_seen() {
         let pipe = Pipe::new(1000);
         let (from, to) = (PeIdentifier(1), PeIdentifier(2));
-        pipe.deliver(Incoming::Failover { from, to, epoch: 1 });
+        pipe.deliver(Incoming::Failover { from, to, epoch: 1, replayed: false });
         ready(pipe.send(message(1))).unwrap();
         assert!(matches!(ready(pipe.recv()).unwrap().0, Incoming::Failover { epoch: 1, .. }));
         ready(pipe.send(message(1))).unwrap();

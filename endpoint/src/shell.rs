@@ -341,6 +341,7 @@ impl Shell {
 fn refused(pipe: &Pipe, length: usize, error: &machine::SendError) {
     let why = match error {
         machine::SendError::Closed => return, // the end of the session says why
+        machine::SendError::OutOfOrder => "a session with replay sends in order on stream 0",
         machine::SendError::NotServer => "only a server sets cookies",
         machine::SendError::NotSealed => "only a sealed cookie can be for one element alone",
         machine::SendError::Size { .. } => "its size is not between 1 byte and the limit of this endpoint",
@@ -432,9 +433,17 @@ impl Shell {
                 self.deliver(session, Incoming::Card(Card { pool: handle, elements }));
             }
             Event::Received { session, message } => self.deliver(session, Incoming::Message(message)),
-            Event::Failover { session, from, to, epoch } => {
-                tracing::info!(session = session.0, %from, %to, "failover");
-                self.deliver(session, Incoming::Failover { from, to, epoch });
+            Event::Failover { session, from, to, epoch, replayed } => {
+                tracing::info!(session = session.0, %from, %to, replayed, "failover");
+                self.deliver(session, Incoming::Failover { from, to, epoch, replayed });
+            }
+            Event::ReplayGivenUp { session, messages, bytes } => {
+                tracing::warn!(
+                    session = session.0,
+                    messages,
+                    bytes,
+                    "too much was sent since the cookie; after a failover nothing will be sent again"
+                );
             }
             Event::SendFailed { session, bytes, why } => {
                 self.deliver(session, Incoming::Refused { length: bytes.len(), why });

@@ -2,11 +2,7 @@
 
 use crate::{Session, SessionError};
 use bytes::Bytes;
-
-/// Before a request and its answer: its number.
-const NUMBER: usize = 8;
-/// Before the answer in a cookie: the number of the last operation, and the length of the answer.
-const HEADER: usize = NUMBER + 4;
+use endpoint::exactly_once::{Operations, Unexpected};
 
 /// The server's side of a session in which each operation of the client is done exactly once. The client's side is the type
 /// of the same name of the library for clients.
@@ -37,18 +33,13 @@ const HEADER: usize = NUMBER + 4;
 #[derive(Debug)]
 pub struct ExactlyOnce {
     session: Session,
-    /// The last operation that was done, as the cookie has it; 0 before the first.
-    last: u64,
-    answer: Bytes,
-    state: Option<Bytes>,
-    /// The operation that [`ExactlyOnce::next`] has returned and that has no answer yet.
-    current: Option<u64>,
+    operations: Operations,
 }
 
 impl ExactlyOnce {
     /// The operations of this session.
     pub fn new(session: Session) -> Self {
-        Self { session, last: 0, answer: Bytes::new(), state: None, current: None }
+        Self { session, operations: Operations::default() }
     }
 
     /// The next operation; `None` when the client ended the session, or the element is being drained. Repeats are answered
@@ -58,7 +49,7 @@ impl ExactlyOnce {
     /// As [`Session::recv`], and if the client does not number its requests, or comes with a cookie that is none of an
     /// `ExactlyOnce`.
     pub async fn next(&mut self) -> Result<Option<Bytes>, SessionError> {
-        self.current = None;
+        self.operations.forget();
         loop {
             let draining = self.session.draining();
             let request = tokio::select! {
@@ -66,23 +57,22 @@ impl ExactlyOnce {
                 () = draining => None,
                 request = self.session.recv() => request?,
             };
-            let Some(mut request) = request else { return Ok(None) };
+            let Some(message) = request else { return Ok(None) };
             self.take_up()?;
-            let number = take_number(&mut request)
-                .filter(|number| *number >= self.last && *number > 0)
-                .ok_or(SessionError::Unexpected("a request without its number, or out of turn"))?;
-            if number > self.last {
-                self.current = Some(number);
+            if let Some(request) = self.operations.take(&message).map_err(unexpected)? {
                 return Ok(Some(request));
             }
-            self.session.send(message(number, &self.answer)).await?;
+            // A repetition of the last one.
+            if let Some(last) = self.operations.last() {
+                self.session.send(last.answer()).await?;
+            }
         }
     }
 
     /// What the last operation has left; `None` before the first. To be asked for after [`ExactlyOnce::next`], whose
     /// operation it belongs to.
     pub fn state(&self) -> Option<&[u8]> {
-        self.state.as_deref()
+        self.operations.last().map(|last| &last.state()[..])
     }
 
     /// Answers the operation that [`ExactlyOnce::next`] has returned, and says what it has left: the client gets both, or
@@ -98,14 +88,11 @@ impl ExactlyOnce {
         answer: impl AsRef<[u8]>,
         state: impl AsRef<[u8]>,
     ) -> Result<(), SessionError> {
-        let number = self.current.ok_or(SessionError::Unexpected("an answer without a request"))?;
-        let (answer, state) = (answer.as_ref(), state.as_ref());
-        self.session.set_cookie(cookie(number, answer, state)).await?;
-        self.current = None;
-        self.last = number;
-        self.answer = Bytes::copy_from_slice(answer);
-        self.state = Some(Bytes::copy_from_slice(state));
-        self.session.send(message(number, answer)).await
+        let [answer, state] = [answer.as_ref(), state.as_ref()].map(Bytes::copy_from_slice);
+        let done = self.operations.done(answer, state).map_err(unexpected)?;
+        self.session.set_cookie(done.cookie()).await?;
+        let answer = self.operations.finish(done).answer();
+        self.session.send(answer).await
     }
 
     /// The session itself.
@@ -115,60 +102,16 @@ impl ExactlyOnce {
 
     /// Takes the state from the cookie that the session came with. That is here before the first request at the latest.
     fn take_up(&mut self) -> Result<(), SessionError> {
-        if self.state.is_some() {
+        if self.operations.last().is_some() {
             return Ok(());
         }
         let Some(cookie) = self.session.cookie() else { return Ok(()) };
-        let (last, answer, state) = split_cookie(cookie)
+        self.operations = Operations::resume(&Bytes::copy_from_slice(cookie))
             .ok_or_else(|| SessionError::CookieRefused("it is not that of an exactly-once session".into()))?;
-        self.last = last;
-        self.answer = Bytes::copy_from_slice(answer);
-        self.state = Some(Bytes::copy_from_slice(state));
         Ok(())
     }
 }
 
-fn take_number(request: &mut Bytes) -> Option<u64> {
-    let number = u64::from_be_bytes(*request.first_chunk::<NUMBER>()?);
-    *request = request.slice(NUMBER..);
-    Some(number)
-}
-
-fn message(number: u64, content: &[u8]) -> Vec<u8> {
-    [&number.to_be_bytes(), content].concat()
-}
-
-fn cookie(number: u64, answer: &[u8], state: &[u8]) -> Vec<u8> {
-    let mut cookie = Vec::with_capacity(HEADER + answer.len() + state.len());
-    cookie.extend_from_slice(&number.to_be_bytes());
-    // One that is longer than 32 bits can say is no cookie anyway.
-    cookie.extend_from_slice(&u32::try_from(answer.len()).unwrap_or(u32::MAX).to_be_bytes());
-    cookie.extend_from_slice(answer);
-    cookie.extend_from_slice(state);
-    cookie
-}
-
-fn split_cookie(cookie: &[u8]) -> Option<(u64, &[u8], &[u8])> {
-    let (number, rest) = cookie.split_first_chunk::<NUMBER>()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let (answer, state) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-    Some((u64::from_be_bytes(*number), answer, state))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cookie_comes_apart_as_it_was_put_together() {
-        for (answer, state) in
-            [(&b"answer"[..], &b"state"[..]), (b"", b"state"), (b"answer", b""), (b"", b"")]
-        {
-            let whole = cookie(7, answer, state);
-            assert_eq!(split_cookie(&whole), Some((7, answer, state)));
-            for length in 0..HEADER + answer.len() {
-                assert_eq!(split_cookie(&whole[..length]), None, "{length} bytes");
-            }
-        }
-    }
+fn unexpected(error: Unexpected) -> SessionError {
+    SessionError::Unexpected(error.0)
 }

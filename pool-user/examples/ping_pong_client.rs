@@ -97,7 +97,7 @@ async fn ping(session: &mut Session, number: u64) -> anyhow::Result<u64> {
                 ensure!(pong.data == data.as_bytes(), "a pong with other data than its ping");
                 return Ok(pong.reply);
             }
-            Received::Failover { from, to } => {
+            Received::Failover { from, to, .. } => {
                 println!("FAILOVER from {from} to {to}");
                 session.send_with(ping.clone().into(), options).await?;
             }

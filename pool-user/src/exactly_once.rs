@@ -2,6 +2,7 @@
 
 use crate::{Received, Session, SessionError};
 use bytes::Bytes;
+use endpoint::exactly_once::Calls;
 
 /// The client's side of a session in which each operation is done exactly once. The server's side is the type of the same
 /// name of the library for servers.
@@ -19,14 +20,13 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub struct ExactlyOnce {
     session: Session,
-    /// The number of the last request.
-    last: u64,
+    calls: Calls,
 }
 
 impl ExactlyOnce {
     /// A session in which nothing was sent yet.
     pub fn new(session: Session) -> Self {
-        Self { session, last: 0 }
+        Self { session, calls: Calls::default() }
     }
 
     /// Has the server do an operation, once; returns its answer.
@@ -37,8 +37,7 @@ impl ExactlyOnce {
     /// # Errors
     /// As [`Session::send`] and [`Session::recv`], and if the server does not number its answers.
     pub async fn call(&mut self, request: impl AsRef<[u8]>) -> Result<Bytes, SessionError> {
-        self.last += 1;
-        let request = [&self.last.to_be_bytes(), request.as_ref()].concat();
+        let request = self.calls.request(request.as_ref());
         loop {
             self.session.send(&request).await?;
             if let Some(answer) = self.answer().await? {
@@ -50,14 +49,14 @@ impl ExactlyOnce {
     /// The answer to the last request; `None` if there was a failover.
     async fn answer(&mut self) -> Result<Option<Bytes>, SessionError> {
         loop {
-            let Received::Message(answer) = self.session.recv().await? else { return Ok(None) };
-            match answer.split_first_chunk() {
-                Some((number, _)) if u64::from_be_bytes(*number) == self.last => {
-                    return Ok(Some(answer.slice(8..)));
-                }
-                // To a call that was given up.
-                Some((number, _)) if u64::from_be_bytes(*number) < self.last => (),
-                _ => return Err(SessionError::Unexpected("an answer without the number of its request")),
+            let message = match self.session.recv().await? {
+                Received::Message(message) => message,
+                Received::Failover { replayed: true, .. } => continue,
+                Received::Failover { .. } => return Ok(None),
+            };
+            let answer = self.calls.answer(&message).map_err(|error| SessionError::Unexpected(error.0))?;
+            if answer.is_some() {
+                return Ok(answer);
             }
         }
     }

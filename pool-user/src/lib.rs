@@ -45,7 +45,7 @@
 //! # What is guaranteed, and what is not
 //!
 //! * Messages arrive whole, and those of one stream in order, as long as the session stays at one server.
-//! * Nothing is repeated behind your back. What was sent before [`Received::Failover`] and not answered may be lost, or
+//! * Nothing is repeated behind your back, unless you [want it](Builder::replay). What was sent before [`Received::Failover`] and not answered may be lost, or
 //!   may have been processed: send it again if it may be repeated, or have the server recognise repeats with the help
 //!   of its cookie, as the example does. What you send before you have seen the failover never reaches the new server.
 //! * Answers of the former server that had arrived come before [`Received::Failover`], those of the new one after.
@@ -61,8 +61,8 @@ mod pool_user;
 mod session;
 
 pub use endpoint::{
-    AsapEndpoint, CacheOptions, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, Resolution,
-    ResolveError, SendOptions, SessionError, Standing, TransportKind, Watch,
+    AsapEndpoint, CacheOptions, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, ReplayLimits,
+    Resolution, ResolveError, SendOptions, SessionError, Standing, TransportKind, Watch,
 };
 pub use exactly_once::ExactlyOnce;
 pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};

@@ -3,8 +3,8 @@
 use crate::Session;
 use endpoint::{
     AsapEndpoint, Avoidance, CacheOptions, Compat, Config, DnsConfig, EncapPorts, EndpointError, Explanation,
-    Multicast, Profile, Resolution, ResolveError, ResolveOptions, RetryBudget, SessionError, SessionOptions,
-    TransportKind, Watch,
+    Multicast, Profile, ReplayLimits, Resolution, ResolveError, ResolveOptions, RetryBudget, SessionError,
+    SessionOptions, TransportKind, Watch,
 };
 use params::{PeIdentifier, PoolElement, PoolHandle};
 use std::net::SocketAddr;
@@ -240,6 +240,25 @@ impl Builder {
     /// How long a session looks for a server, at first and at each failover, before it gives up. Default: 30 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.session.patience = patience;
+        self
+    }
+
+    /// Has sessions keep what they have sent since the server's last cookie, and send it again after a failover: behind the
+    /// cookie, in order, before anything new. For servers that set a cookie now and then and not with each answer. Default: no.
+    ///
+    /// It is for sessions in which every message of the server answers one of the client, in their order, all on stream 0.
+    /// A cookie covers what was answered before it came; that is forgotten.
+    ///
+    /// * *Guaranteed*: everything that was sent is done at least once by a server that has what was done before, in the order in
+    ///   which it was sent; each answer comes once; what is sent before [`Received::Failover`](crate::Received::Failover) is seen
+    ///   comes in its place.
+    /// * *Not guaranteed*: that what is in no cookie is done once outside of the session's state. And a server that sets
+    ///   its cookie before an answer gets the request of that answer again: it has to recognise it, as
+    ///   [`ExactlyOnce`](crate::ExactlyOnce) does.
+    /// * *The end of it*: a session that has to keep more than this goes on without. A warning is logged, and
+    ///   [`Received::Failover`](crate::Received::Failover) says then that nothing was sent again.
+    pub fn replay(mut self, limits: ReplayLimits) -> Self {
+        self.session.replay = Some(limits);
         self
     }
 

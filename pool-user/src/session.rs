@@ -12,13 +12,16 @@ use std::time::Duration;
 pub enum Received<M = Bytes> {
     /// A message of the server.
     Message(M),
-    /// The session continues on another server, which has got the cookie. What was sent and not answered may be
-    /// lost: send it again if it may be repeated.
+    /// The session continues on another server, which has got the cookie. Unless it was `replayed`, what was sent and not
+    /// answered may be lost: send it again if it may be repeated.
     Failover {
         /// The former server.
         from: PeIdentifier,
         /// The new one. The same as before if it is the only one and reachable again.
         to: PeIdentifier,
+        /// All that the cookie does not cover was sent again by itself, in order: there is nothing to be done. Never so
+        /// without [`Builder::replay`](crate::Builder::replay), and no more once the session has sent too much for that.
+        replayed: bool,
     },
 }
 
@@ -45,8 +48,8 @@ impl Session {
 
     /// Queues a message for the server, in order on stream 0. Waits while the session's queue is full.
     ///
-    /// What is sent between a failover and the [`Session::recv`] that tells of it is dropped. So a client that sends
-    /// must receive, too.
+    /// What is sent between a failover and the [`Session::recv`] that tells of it is dropped, unless the session
+    /// [replays](crate::Builder::replay). So a client that sends must receive, too.
     pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), SessionError> {
         self.send_with(Bytes::copy_from_slice(message.as_ref()), SendOptions::default()).await
     }
@@ -60,7 +63,7 @@ impl Session {
     pub async fn recv(&mut self) -> Result<Received, SessionError> {
         Ok(match self.recv_message().await? {
             Received::Message(message) => Received::Message(message.bytes),
-            Received::Failover { from, to } => Received::Failover { from, to },
+            Received::Failover { from, to, replayed } => Received::Failover { from, to, replayed },
         })
     }
 
@@ -72,10 +75,12 @@ impl Session {
                     self.unanswered = self.unanswered.saturating_sub(1);
                     return Ok(Received::Message(message));
                 }
-                Incoming::Failover { from, to, .. } => {
+                Incoming::Failover { from, to, replayed, .. } => {
                     self.element = to;
-                    self.unanswered = 0;
-                    return Ok(Received::Failover { from, to });
+                    if !replayed {
+                        self.unanswered = 0;
+                    }
+                    return Ok(Received::Failover { from, to, replayed });
                 }
                 Incoming::Refused { length, why } => {
                     self.unanswered = self.unanswered.saturating_sub(1);
@@ -116,10 +121,12 @@ impl Session {
         loop {
             self.send_with(request.clone(), options).await?;
             self.unanswered += 1;
-            // The answers before ours are to requests that nobody waits for any more.
-            while let Received::Message(answer) = self.recv_message().await? {
-                if self.unanswered == 0 {
-                    return Ok(answer);
+            loop {
+                match self.recv_message().await? {
+                    Received::Message(answer) if self.unanswered == 0 => return Ok(answer),
+                    // The answers before ours are to requests that nobody waits for any more.
+                    Received::Message(_) | Received::Failover { replayed: true, .. } => (),
+                    Received::Failover { .. } => break,
                 }
             }
         }

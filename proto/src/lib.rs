@@ -2,9 +2,11 @@
 //!
 //! [`registrar::Registrar`] is a registrar (ENRP server, RFC 5353, and the server side of ASAP, RFC 5352);
 //! [`endpoint::AsapEndpoint`] is everything a pool element and a pool user do (RFC 5352). Both are a [`Node`].
+//! [`exactly_once`] is what applications of both do that want each operation done once.
 
 mod announce;
 pub mod endpoint;
+pub mod exactly_once;
 mod node;
 mod outbox;
 pub mod profile;

@@ -84,6 +84,8 @@ impl Network for Datagrams {
         }
     }
 
+    fn lose(&mut self, _: HostId) {}
+
     fn pause(&mut self, host: HostId, _: Stop) {
         self.network.pause(host.ip());
     }

@@ -14,6 +14,9 @@ use std::time::Duration;
 pub enum Fault {
     /// kill -9.
     Crash(HostId),
+    /// A host loses its power, and with it what it has sent and nobody has got yet (whole associations only; told in
+    /// stories, not drawn).
+    Vanish(HostId),
     /// A process is started anew; it remembers nothing.
     Start(HostId),
     /// A process ends in order.
@@ -37,6 +40,7 @@ impl Fault {
     pub fn host(&self) -> Option<HostId> {
         match self {
             Self::Crash(host)
+            | Self::Vanish(host)
             | Self::Start(host)
             | Self::Leave(host)
             | Self::Pause(host, _)

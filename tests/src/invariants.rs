@@ -117,7 +117,7 @@ impl Invariants {
             Fault::Pause(host, _) => {
                 self.stopped.insert(*host);
             }
-            Fault::Resume(host) | Fault::Crash(host) => {
+            Fault::Resume(host) | Fault::Crash(host) | Fault::Vanish(host) => {
                 self.stopped.remove(host);
             }
             Fault::Start(_) | Fault::Leave(_) => {}

@@ -4,7 +4,7 @@
 //! application ([`counter`]) on top whose every lost or doubled operation shows. A [`Network`] joins them, either
 //! whole associations that delay and break ([`channels`]) or the real SCTP endpoint over a bad datagram network
 //! ([`datagrams`]). What goes wrong when is a schedule drawn from the seed ([`faults`]); what must hold
-//! nevertheless is in [`invariants`] and [`convergence`]. [`run`](run::run) makes a run of a [`Spec`]: the same
+//! nevertheless is in [`invariants`], [`conduct`] and [`convergence`]. [`run`](run::run) makes a run of a [`Spec`]: the same
 //! one gives the same run, to the last byte. [`campaign`] makes many, and [`minimise`] makes one that fails smaller.
 //!
 //! Beside it, [`transcript`] plays the stories of `tests/scenarios`, and [`conformance`] says which requirement which
@@ -12,6 +12,7 @@
 
 pub mod campaign;
 pub mod channels;
+pub mod conduct;
 pub mod conformance;
 pub mod convergence;
 pub mod counter;

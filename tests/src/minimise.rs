@@ -107,6 +107,9 @@ impl Search<'_> {
         any |= self.change(|spec| spec.link.jitter = Duration::ZERO);
         any |= self.change(|spec| spec.refused = 0);
         any |= self.change(|spec| spec.churn_every = Duration::ZERO);
+        any |= self.change(|spec| spec.drains = false);
+        any |= self.change(|spec| spec.patience = Duration::ZERO);
+        any |= self.change(|spec| spec.replay = false);
         any |= self.change(|spec| spec.pools = 1);
         any |= self.change(|spec| spec.peace = Duration::from_secs(4));
         let quiet = Spec::quiet(0);

@@ -118,6 +118,8 @@ pub trait Network {
     fn start(&mut self, host: HostId, seed: [u8; 32]);
     /// The process of a host dies without a word.
     fn crash(&mut self, host: HostId);
+    /// What a host has sent and nobody has got yet is lost, if the network can do that.
+    fn lose(&mut self, host: HostId);
     /// The process of a host stops: neither its timers run nor does it read what arrives.
     fn pause(&mut self, host: HostId, stop: Stop);
     /// It goes on.

@@ -75,6 +75,12 @@ pub struct Spec {
     /// The mean time between two changes that a process makes on purpose: elements come, go, change their load. Zero:
     /// none.
     pub churn_every: Duration,
+    /// Whether half of the elements that go are drained first.
+    pub drains: bool,
+    /// How long a session looks for a server; zero: for ever.
+    pub patience: Duration,
+    /// Whether servers set a cookie only now and then, and sessions send again what it does not cover.
+    pub replay: bool,
     /// The longest pause of a session between two operations.
     pub think: Duration,
     /// Loss, delay and jitter while things go wrong.
@@ -122,6 +128,9 @@ impl Spec {
             peace: Duration::from_secs(4),
             fault_every: Duration::ZERO,
             churn_every: Duration::ZERO,
+            drains: false,
+            patience: Duration::ZERO,
+            replay: false,
             think: ms(200),
             link: Link::perfect(),
             icmp: true,
@@ -193,6 +202,12 @@ impl Spec {
             send_queue: if rng.random_bool(0.3) && !is_large { 2048 } else { 256 * 1024 },
             page: if rng.random_bool(0.5) { 1400 } else { 32 << 10 },
             arbitration: if rng.random_bool(0.85) { Arbitration::LowestId } else { Arbitration::Rfc5353 },
+            drains: rng.random_bool(0.5),
+            patience: match rng.random_bool(0.3) {
+                true => ms(log_uniform(&mut rng, 500.0, 20_000.0) as u64),
+                false => Duration::ZERO,
+            },
+            replay: rng.random_bool(0.3),
             ..Self::quiet(seed)
         }
     }
@@ -255,6 +270,15 @@ impl Display for Spec {
         ] {
             write!(f, ",{key}={}", time.as_millis())?;
         }
+        if self.drains {
+            write!(f, ",drains=true")?;
+        }
+        if !self.patience.is_zero() {
+            write!(f, ",patience={}", self.patience.as_millis())?;
+        }
+        if self.replay {
+            write!(f, ",replay=true")?;
+        }
         write!(f, ",link={loss}/{duplication}/{}/{}", delay.as_micros(), jitter.as_micros())?;
         write!(f, ",icmp={},refused={}", self.icmp, self.refused)?;
         write!(f, ",send-queue={},page={}", self.send_queue, self.page)?;
@@ -308,6 +332,9 @@ impl Spec {
             "peace" => self.peace = ms(number(value)?),
             "fault-every" => self.fault_every = ms(number(value)?),
             "churn-every" => self.churn_every = ms(number(value)?),
+            "drains" => self.drains = number(value)?,
+            "patience" => self.patience = ms(number(value)?),
+            "replay" => self.replay = number(value)?,
             "think" => self.think = ms(number(value)?),
             "hold" => self.hold = ms(number(value)?),
             "link" => {

@@ -1,6 +1,7 @@
 //! The hosts, what runs on them, and time.
 
 use crate::channels::{Channels, Manners};
+use crate::conduct::Conduct;
 use crate::convergence::Census;
 use crate::datagrams::Datagrams;
 use crate::faults::Fault;
@@ -9,7 +10,7 @@ use crate::network::{HostId, Network, Role};
 use crate::processes::{Client, Process, handle};
 use crate::spec::{Spec, Wire};
 use crate::trace::Trace;
-use proto::endpoint::Event;
+use proto::endpoint::{CloseReason, Event};
 use proto::registrar::{self, Registrar, RemovalReason};
 use proto::{AssocId, Input, Time, Transmit};
 use rand::{Rng, SeedableRng};
@@ -69,6 +70,7 @@ struct Host {
     connects: (u64, u32),
     /// When its next timer is due, in the world's time.
     due: Option<Time>,
+    conduct: Conduct,
 }
 
 /// What has happened, by kind.
@@ -219,7 +221,7 @@ impl World {
         Ok(())
     }
 
-    fn clients(&self) -> impl Iterator<Item = (HostId, Client, Time)> {
+    fn clients(&self) -> impl Iterator<Item = (HostId, &Client, Time)> {
         let users = self.hosts.iter().filter_map(|(host, state)| match &state.process {
             Some(Process::User(clients)) if !state.stopped => Some((*host, clients)),
             _ => None,
@@ -240,6 +242,10 @@ impl World {
         self.invariants.disturb(now, fault);
         match fault {
             Fault::Crash(host) => self.crash(*host),
+            Fault::Vanish(host) => {
+                self.network.lose(*host);
+                self.crash(*host);
+            }
             Fault::Start(host) => {
                 let state = self.hosts.get(host);
                 if state.is_some_and(|state| state.process.is_none() || state.leaving) {
@@ -283,17 +289,29 @@ impl World {
     /// # Errors
     /// An invariant was violated.
     pub fn run_until(&mut self, end: Time) -> Result<(), String> {
+        self.run_to_message(u64::MAX, end).map(|_| ())
+    }
+
+    /// Lets time pass until so many messages or datagrams were carried, and says which host has got the last one and not
+    /// looked at it yet; or until `end`.
+    ///
+    /// # Errors
+    /// An invariant was violated.
+    pub fn run_to_message(&mut self, count: u64, end: Time) -> Result<Option<HostId>, String> {
         loop {
             let due = self.agenda.first().copied();
             let until = due.map_or(end, |(due, _)| due.min(end));
             if let Some(host) = self.network.step(until) {
+                if self.network.carried() >= count {
+                    return Ok(Some(host));
+                }
                 self.drive(host)?;
             } else if let Some((due, host)) = due
                 && due <= self.now()
             {
                 self.expire(host)?;
             } else {
-                return Ok(());
+                return Ok(None);
             }
             let now = self.now();
             self.busy = if self.busy.0 == now { (now, self.busy.1 + 1) } else { (now, 0) };
@@ -301,6 +319,14 @@ impl World {
                 return Err("time does not pass any more".into());
             }
         }
+    }
+
+    /// A host looks at what it has got.
+    ///
+    /// # Errors
+    /// An invariant was violated.
+    pub fn read(&mut self, host: HostId) -> Result<(), String> {
+        self.drive(host)
     }
 
     fn count(&mut self, what: &'static str) {
@@ -390,6 +416,9 @@ impl World {
                 self.invariants.input(now, local, host, &input);
             }
             let Some(state) = self.hosts.get_mut(&host) else { continue };
+            if matches!(host.role, Role::Element | Role::User) {
+                state.conduct.input(&input)?;
+            }
             match &input {
                 Input::Full { assoc } => {
                     state.full.insert(*assoc);
@@ -430,6 +459,10 @@ impl World {
                     return Err(format!("{storm} connects within a second"));
                 }
             }
+            if let Some(counters) = process.counters() {
+                state.conduct.note(counters, self.spec.users.on(host.number).into());
+                state.conduct.transmit(self.network.local_time(host), &transmit)?;
+            }
             self.trace.transmit(self.network.now(), host, &transmit);
             self.network.carry_out(host, transmit);
             self.feed(host)?;
@@ -452,7 +485,13 @@ impl World {
                     self.registrar_event(&event)?;
                 }
                 Process::Element(server) => {
+                    let repetitions = server.repetitions;
                     let Some(event) = server.event(local)? else { break };
+                    // Drained, stopped or moved, a server loses no answer as long as nothing breaks.
+                    let repeated = server.repetitions > repetitions && !self.spec.replay;
+                    if repeated && self.phase != Phase::Trouble {
+                        return Err("all is well, and yet an answer was lost".into());
+                    }
                     if let Event::Registered { element, id, .. } = &event
                         && let Some(handle) = server.pool(*element)
                     {
@@ -465,8 +504,9 @@ impl World {
                     let answered =
                         matches!(&event, Event::Failover { session, .. } if clients.is_answered(*session));
                     self.user_event(host, now, &event);
-                    // One that has just begun may have chosen by a list from before the peace.
-                    if answered {
+                    // One that has just begun may have chosen by a list from before the peace; one whose server is
+                    // drained goes elsewhere.
+                    if answered && !self.is_handed_over(host, &event) {
                         self.in_peace(&event)?;
                     }
                 }
@@ -515,9 +555,25 @@ impl World {
             Event::Sent { .. } => return,
             Event::Connected { .. } => self.count("sessions"),
             Event::Failover { .. } => self.count("failovers"),
+            Event::Closed { why: CloseReason::NoElement, .. } => self.count("sessions in vain"),
             _ => {}
         }
         self.trace.note(now, host, format_args!("{event:?}"));
+    }
+
+    /// Whether an event is the failover of a session whose server drains its elements.
+    fn is_handed_over(&self, host: HostId, event: &Event) -> bool {
+        let Event::Failover { session, from, .. } = event else { return false };
+        let Some(Process::User(clients)) = self.hosts.get(&host).and_then(|state| state.process.as_ref())
+        else {
+            return false;
+        };
+        let server = clients.pool(*session).and_then(|pool| self.names.get(&(handle(pool), *from)));
+        match server.and_then(|server| self.hosts.get(server)?.process.as_ref()) {
+            // As which element it has taken the session is not known: there may be another by now.
+            Some(Process::Element(server)) => server.has_drained(),
+            _ => false,
+        }
     }
 
     fn in_peace(&self, event: &dyn fmt::Debug) -> Result<(), String> {

@@ -1,6 +1,8 @@
 //! The simulation: many seeds, each with its own world and its own troubles; stories beside them that chance would
 //! tell too seldom; and the tools around it.
 
+#[path = "simulation/exactly_once.rs"]
+mod exactly_once;
 #[path = "simulation/scenarios.rs"]
 mod scenarios;
 

@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
                     let text = String::from_utf8_lossy(&message.bytes).into_owned();
                     println!("from {}: stream {} ppid {}> {}", session.element(), message.stream, message.ppid, text.trim_end());
                 }
-                Ok(Received::Failover { from, to }) => println!("failover from {from} to {to}"),
+                Ok(Received::Failover { from, to, .. }) => println!("failover from {from} to {to}"),
                 Err(SessionError::Closed) => break,
                 Err(error) => return Err(error.into()),
             }

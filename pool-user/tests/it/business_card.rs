@@ -34,7 +34,10 @@ async fn a_session_goes_where_its_server_recommends() {
         let welcome = Received::Message(b"welcome".as_slice().into());
         assert_eq!(within("an answer", session.recv()).await.unwrap(), welcome);
         drop((server, element));
-        assert_eq!(within("a failover", session.recv()).await.unwrap(), Received::Failover { from, to });
+        assert_eq!(
+            within("a failover", session.recv()).await.unwrap(),
+            Received::Failover { from, to, replayed: false }
+        );
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) async fn operation(session: &mut Session, seq: u64, failovers: &mut u
     loop {
         match session.recv().await.unwrap() {
             Received::Message(answer) => return number(&answer),
-            Received::Failover { from, to } => {
+            Received::Failover { from, to, .. } => {
                 assert_ne!(from, to, "there is another server");
                 assert_eq!(session.element(), to);
                 *failovers += 1;

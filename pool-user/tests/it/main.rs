@@ -13,6 +13,7 @@ mod failover;
 mod flow_control;
 mod multicast;
 mod registrars;
+mod replay;
 mod requests;
 mod resolution;
 mod service;

@@ -86,7 +86,6 @@ struct Failure {
     /// Where it was looked for.
     endpoint: Transport,
     in_a_row: u32,
-    reported: Option<Time>,
 }
 
 impl Failure {
@@ -307,7 +306,6 @@ impl Cache {
             at: now,
             endpoint: endpoint.clone(),
             in_a_row: 0,
-            reported: None,
         });
         // What many sessions notice at the same time is one failure.
         if failure.in_a_row == 0 || now >= failure.at + memory / 4 {
@@ -327,24 +325,12 @@ impl Cache {
         there.map(|element| element.id).collect()
     }
 
-    /// The element is there: the failures at its endpoint are forgotten, but for what was reported.
+    /// The element is there: the failures at its endpoint are forgotten.
     pub(super) fn set_alive(&mut self, handle: &PoolHandle, id: PeIdentifier) {
         let Some(entry) = self.pools.get_mut(handle) else { return };
         let Some(element) = entry.pool.elements().iter().find(|element| element.id == id) else { return };
         for failure in entry.failures.values_mut().filter(|it| it.endpoint == element.user_transport) {
             failure.in_a_row = 0;
         }
-    }
-
-    /// Whether a failure is to be reported now: once per event (RFC 5352 §3.5).
-    pub(super) fn report_once(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) -> bool {
-        let Some(failure) = self.pools.get_mut(handle).and_then(|entry| entry.failures.get_mut(&id)) else {
-            return true;
-        };
-        let first = failure.reported.is_none_or(|reported| now >= reported + self.memory);
-        if first {
-            failure.reported = Some(now);
-        }
-        first
     }
 }

@@ -233,13 +233,40 @@ pub struct ResolveOptions {
 /// How a session behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionOptions {
-    /// How long to look for an element, at first and at each failover, before the session is closed.
+    /// How long to look for an element, at first and at each failover, before the session is closed. Default: 30 s.
     pub patience: Duration,
+    /// Whether what was sent since the cookie is sent again after a failover, and how much is kept for that. Default: no.
+    pub replay: Option<ReplayLimits>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { patience: Duration::from_secs(30) }
+        Self { patience: Duration::from_secs(30), replay: None }
+    }
+}
+
+/// How much a session keeps of what it has sent since its cookie, to send it again after a failover: behind the cookie, in
+/// order, and before anything new.
+///
+/// For sessions in which every message of the server answers one of the client, in their order, both in order on stream 0. A
+/// cookie covers the messages that were answered before it came; they are forgotten. The others are sent again, whether they
+/// were answered or not, and answers that came before are passed over. So all that is sent is done at least once by
+/// somebody who has the cookie, and each answer comes once. Done twice can be what was done and is in no cookie, which is
+/// harmless, and the last message that is in the cookie, which the server has to recognise, if it sets its cookie before the answer.
+///
+/// A session that sends more than this without a cookie that covers enough of it is one without replay from then on:
+/// [`Event::ReplayGivenUp`](super::Event::ReplayGivenUp), and its failovers say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayLimits {
+    /// So many messages. Default: 1024.
+    pub messages: usize,
+    /// So many bytes, without what each message costs beside. Default: 1 MiB.
+    pub bytes: usize,
+}
+
+impl Default for ReplayLimits {
+    fn default() -> Self {
+        Self { messages: 1024, bytes: 1 << 20 }
     }
 }
 

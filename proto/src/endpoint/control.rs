@@ -108,6 +108,9 @@ impl AsapEndpoint {
             (Side::User(user), Message::Cookie(Cookie { cookie })) => {
                 user.cookie = Some(cookie);
                 user.served = true;
+                if let Some(replay) = &mut user.replay {
+                    replay.cover();
+                }
             }
             (Side::Server { silent, element, .. }, Message::CookieEcho(CookieEcho { cookie })) => {
                 *silent = None;

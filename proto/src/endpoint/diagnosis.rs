@@ -12,6 +12,8 @@ use super::{AsapEndpoint, CommandError};
 use crate::{DownReason, Time};
 use asap::{EndpointUnreachable, Message};
 use params::{PeIdentifier, PoolHandle};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// Reports that wait for a home registrar, and failures of which it is not clear whose fault they are.
 const MOST_WAITING: usize = 64;
@@ -45,6 +47,29 @@ impl Heard {
     fn beside(&self, id: PeIdentifier) -> Option<Time> {
         let heard = [self.latest, self.before].into_iter().flatten();
         heard.filter(|(source, _)| *source != Source::Element(id)).map(|(_, at)| at).max()
+    }
+}
+
+/// What was reported lately, whether the registrar still lists it or not.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    elements: BTreeSet<(PoolHandle, PeIdentifier)>,
+    /// The same, in the order in which they were reported.
+    order: VecDeque<(Time, PoolHandle, PeIdentifier)>,
+}
+
+impl Reported {
+    /// Whether a failure is to be reported now: once per event (RFC 5352 §3.5), which lasts so long.
+    fn once(&mut self, now: Time, event: Duration, handle: &PoolHandle, id: PeIdentifier) -> bool {
+        while self.order.front().is_some_and(|(at, ..)| now >= *at + event) {
+            let past = self.order.pop_front();
+            past.map(|(_, handle, id)| self.elements.remove(&(handle, id)));
+        }
+        let first = self.elements.insert((handle.clone(), id));
+        if first {
+            self.order.push_back((now, handle.clone(), id));
+        }
+        first
     }
 }
 
@@ -124,7 +149,7 @@ impl AsapEndpoint {
     /// Reports an element once per event, and prefers others for a while.
     fn element_unreachable(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
         self.cache.set_failed(now, handle, id);
-        if !self.cache.report_once(now, handle, id) {
+        if !self.reported.once(now, self.cache.memory(), handle, id) {
             return;
         }
         if !self.reports.take(now) {

@@ -135,8 +135,8 @@ pub enum Event {
     },
     /// The session continues on another server (or again on the only one), which has the latest cookie.
     ///
-    /// What was sent before and not answered may be lost: queued messages were dropped, and until the owner
-    /// shows with `epoch` that it knows, what it sends is dropped as well.
+    /// Unless it was `replayed`, what was sent before and not answered may be lost: queued messages were dropped, and until
+    /// the owner shows with `epoch` that it knows, what it sends is dropped as well.
     Failover {
         /// Which.
         session: SessionId,
@@ -146,6 +146,19 @@ pub enum Event {
         to: PeIdentifier,
         /// To be passed to [`send`](super::AsapEndpoint::send) from now on.
         epoch: u32,
+        /// All that the cookie does not cover was sent again ([`ReplayLimits`](super::ReplayLimits)): the owner has nothing to
+        /// repeat.
+        replayed: bool,
+    },
+    /// The session has sent more since its cookie than it may keep ([`ReplayLimits`](super::ReplayLimits)). Nothing of it is
+    /// sent again, now and later.
+    ReplayGivenUp {
+        /// Which.
+        session: SessionId,
+        /// So many messages were kept.
+        messages: usize,
+        /// And so many bytes of them.
+        bytes: usize,
     },
     /// So many bytes left the session's queue: handed to SCTP, or dropped by a failover.
     Sent {
@@ -274,6 +287,9 @@ pub enum SendError {
     /// Payload protocol 11 is the control channel's (RFC 5352 §5).
     #[error("payload protocol identifier 11 is reserved")]
     ReservedPpid,
+    /// A session with replay knows only one order.
+    #[error("a session with replay sends in order on stream 0")]
+    OutOfOrder,
     /// Only a sealed cookie can be for one element alone.
     #[error("cookies are not sealed: anybody could take the session up")]
     NotSealed,

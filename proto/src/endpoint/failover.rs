@@ -11,6 +11,7 @@
 
 use super::cache::Age;
 use super::control::COOKIE_REFUSED;
+use super::replay::Replay;
 use super::resolution::Waiter;
 use super::session::{Session, Side};
 use super::{
@@ -44,6 +45,8 @@ pub(super) struct User {
     pub(super) epoch: u32,
     /// Messages from before the first server was there.
     pub(super) waiting: VecDeque<Message>,
+    /// What is to be sent again; those messages wait there.
+    pub(super) replay: Option<Replay>,
     /// While there is no server.
     pub(super) search: Option<Search>,
     /// Until when a server has to be found: patience lasts from when there was the last one that did something.
@@ -150,6 +153,7 @@ impl AsapEndpoint {
             given: Vec::new(),
             epoch: 0,
             waiting: VecDeque::new(),
+            replay: options.replay.map(Replay::new),
             search: Some(Search::new(now + options.patience)),
             established: now,
             served: false,
@@ -161,6 +165,7 @@ impl AsapEndpoint {
             quick: 0,
         };
         self.sessions.insert(session, Session::new(Side::User(Box::new(user)), None));
+        self.timers.set(Timer::Patience(session), now + options.patience);
         self.search_begun();
         Ok(session)
     }
@@ -177,14 +182,7 @@ impl AsapEndpoint {
     fn seek_server(&mut self, now: Time, session: SessionId) {
         let Some(search) = self.search(session) else { return };
         if now >= search.until {
-            let error = search.error.take();
-            let refusal = self.user(session).and_then(|user| user.refusal.take());
-            let why = match (refusal, error) {
-                (Some(refusal), _) => CloseReason::CookieRefusedByPeer(refusal),
-                (None, Some(error)) => CloseReason::Resolve(error),
-                (None, None) => CloseReason::NoElement,
-            };
-            return self.end_session(session, why);
+            return self.patience_expired(session);
         }
         let again = !search.tried.is_empty();
         if let Some((element, remote)) = self.choose_server(now, session) {
@@ -203,6 +201,26 @@ impl AsapEndpoint {
         } else if search.answered {
             self.pause(now, session);
         }
+    }
+
+    /// No server was found in time.
+    pub(super) fn patience_expired(&mut self, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        let candidate = state.assoc.take();
+        let Some(user) = state.user() else { return };
+        let Some(search) = &mut user.search else { return };
+        let why = match (user.refusal.take(), search.error.take()) {
+            (Some(refusal), _) => CloseReason::CookieRefusedByPeer(refusal),
+            (None, Some(error)) => CloseReason::Resolve(error),
+            (None, None) if search.tried.is_empty() && !search.answered => {
+                CloseReason::Resolve(ResolveError::NoRegistrar)
+            }
+            (None, None) => CloseReason::NoElement,
+        };
+        if let Some(assoc) = candidate {
+            self.abort_association(assoc, "the session's patience is at its end");
+        }
+        self.end_session(session, why);
     }
 
     /// The next element to try. A first connect wants an answer that is not too old, a failover takes what there is.
@@ -296,6 +314,7 @@ impl AsapEndpoint {
         let Some(search) = self.search(session) else { return };
         let (until, pauses) = (search.until, search.pauses);
         search.pauses = pauses.saturating_add(1);
+        self.counters.pauses += 1;
         let pause = self.backoff(pauses);
         self.timers.set(Timer::Retry(session), (now + pause).min(until));
     }
@@ -363,14 +382,21 @@ impl AsapEndpoint {
         user.established = now;
         let handle = user.handle.clone();
         user.served = false;
-        let (epoch, cookie, waiting) = (user.epoch, user.cookie.clone(), std::mem::take(&mut user.waiting));
-        user.asked = !waiting.is_empty();
+        let (epoch, cookie) = (user.epoch, user.cookie.clone());
+        let replayed = user.replay.is_some();
+        let mut messages: Vec<(Message, usize)> = user.replay.iter_mut().flat_map(Replay::begin).collect();
+        messages.extend(user.waiting.drain(..).map(|message| {
+            let credit = message.bytes.len();
+            (message, credit)
+        }));
+        user.asked = !messages.is_empty();
         user.answered = false;
         let event = match user.server.replace(to) {
-            Some(from) => Event::Failover { session, from, to, epoch },
+            Some(from) => Event::Failover { session, from, to, epoch, replayed },
             None => Event::Connected { session, element: to },
         };
         self.cache.set_alive(&handle, to);
+        self.timers.cancel(&Timer::Patience(session));
         self.timers.cancel(&Timer::Connect(session));
         self.timers.cancel(&Timer::Stagger(session));
         if !reading {
@@ -381,8 +407,8 @@ impl AsapEndpoint {
         }
         self.introduce(now, session);
         self.events.push_back(event);
-        for message in waiting {
-            self.push_message(assoc, message);
+        for (message, credit) in messages {
+            self.push_message(assoc, message, credit);
         }
     }
 
@@ -427,11 +453,15 @@ impl AsapEndpoint {
     }
 
     /// Looks for another server. What the application sends until it knows was meant for the former one: the
-    /// new epoch keeps it out.
+    /// new epoch keeps it out, unless it is in its place behind what is sent again.
     fn fail_over(&mut self, now: Time, session: SessionId, why: &DownReason) {
         let calm = self.config.timers.connect_timeout.saturating_mul(4);
+        self.timers.cancel(&Timer::Returned(session));
         let Some(user) = self.user(session) else { return };
-        user.epoch = user.epoch.wrapping_add(1);
+        match &mut user.replay {
+            Some(replay) => replay.lost(),
+            None => user.epoch = user.epoch.wrapping_add(1),
+        }
         // A server that leaves in order, with its work done, is one that is drained: its successor may be next.
         let in_order = *why == DownReason::Shutdown && user.answered;
         if now.since(user.established) >= calm {
@@ -455,7 +485,9 @@ impl AsapEndpoint {
         let pause = search.pauses > 0;
         search.asked = !pause;
         let handle = user.handle.clone();
+        let until = user.until;
         user.search = Some(search);
+        self.timers.set(Timer::Patience(session), until);
         self.search_begun();
         if pause {
             return self.pause(now, session);

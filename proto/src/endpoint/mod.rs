@@ -21,6 +21,7 @@ mod pe_handle;
 mod race;
 mod registrars;
 mod registration;
+mod replay;
 mod request;
 mod resolution;
 mod sealed_cookie;
@@ -31,7 +32,7 @@ mod watch;
 
 pub use config::{
     Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, LoadUpdates, Message, Registration,
-    RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
+    ReplayLimits, RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 pub use explain::{Explanation, Standing};
@@ -45,7 +46,7 @@ use crate::{AssocId, DownReason, Input, Node, PPID_ASAP, PPID_NONE, Time, Transm
 use accept::Peer;
 use bucket::Bucket;
 use cache::Cache;
-use diagnosis::{Heard, Source};
+use diagnosis::{Heard, Reported, Source};
 use hunt::{Home, Hunt};
 use params::{PeIdentifier, PoolHandle};
 use race::Straggler;
@@ -96,6 +97,7 @@ pub struct AsapEndpoint {
     heard: Heard,
     /// Elements that failed while nothing else was heard, until when something may be.
     doubtful: BTreeMap<(PoolHandle, PeIdentifier), Time>,
+    reported: Reported,
     /// How many failures may be reported.
     reports: Bucket,
     /// How many elements may be tried at once; no limit.
@@ -129,6 +131,10 @@ pub struct Counters {
     pub dropped_replies: u64,
     /// Failures of elements that were not reported, because there were too many.
     pub reports_suppressed: u64,
+    /// Searches for a server: at the beginning of a session and at each failover.
+    pub searches: u64,
+    /// Times a search had to pause, because all servers were tried or the retry budget was used up.
+    pub pauses: u64,
     /// Times a session had to pause because the retry budget was used up.
     pub retries_postponed: u64,
     /// Announcements of registrars by multicast.
@@ -168,6 +174,8 @@ enum Timer {
     Watch(PoolHandle),
     Registrars,
     Pending(AssocId),
+    Patience(SessionId),
+    Returned(SessionId),
     Connect(SessionId),
     Stagger(SessionId),
     Straggler(AssocId),
@@ -190,6 +198,8 @@ impl Timer {
             Self::Watch(_) => "watch",
             Self::Registrars => "registrars",
             Self::Pending(_) => "cookie-wait",
+            Self::Patience(_) => "session-patience",
+            Self::Returned(_) => "session-returned",
             Self::Connect(_) => "session-connect",
             Self::Stagger(_) => "session-stagger",
             Self::Straggler(_) => "session-straggler",
@@ -248,6 +258,7 @@ impl AsapEndpoint {
             subscribed: BTreeSet::new(),
             heard: Heard::default(),
             doubtful: BTreeMap::new(),
+            reported: Reported::default(),
             reports: Bucket::new(now, config.reports_per_second, config.reports_per_second.saturating_mul(2)),
             retries: config
                 .retry_budget
@@ -426,12 +437,14 @@ impl AsapEndpoint {
 
     fn send_failed(&mut self, now: Time, assoc: AssocId, bytes: bytes::Bytes, why: &'static str) {
         match self.associations.get(&assoc) {
-            Some(Role::Session(id)) => match self.sessions.get(id) {
+            Some(Role::Session(id)) => {
+                let session = *id;
                 // As lost as what is on its way: the end of the session, or its failover, tells.
-                Some(session) if session.ending == Some(assoc) => {}
-                Some(_) => self.events.push_back(Event::SendFailed { session: *id, bytes, why }),
-                None => {}
-            },
+                let tells = self.sessions.get(id).is_none_or(|state| state.ending == Some(assoc));
+                if !tells && !self.returned(now, session, &bytes, why) {
+                    self.events.push_back(Event::SendFailed { session, bytes, why });
+                }
+            }
             // SEND.FAILURE: look elsewhere; the timers of the requests go on (RFC 5352 §3.7.1).
             Some(Role::Registrar(_)) if self.is_home(assoc) => {
                 self.requests_failed();
@@ -457,6 +470,8 @@ impl AsapEndpoint {
             Timer::Watch(handle) => self.watch_expired(now, handle),
             Timer::Registrars => self.ask_for_registrars(now),
             Timer::Pending(assoc) => self.pending_expired(now, assoc),
+            Timer::Patience(session) => self.patience_expired(session),
+            Timer::Returned(session) => self.returned_expired(session),
             Timer::Connect(session) => self.connect_expired(now, session),
             Timer::Stagger(session) => self.stagger_expired(now, session),
             Timer::Straggler(assoc) => self.straggler_expired(now, assoc),

@@ -38,6 +38,7 @@ impl AsapEndpoint {
 
     /// A session begins to look for a server.
     pub(super) fn search_begun(&mut self) {
+        self.counters.searches += 1;
         if let (Some(bucket), Some(budget)) = (&mut self.retries, &self.config.retry_budget) {
             bucket.add(u64::from(budget.percent) * 10);
         }

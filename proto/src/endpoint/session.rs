@@ -2,6 +2,7 @@
 
 use super::accept::Peer;
 use super::failover::User;
+use super::replay::Replay;
 use super::{AsapEndpoint, CloseReason, ElementId, Event, Message, SendError, SessionId, Timer};
 use crate::{AssocId, DownReason, PPID_ASAP, Time, Transmit};
 use params::PeIdentifier;
@@ -85,7 +86,16 @@ impl AsapEndpoint {
         if size == 0 {
             return Err(SendError::Size { limit: self.config.limits.message });
         }
-        let state = self.room(session, size)?;
+        let replays =
+            self.sessions.get_mut(&session).and_then(Session::user).is_some_and(|user| user.replay.is_some());
+        if replays && !Replay::takes(&message) {
+            return Err(SendError::OutOfOrder);
+        }
+        self.room(session, size)?;
+        if replays && !self.keep(session, &message) {
+            return Ok(());
+        }
+        let Some(state) = self.sessions.get_mut(&session) else { return Err(SendError::Closed) };
         if let Side::User(user) = &mut state.side {
             if epoch != user.epoch {
                 self.release(session, size);
@@ -98,7 +108,7 @@ impl AsapEndpoint {
             user.asks();
         }
         let assoc = state.open().ok_or(SendError::Closed)?;
-        self.push_message(assoc, message);
+        self.push_message(assoc, message, size);
         Ok(())
     }
 
@@ -117,10 +127,10 @@ impl AsapEndpoint {
         Ok(state)
     }
 
-    pub(super) fn push_message(&mut self, assoc: AssocId, message: Message) {
+    /// Queues a message that holds so much of its session's queue.
+    pub(super) fn push_message(&mut self, assoc: AssocId, message: Message, credit: usize) {
         let Message { stream, ppid, unordered, bytes } = message;
-        let size = bytes.len();
-        self.outbox.push(assoc, Transmit::Send { assoc, stream, ppid, unordered, bytes }, size);
+        self.outbox.push(assoc, Transmit::Send { assoc, stream, ppid, unordered, bytes }, credit);
     }
 
     /// Gives the application back so many bytes of a session's queue.
@@ -173,9 +183,9 @@ impl AsapEndpoint {
     pub(super) fn end_session(&mut self, session: SessionId, why: CloseReason) {
         let Some(state) = self.sessions.remove(&session) else { return };
         for timer in
-            [Timer::Connect(session), Timer::Stagger(session), Timer::Retry(session), Timer::Close(session)]
+            [Timer::Patience, Timer::Returned, Timer::Connect, Timer::Stagger, Timer::Retry, Timer::Close]
         {
-            self.timers.cancel(&timer);
+            self.timers.cancel(&timer(session));
         }
         self.events.push_back(Event::Closed { session, why });
         if let Side::Server { element, .. } = state.side {
@@ -198,7 +208,12 @@ impl AsapEndpoint {
         }
         match &mut state.side {
             Side::Server { silent, .. } => *silent = None,
-            Side::User(user) => user.hears(),
+            Side::User(user) => {
+                user.hears();
+                if user.replay.as_mut().is_some_and(|replay| replay.is_repeated(&message)) {
+                    return;
+                }
+            }
         }
         self.events.push_back(Event::Received { session, message });
     }

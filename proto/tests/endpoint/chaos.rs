@@ -4,7 +4,7 @@
 use super::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use rserpool_proto::endpoint::{ElementId, RequestId, ResolveOptions};
+use rserpool_proto::endpoint::{ElementId, ReplayLimits, RequestId, ResolveOptions};
 use std::collections::{BTreeMap, BTreeSet};
 
 const STEPS: usize = 3000;
@@ -113,7 +113,11 @@ impl Chaos {
                 self.seen.requests.extend(self.script.machine.resolve(now, handle, options));
             }
             (4, ..) => {
-                let options = SessionOptions { patience: ms(self.rng.random_range(0..5000)) };
+                let replay = ReplayLimits { messages: 3, bytes: 1000 };
+                let options = SessionOptions {
+                    patience: ms(self.rng.random_range(0..5000)),
+                    replay: self.rng.random_bool(0.5).then_some(replay),
+                };
                 if let Ok(session) = self.script.machine.connect(now, handle, options) {
                     self.seen.sessions.insert(session, 0);
                 }
@@ -254,14 +258,15 @@ impl Chaos {
                     let queued = self.seen.sessions.get_mut(&session).unwrap();
                     *queued = queued.checked_sub(bytes).unwrap();
                 }
-                Event::Failover { session, epoch, .. } => {
+                Event::Failover { session, epoch, replayed, .. } => {
                     let last = self.seen.epochs.insert(session, epoch).unwrap_or_default();
-                    assert!(epoch > last);
+                    assert!(if replayed { epoch == last } else { epoch > last });
                 }
                 Event::Received { session, .. }
                 | Event::Connected { session, .. }
                 | Event::CookieReceived { session, .. }
                 | Event::CardReceived { session, .. }
+                | Event::ReplayGivenUp { session, .. }
                 | Event::SendFailed { session, .. } => {
                     assert!(self.seen.sessions.contains_key(&session), "{session:?} is over");
                 }

@@ -149,3 +149,28 @@ fn reports_are_limited() {
         assert_eq!(script.machine.counters().reports_suppressed, 100 - expected as u64);
     }
 }
+
+// ASAP-3.5-02: one event is one report, however many sessions notice it: also when the registrar has found out before and
+// does not list the element any more. (A registrar may list it still, and have told of others only.)
+#[test]
+fn a_server_that_is_not_listed_any_more_is_reported_once() {
+    let (mut script, _, home, first) = Script::connected(1);
+    let others: Vec<AssocId> = (0..2)
+        .map(|_| {
+            script.machine.connect(script.now, pool(), SessionOptions::default()).unwrap();
+            let (assoc, _) = last_connect(&script.out());
+            script.up(assoc, server(1));
+            assoc
+        })
+        .collect();
+    let uncached = ResolveOptions { uncached: true, ..ResolveOptions::default() };
+    script.machine.resolve(script.now, pool(), uncached).unwrap();
+    script.answer(home, [2]);
+    let mut out = Vec::new();
+    for assoc in [first].into_iter().chain(others) {
+        script.down(assoc, DownReason::Unreachable);
+        script.answer(home, [2]);
+        out.extend(script.out());
+    }
+    assert_eq!(reports(&out), 1, "{out:?}");
+}

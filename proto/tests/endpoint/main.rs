@@ -20,6 +20,7 @@ mod policies;
 mod race;
 mod registrars;
 mod registration;
+mod replay;
 mod resolution;
 mod roles;
 mod server;

@@ -1,9 +1,9 @@
 //! Two elements at once, and the budget of retries.
 
 use super::*;
-use rserpool_proto::endpoint::{CloseReason, RetryBudget};
+use rserpool_proto::endpoint::{CloseReason, ResolveError, RetryBudget};
 
-const TO_POOL: SessionOptions = SessionOptions { patience: Duration::from_secs(30) };
+const TO_POOL: SessionOptions = SessionOptions { patience: Duration::from_secs(30), replay: None };
 
 /// A pool user with a fresh list of so many servers, and its home.
 fn racer(servers: u8, budget: Option<RetryBudget>) -> (Script, AssocId) {
@@ -215,4 +215,29 @@ fn who_has_found_a_server_in_a_pause_does_not_look_for_another_after_it() {
     assert_eq!(connects(&script.out()).len(), 1);
     script.pass(ms(300));
     assert_eq!(connects(&script.out()), [], "within the time of a connect");
+}
+
+// The search ends when the patience does, whatever is under way: a connect, one beside another, a question to a registrar.
+#[test]
+fn patience_ends_at_its_end() {
+    let (mut script, _) = racer(20, None);
+    let patience = ms(1025);
+    let session =
+        script.machine.connect(script.now, pool(), SessionOptions { patience, replay: None }).unwrap();
+    script.pass(ms(1024));
+    assert!(connects(&script.out()).len() > 5);
+    assert_eq!(script.events(), []);
+    script.pass(ms(1));
+    assert_eq!(script.events(), [Event::Closed { session, why: CloseReason::NoElement }]);
+    script.pass(ms(1000));
+    assert_eq!(connects(&script.out()), []);
+
+    let mut script = Script::new(config(1));
+    let session = script
+        .machine
+        .connect(script.now, pool(), SessionOptions { patience: ms(50), replay: None })
+        .unwrap();
+    script.pass(ms(50));
+    let why = CloseReason::Resolve(ResolveError::NoRegistrar);
+    assert_eq!(script.events(), [Event::Closed { session, why }]);
 }

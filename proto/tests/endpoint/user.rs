@@ -3,7 +3,7 @@
 use super::*;
 use rserpool_proto::endpoint::{CloseReason, ResolveError, SendError};
 
-const TO_POOL: SessionOptions = SessionOptions { patience: Duration::from_secs(30) };
+const TO_POOL: SessionOptions = SessionOptions { patience: Duration::from_secs(30), replay: None };
 
 fn cookie(cookie: &'static str) -> asap::Cookie {
     asap::Cookie { cookie: Bytes::from_static(cookie.as_bytes()) }
@@ -181,7 +181,7 @@ fn failover_with_the_latest_cookie() {
     script.up(second, server(2));
     assert_eq!(script.out(), [Out::Asap(second, echo("c"))]);
     let (from, to) = (PeIdentifier(1), PeIdentifier(2));
-    assert_eq!(script.events(), [Event::Failover { session, from, to, epoch: 1 }]);
+    assert_eq!(script.events(), [Event::Failover { session, from, to, epoch: 1, replayed: false }]);
     script.send(session, 1, "again");
     assert_eq!(script.out(), [Out::Data(second, text_message("again"))]);
 }
@@ -200,7 +200,8 @@ fn the_cookie_outlives_several_failovers() {
     assert_eq!(remote, server(3));
     script.up(third, server(3));
     assert_eq!(script.out(), [Out::Asap(third, echo(""))]);
-    let failover = Event::Failover { session, from: PeIdentifier(2), to: PeIdentifier(3), epoch: 2 };
+    let failover =
+        Event::Failover { session, from: PeIdentifier(2), to: PeIdentifier(3), epoch: 2, replayed: false };
     assert_eq!(script.events().last(), Some(&failover));
 }
 
@@ -261,7 +262,7 @@ fn failover_to_the_same_server() {
     assert_eq!(remote, server(1));
     script.up(second, server(1));
     let (from, to) = (PeIdentifier(1), PeIdentifier(1));
-    assert_eq!(script.events(), [Event::Failover { session, from, to, epoch: 1 }]);
+    assert_eq!(script.events(), [Event::Failover { session, from, to, epoch: 1, replayed: false }]);
 }
 
 // The fresh answer brings a server that the cache did not know; it is preferred to the one that failed.

@@ -3,6 +3,7 @@
 
 mod combination;
 mod network;
+mod replay;
 
 use bytes::Bytes;
 use network::{ASAP_PORT, ELEMENT_PORT, ENRP_PORT, Machine, Network};
@@ -38,12 +39,27 @@ impl Counter {
     }
 }
 
+/// When a server sets a cookie: with each answer, or only with every so many, before it or after it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cookies {
+    BeforeEvery(u32),
+    AfterEvery(u32),
+}
+
+impl Default for Cookies {
+    fn default() -> Self {
+        Self::BeforeEvery(1)
+    }
+}
+
 /// A scope: registrars, processes with elements that count, processes with sessions.
 #[derive(Default)]
 struct Scope {
     network: Network,
     registrars: usize,
     counters: BTreeMap<(usize, SessionId), Counter>,
+    /// When servers set cookies.
+    cookies: Cookies,
     /// What the applications have heard.
     events: Vec<(Time, usize, Event)>,
 }
@@ -200,11 +216,18 @@ impl Scope {
                             if seq != counter.last {
                                 *counter = Counter { last: seq, count: counter.count + 1 };
                             }
-                            let counter = *counter;
+                            let (counter, cookies) = (*counter, self.cookies);
                             let (machine, _) = self.endpoint(process);
-                            machine.set_cookie(now, *session, counter.encode()).unwrap();
                             let answer = Bytes::copy_from_slice(&counter.count.to_be_bytes());
+                            if matches!(cookies, Cookies::BeforeEvery(every) if counter.count.is_multiple_of(every))
+                            {
+                                machine.set_cookie(now, *session, counter.encode()).unwrap();
+                            }
                             machine.send(now, *session, 0, Message::new(answer)).unwrap();
+                            if matches!(cookies, Cookies::AfterEvery(every) if counter.count.is_multiple_of(every))
+                            {
+                                machine.set_cookie(now, *session, counter.encode()).unwrap();
+                            }
                         }
                     }
                     _ => {}
@@ -446,7 +469,7 @@ fn a_session_that_nobody_serves_any_more() {
     scope.register(server, Policy::RoundRobin);
     scope.wait(ms(1000), |_, event| matches!(event, Event::Registered { .. }));
     let (machine, now) = scope.endpoint(client);
-    machine.connect(now, pool(), SessionOptions { patience: Duration::from_secs(5) }).unwrap();
+    machine.connect(now, pool(), SessionOptions { patience: Duration::from_secs(5), replay: None }).unwrap();
     scope.wait(ms(1000), |_, event| matches!(event, Event::Connected { .. }));
     scope.network.kill(server);
     let event = scope.wait(Duration::from_secs(20), |_, event| matches!(event, Event::Closed { .. }));

@@ -365,6 +365,15 @@ impl Network for Channels {
         }
     }
 
+    fn lose(&mut self, host: HostId) {
+        let ends = &self.ends;
+        let peer = |id: &EndId| ends.get(id).and_then(|end| HostId::at(end.remote.ip()));
+        self.agenda.retain(|_, happening| match happening {
+            Happening::Arrival(id, _) => peer(id) != Some(host),
+            _ => true,
+        });
+    }
+
     fn pause(&mut self, host: HostId, stop: Stop) {
         let now = self.now;
         self.told.remove(&host);

@@ -1,32 +1,47 @@
 //! The process of users: sessions that count, resolutions and false reports beside them.
 
-use super::handle;
-use crate::counter;
+use super::{CHECKPOINT, CLOSE_BOUND, RESOLUTION_BOUND, handle};
+use crate::counter::{Count, Tag};
 use crate::network::HostId;
 use crate::spec::Spec;
+use bytes::Bytes;
 use params::PeIdentifier;
 use proto::endpoint::{
-    AsapEndpoint, CloseReason, Event, Message, RequestId, ResolveOptions, SendError, SessionId,
-    SessionOptions,
+    AsapEndpoint, CloseReason, Event, Message, ReplayLimits, RequestId, ResolveOptions, SendError, SessionId,
+    SessionOptions, Standing,
 };
+use proto::exactly_once::Calls;
 use proto::{Node, Time};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long a session looks for a server. Longer than any run, so that no session ever ends for want of one.
+/// How long a session looks for a server if it is patient. Longer than any run, so that it never ends for want of one.
 const PATIENCE: Duration = Duration::from_secs(100 * 3600);
+
+/// All that a session has to keep for a replay: one operation at a time is under way, and the last one that is in a cookie is not
+/// covered by it, for that came before its answer.
+const KEPT: ReplayLimits = ReplayLimits { messages: CHECKPOINT as usize + 1, bytes: 1000 };
+/// `Avoidance::max_percent`.
+const MOST_AVOIDED: usize = 50;
 
 /// A process with sessions, and with resolutions beside them.
 pub struct Clients {
     pub(super) machine: AsapEndpoint,
+    host: HostId,
     rng: ChaCha12Rng,
     pools: u16,
     /// How many sessions it has when all are there.
     wanted: usize,
     think: Duration,
+    patience: Duration,
+    replay: Option<ReplayLimits>,
     clients: BTreeMap<SessionId, Client>,
+    /// Sessions that have had no server yet, and when they have to have one or end.
+    connecting: BTreeSet<(Time, SessionId)>,
+    /// Sessions that are being closed, and when that has to be over.
+    closing: BTreeSet<(Time, SessionId)>,
     resolution: Option<(RequestId, u16, Time)>,
     agenda: BTreeSet<(Time, Task)>,
     leaving: bool,
@@ -43,10 +58,14 @@ enum Task {
 }
 
 /// One session of a user.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     /// Its pool.
     pub pool: u16,
+    tag: Tag,
+    calls: Calls,
+    /// The operation that has no answer yet.
+    waiting: Option<Bytes>,
     epoch: u32,
     /// Its last server, if it has had one.
     pub server: Option<PeIdentifier>,
@@ -54,8 +73,12 @@ pub struct Client {
     pub done: u64,
     /// When the last answer or failover came.
     pub last: Time,
-    waiting: bool,
-    closing: bool,
+    /// When the last answer came.
+    served: Time,
+    /// When it has to have a server for the first time.
+    connected_by: Time,
+    /// When its end has to be over.
+    closed_by: Option<Time>,
     /// Whether it had an answer since the peace began.
     answered: bool,
 }
@@ -70,11 +93,16 @@ impl Clients {
     ) -> Self {
         Self {
             machine,
+            host,
             rng,
             pools: spec.pools.max(1),
             wanted: spec.users.on(host.number).into(),
             think: spec.think,
+            patience: if spec.patience.is_zero() { PATIENCE } else { spec.patience },
+            replay: spec.replay.then_some(KEPT),
             clients: BTreeMap::new(),
+            connecting: BTreeSet::new(),
+            closing: BTreeSet::new(),
             resolution: None,
             agenda: [(now, Task::Connect), (now, Task::Resolve)].into(),
             leaving: false,
@@ -82,8 +110,8 @@ impl Clients {
     }
 
     /// Its sessions.
-    pub fn sessions(&self) -> impl Iterator<Item = Client> {
-        self.clients.values().copied()
+    pub fn sessions(&self) -> impl Iterator<Item = &Client> {
+        self.clients.values()
     }
 
     /// The peace begins.
@@ -93,13 +121,22 @@ impl Clients {
         }
     }
 
+    /// The pool of a session.
+    pub fn pool(&self, session: SessionId) -> Option<u16> {
+        self.clients.get(&session).map(|client| client.pool)
+    }
+
     /// Whether a session has had an answer in the peace.
     pub fn is_answered(&self, session: SessionId) -> bool {
         self.clients.get(&session).is_some_and(|client| client.answered)
     }
 
-    pub(super) fn waits_since(&self) -> Option<Time> {
-        self.resolution.map(|(.., since)| since)
+    /// What has to have an end: what it is, and by when.
+    pub(super) fn awaits(&self) -> impl Iterator<Item = (&'static str, Time)> {
+        let resolution = self.resolution.map(|(.., since)| ("resolution", since + RESOLUTION_BOUND));
+        let connect = self.connecting.first().map(|(end, _)| ("connect", *end));
+        let close = self.closing.first().map(|(end, _)| ("close", *end));
+        [resolution, connect, close].into_iter().flatten()
     }
 
     pub(super) fn due(&self) -> Option<Time> {
@@ -142,20 +179,31 @@ impl Clients {
             return Ok(());
         }
         let pool = self.rng.random_range(0..self.pools);
-        let session = self.machine.connect(now, handle(pool), SessionOptions { patience: PATIENCE });
+        let session = self.machine.connect(
+            now,
+            handle(pool),
+            SessionOptions { patience: self.patience, replay: self.replay },
+        );
         let session = session.map_err(|error| format!("no session: {error}"))?;
-        let client = Client {
+        let mut client = Client {
             pool,
+            tag: Tag::new(self.host, session),
+            calls: Calls::default(),
+            waiting: None,
             epoch: 0,
             server: None,
             done: 0,
             last: now,
-            waiting: true,
-            closing: false,
+            served: now,
+            connected_by: now + self.patience,
+            closed_by: None,
             answered: false,
         };
+        client.begin();
+        self.connecting.insert((client.connected_by, session));
+        Self::send(&mut self.machine, now, session, &client)?;
         self.clients.insert(session, client);
-        Self::send(&mut self.machine, now, session, &client)
+        Ok(())
     }
 
     fn resolve(&mut self, now: Time) -> Result<(), String> {
@@ -172,15 +220,15 @@ impl Clients {
     }
 
     fn operate(&mut self, now: Time, session: SessionId) -> Result<(), String> {
-        let Some(client) = self.clients.get_mut(&session).filter(|client| !client.closing) else {
-            return Ok(());
-        };
+        let open = |client: &&mut Client| client.closed_by.is_none();
+        let Some(client) = self.clients.get_mut(&session).filter(open) else { return Ok(()) };
         if self.rng.random_bool(0.01) {
-            client.closing = true;
+            client.closed_by = Some(now + CLOSE_BOUND);
+            self.closing.insert((now + CLOSE_BOUND, session));
             self.machine.close(now, session);
             return Ok(());
         }
-        client.waiting = true;
+        client.begin();
         Self::send(&mut self.machine, now, session, client)
     }
 
@@ -190,8 +238,8 @@ impl Clients {
         session: SessionId,
         client: &Client,
     ) -> Result<(), String> {
-        let operation = Message::new(counter::message(client.done + 1));
-        match machine.send(now, session, client.epoch, operation) {
+        let Some(operation) = client.waiting.clone() else { return Ok(()) };
+        match machine.send(now, session, client.epoch, Message::new(operation)) {
             Ok(()) | Err(SendError::Closed) => Ok(()),
             Err(error) => Err(format!("an operation was refused: {error}")),
         }
@@ -208,21 +256,26 @@ impl Clients {
                 if let Some(client) = self.clients.get_mut(session) {
                     client.server = Some(*element);
                     client.last = now;
+                    self.connecting.remove(&(client.connected_by, *session));
                 }
             }
             Event::Received { session, message } => self.answered(now, *session, message)?,
-            Event::Failover { session, epoch, to, .. } => {
+            Event::ReplayGivenUp { .. } => return Err("more is kept than the cookies leave".into()),
+            Event::Failover { session, epoch, to, replayed, .. } => {
                 let client = self.clients.get_mut(session).ok_or("a failover of nobody")?;
                 client.epoch = *epoch;
                 client.server = Some(*to);
                 client.last = now;
-                if client.waiting {
+                if !replayed {
                     Self::send(&mut self.machine, now, *session, client)?;
                 }
+                let pool = client.pool;
+                self.check_avoidance(now, pool)?;
             }
             Event::Resolved { request, result } => {
                 let awaited = self.resolution.take_if(|(awaited, ..)| awaited == request);
                 let (_, pool, _) = awaited.ok_or("a resolution was answered that nobody waits for")?;
+                self.check_avoidance(now, pool)?;
                 // Some are wrong about who cannot be reached. One that is gone from the cache meanwhile is refused.
                 if let Ok(resolution) = result
                     && self.rng.random_bool(0.03)
@@ -233,7 +286,16 @@ impl Clients {
             }
             Event::Closed { session, why } => {
                 let client = self.clients.remove(session).ok_or("the end of no session")?;
-                let expected = *why == CloseReason::Local && (client.closing || self.leaving);
+                self.connecting.remove(&(client.connected_by, *session));
+                client.closed_by.map(|end| self.closing.remove(&(end, *session)));
+                let expected = match why {
+                    CloseReason::Local => client.closed_by.is_some() || self.leaving,
+                    // Patience begins when a server is lost that has done something.
+                    CloseReason::NoElement | CloseReason::Resolve(_) => {
+                        now.since(client.served) >= self.patience
+                    }
+                    _ => false,
+                };
                 if client.server.is_some() && !expected {
                     return Err(format!("a session with {} operations has ended: {why}", client.done));
                 }
@@ -243,24 +305,44 @@ impl Clients {
         Ok(Some(event))
     }
 
+    /// Only a share of a pool is avoided, however much of it has failed.
+    fn check_avoidance(&self, now: Time, pool: u16) -> Result<(), String> {
+        let Some(known) = self.machine.explain(now, &handle(pool)) else { return Ok(()) };
+        let avoided =
+            |(_, standing): &&(PeIdentifier, Standing)| matches!(standing, Standing::Avoided { .. });
+        let avoided = known.elements.iter().filter(avoided).count();
+        match avoided * 100 <= known.elements.len() * MOST_AVOIDED {
+            true => Ok(()),
+            false => Err(format!("{avoided} of {} elements are avoided", known.elements.len())),
+        }
+    }
+
     fn answered(&mut self, now: Time, session: SessionId, message: &Message) -> Result<(), String> {
         let client = self.clients.get_mut(&session).ok_or("an answer for nobody")?;
-        let answer = counter::number(&message.bytes).ok_or("an answer that nobody has sent")?;
-        if !client.waiting {
-            return Err(format!("answer {answer} to nothing, {} are done", client.done));
+        let answer = client.calls.answer(&message.bytes).map_err(|error| error.0)?;
+        let answer =
+            answer.and_then(|answer| Count::decode(&answer)).ok_or("an answer that nobody has sent")?;
+        if client.waiting.take().is_none() {
+            return Err(format!("answer {answer:?} to nothing, {} are done", client.done));
         }
-        if answer != client.done + 1 {
-            return Err(format!("operation {} was answered {answer}", client.done + 1));
+        if answer != (Count { tag: client.tag, count: client.done + 1 }) {
+            return Err(format!("operation {} was answered {answer:?}", client.done + 1));
         }
-        client.done = answer;
-        client.waiting = false;
+        client.done = answer.count;
         client.answered = true;
         client.last = now;
+        client.served = now;
         if !self.leaving {
             let pause = self.rng.random_range(Duration::ZERO..=self.think);
             self.agenda.insert((now + pause, Task::Operate(session)));
         }
         Ok(())
+    }
+}
+
+impl Client {
+    fn begin(&mut self) {
+        self.waiting = Some(self.calls.request(&self.tag.encode()));
     }
 }
 

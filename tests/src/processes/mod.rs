@@ -11,7 +11,7 @@ pub use watcher::Watcher;
 use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Role};
 use crate::spec::Spec;
 use params::{Load, Policy, PoolHandle};
-use proto::endpoint::{self, AsapEndpoint};
+use proto::endpoint::{self, AsapEndpoint, Counters};
 use proto::registrar::{self, Registrar};
 use proto::{Input, Node, Time, Transmit};
 use rand::{Rng, RngExt};
@@ -22,6 +22,10 @@ use std::time::Duration;
 const RESOLUTION_BOUND: Duration = Duration::from_millis(1500);
 /// T2-registration × (MAX-REG-ATTEMPT + 1); each failure that SCTP tells of only makes it shorter.
 const REGISTRATION_BOUND: Duration = Duration::from_millis(1500);
+/// With replay a server sets a cookie with each third operation.
+const CHECKPOINT: u64 = 3;
+/// How long a session may take to deliver what is queued when it is closed.
+const CLOSE_BOUND: Duration = Duration::from_secs(30);
 /// A clock advances by 50 ms when its host wakes (design decision D2), and so late may be each of three timers in a
 /// row that a starved host sets one after the other; more when it is stopped again before it has looked at them.
 const LATENESS: Duration = Duration::from_millis(500);
@@ -130,16 +134,24 @@ impl Process {
     /// # Errors
     /// One does not.
     pub fn check(&self, now: Time) -> Result<(), String> {
-        let (request, since, bound) = match self {
-            Self::Registrar(_) | Self::Watcher(_) => return Ok(()),
-            Self::Element(server) => ("registration", server.waits_since(), REGISTRATION_BOUND),
-            Self::User(clients) => ("resolution", clients.waits_since(), RESOLUTION_BOUND),
+        let overdue = |(_, end): &(&'static str, Time)| now > *end + LATENESS;
+        let overdue = match self {
+            Self::Registrar(_) | Self::Watcher(_) => None,
+            Self::Element(server) => server.awaits().find(overdue),
+            Self::User(clients) => clients.awaits().find(overdue),
         };
-        match since.map(|since| now.since(since)) {
-            Some(waited) if waited > bound + LATENESS => {
-                Err(format!("a {request} has had no end for {waited:?}"))
-            }
-            _ => Ok(()),
+        match overdue {
+            Some((request, end)) => Err(format!("a {request} has had no end, {:?} late", now.since(end))),
+            None => Ok(()),
+        }
+    }
+
+    /// What an endpoint counts.
+    pub fn counters(&self) -> Option<&Counters> {
+        match self {
+            Self::Registrar(_) | Self::Watcher(_) => None,
+            Self::Element(server) => Some(server.machine.counters()),
+            Self::User(clients) => Some(clients.machine.counters()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The process of a server: elements in pools, sessions that count.
 
-use super::{handle, policy};
-use crate::counter::{self, Counter};
+use super::{CHECKPOINT, CLOSE_BOUND, REGISTRATION_BOUND, handle, policy};
+use crate::counter::Counter;
 use crate::invariants::Name;
 use crate::network::HostId;
 use crate::spec::Spec;
@@ -15,6 +15,9 @@ use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// The longest grace of a drain.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// A process with elements that count.
 pub struct Server {
     pub(super) machine: AsapEndpoint,
@@ -24,7 +27,17 @@ pub struct Server {
     members: Vec<Member>,
     /// Which of the members an element is.
     elements: BTreeMap<ElementId, usize>,
-    sessions: BTreeMap<SessionId, Counter>,
+    /// Sessions, with the element that they are at.
+    sessions: BTreeMap<SessionId, (ElementId, Counter)>,
+    /// How many requests were only answered again, for their answer was lost. With replay that says nothing.
+    pub repetitions: u64,
+    /// With each how many operations a session gets a cookie.
+    checkpoint: u64,
+    /// Whether elements that go are drained.
+    drains: bool,
+    /// Elements that are drained: when that has to be over.
+    draining: BTreeMap<ElementId, Time>,
+    has_drained: bool,
     /// Results that are to come, since when.
     awaited: BTreeSet<(Time, ElementId)>,
     churn_every: Duration,
@@ -79,6 +92,11 @@ impl Server {
             members,
             elements: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            repetitions: 0,
+            checkpoint: if spec.replay { CHECKPOINT } else { 1 },
+            drains: spec.drains,
+            draining: BTreeMap::new(),
+            has_drained: false,
             awaited: BTreeSet::new(),
             churn_every: spec.churn_every,
             next_change: None,
@@ -118,8 +136,17 @@ impl Server {
         missing.map(|member| handle(member.pool))
     }
 
-    pub(super) fn waits_since(&self) -> Option<Time> {
-        self.awaited.first().map(|(since, _)| *since)
+    /// Whether it has drained any element.
+    pub fn has_drained(&self) -> bool {
+        self.has_drained
+    }
+
+    /// What has to have an end: what it is, and by when.
+    pub(super) fn awaits(&self) -> impl Iterator<Item = (&'static str, Time)> {
+        let registration =
+            self.awaited.first().map(|(since, _)| ("registration", *since + REGISTRATION_BOUND));
+        let drain = self.draining.values().min().map(|end| ("drain", *end));
+        registration.into_iter().chain(drain)
     }
 
     pub(super) fn due(&self) -> Option<Time> {
@@ -158,6 +185,9 @@ impl Server {
             Some(element) if toggles => {
                 member.wanted = false;
                 self.wait(now, number, element);
+                if self.drains && self.rng.random_bool(0.5) {
+                    return self.drain(now, element);
+                }
                 self.machine.deregister(now, element).map_err(|error| format!("not deregistered: {error}"))
             }
             Some(element) => {
@@ -165,6 +195,13 @@ impl Server {
                 self.machine.set_policy(now, element, policy).map_err(|error| format!("no new load: {error}"))
             }
         }
+    }
+
+    fn drain(&mut self, now: Time, element: ElementId) -> Result<(), String> {
+        self.has_drained = true;
+        let grace = self.rng.random_range(Duration::ZERO..=GRACE);
+        self.draining.insert(element, now + REGISTRATION_BOUND.max(grace + CLOSE_BOUND));
+        self.machine.drain(now, element, grace).map_err(|error| format!("not drained: {error}"))
     }
 
     fn register(&mut self, now: Time, number: usize) -> Result<(), String> {
@@ -223,18 +260,28 @@ impl Server {
             Event::RegistrarConnected { .. } | Event::RegistrarLost | Event::NoRegistrarFound { .. } => {
                 self.home = None;
             }
-            Event::SessionAccepted { session, cookie, .. } => {
-                let cookie = cookie.as_ref().and_then(|cookie| Counter::from_cookie(cookie));
-                self.sessions.insert(*session, cookie.unwrap_or_default());
+            Event::SessionAccepted { session, element, cookie, .. } => {
+                if self.draining.contains_key(element) {
+                    return Err("a session begins at an element that is drained".into());
+                }
+                let counter = cookie.as_ref().map(Counter::resume).transpose()?;
+                self.sessions.insert(*session, (*element, counter.unwrap_or_default()));
             }
             Event::CookieReceived { session, cookie, .. } => {
-                if let Some(counter) = Counter::from_cookie(cookie) {
-                    self.sessions.insert(*session, counter);
-                }
+                let session =
+                    self.sessions.get_mut(session).ok_or("a cookie of a session that is unknown")?;
+                session.1 = Counter::resume(cookie)?;
             }
             Event::Received { session, message } => self.serve(now, *session, message)?,
             Event::Closed { session, .. } => {
                 self.sessions.remove(session);
+            }
+            Event::Drained { element } => {
+                self.draining.remove(element).ok_or("an element has drained that was not to")?;
+                let left = self.sessions.values().any(|(at, _)| at == element);
+                if left || self.elements.contains_key(element) {
+                    return Err("an element has drained before it was left".into());
+                }
             }
             _ => {}
         }
@@ -269,11 +316,16 @@ impl Server {
     }
 
     fn serve(&mut self, now: Time, session: SessionId, message: &Message) -> Result<(), String> {
-        let counter = self.sessions.get_mut(&session).ok_or("a message of a session that is unknown")?;
-        let operation = counter::number(&message.bytes).ok_or("a message that nobody has sent")?;
-        let answer = Message::new(counter::message(counter.handle(operation)));
-        let cookie = counter.cookie();
-        let sent = self.machine.set_cookie(now, session, cookie);
+        let (_, counter) = self.sessions.get_mut(&session).ok_or("a message of a session that is unknown")?;
+        let before = counter.done();
+        // A repetition costs as much as an operation: its cookie comes again.
+        let done = counter.serve(&message.bytes)?;
+        self.repetitions += u64::from(done.number() == before);
+        let answer = Message::new(done.answer());
+        let sent = match done.number().is_multiple_of(self.checkpoint) {
+            true => self.machine.set_cookie(now, session, done.cookie()),
+            false => Ok(()),
+        };
         match sent.and_then(|()| self.machine.send(now, session, 0, answer)) {
             Ok(()) | Err(SendError::Closed) => Ok(()),
             Err(error) => Err(format!("an answer was refused: {error}")),

@@ -271,3 +271,46 @@ fn elements_of_a_registrar_that_is_stopped_follow_their_new_home() {
         assert_eq!(story.lists(1), 12);
     }
 }
+
+/// Servers are drained one after the other while others come. Their sessions go elsewhere, and no answer is lost on the way:
+/// that none is, and that no session begins at a server that is drained, the world looks after by itself.
+// ASAP-6.2-01, ASAP-3.2-13
+#[test]
+fn drained_servers_hand_their_sessions_over_without_a_loss() {
+    for manners in ["link=0/0/20000/0", "wire=datagrams,link=30/0/500/1000"] {
+        let spec = "seed=40,registrars=2,elements=6/6,users=30/3,churn-every=400,drains=true,think=20";
+        let mut story = Story::new(&format!("{spec},{manners}"));
+        story.world.trouble();
+        story.world.calm();
+        story.pass_seconds(20);
+        let failovers = story.happened("failovers");
+        assert!(failovers > 50, "{manners}: {failovers}");
+    }
+}
+
+/// Nearly all of a pool dies without a word, and the registrar goes on listing it. Sessions try one server after the other, but
+/// only so many at once; half of the pool is avoided, and not more; each of the dead is reported once, and not all of them
+/// by one client. All sessions go on.
+// ASAP-3.5-01
+#[test]
+fn sessions_do_not_add_to_a_breakdown() {
+    let mut story =
+        Story::new("seed=41,registrars=1,elements=100/100,users=400/1,hold=60000,icmp=false,think=2000");
+    // They come one after the other.
+    story.pass_seconds(30);
+    story.inflict((0..95).map(|number| Fault::Crash(element(number))));
+    story.pass_seconds(2);
+    story.until(|world| world.sessions_go_on(Duration::from_secs(3)).is_ok());
+    assert!(story.happened("failovers") > 300);
+}
+
+/// A session whose servers are all dead, though they are listed, ends when its patience does, and so does one that begins.
+#[test]
+fn patience_has_an_end() {
+    let mut story = Story::new(
+        "seed=42,registrars=1,elements=6/6,users=6/1,hold=60000,icmp=false,think=100,patience=2000",
+    );
+    story.inflict((0..6).map(|number| Fault::Crash(element(number))));
+    story.pass_seconds(10);
+    assert!(story.happened("sessions in vain") > 12);
+}
