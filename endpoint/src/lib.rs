@@ -9,6 +9,8 @@
 //! SCTP endpoint; the types here reach it by bounded commands, and each session by two bounded queues.
 
 mod asap_endpoint;
+mod config;
+mod discovery;
 mod element;
 mod error;
 mod pipe;
@@ -17,11 +19,12 @@ mod session;
 mod shell;
 mod watch;
 
-pub use asap_endpoint::{AsapEndpoint, Config, Multicast};
+pub use asap_endpoint::AsapEndpoint;
+pub use config::Config;
+pub use discovery::{Discovery, Multicast};
 pub use element::{Element, ElementOptions, NewSession};
 pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
 pub use net::TransportKind;
-pub use net::dns::DnsConfig;
 pub use net::udp::EncapPorts;
 pub use pipe::{Cookie, Incoming};
 pub use proto::endpoint::{

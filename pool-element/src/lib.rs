@@ -92,7 +92,7 @@ pub use builder::Builder;
 pub use check::Check;
 pub use element::PoolElement;
 pub use endpoint::{
-    AsapEndpoint, Compat, CookieKey, CookieSealing, DnsConfig, EndpointError, LoadUpdates, Message,
+    AsapEndpoint, Compat, CookieKey, CookieSealing, Discovery, EndpointError, LoadUpdates, Message,
     Multicast, Profile, RegisterError, Rejection, Rejections, SendOptions, SessionError, TransportKind,
 };
 pub use exactly_once::ExactlyOnce;

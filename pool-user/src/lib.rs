@@ -61,7 +61,7 @@ mod pool_user;
 mod session;
 
 pub use endpoint::{
-    AsapEndpoint, CacheOptions, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, Resolution,
+    AsapEndpoint, CacheOptions, Compat, Discovery, EndpointError, Message, Multicast, Profile, Resolution,
     ResolveError, SendOptions, SessionError, Standing, TransportKind, Watch,
 };
 pub use exactly_once::ExactlyOnce;
