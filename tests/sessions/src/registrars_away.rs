@@ -57,7 +57,7 @@ async fn whole(scope: &Scope, living: usize) -> anyhow::Result<()> {
         let user = PoolUser::new(Discovery::from([registrar]).registrar_pool(false));
         let mut watch = user.watch(POOL).await?;
         loop {
-            match watch.next().await {
+            match watch.changed().await {
                 Ok(pool) if pool.elements.len() == living => break,
                 // It does not know the pool yet, or is not there yet.
                 Ok(_) | Err(ResolveError::UnknownPool(_) | ResolveError::NoRegistrar(_)) => {}
