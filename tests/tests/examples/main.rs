@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod counter;
+mod http;
 mod key_value;
 mod ping_pong;
 
