@@ -6,6 +6,7 @@ mod counter;
 mod http;
 mod key_value;
 mod ping_pong;
+mod work_farm;
 
 use registrar::config::AdminSocket;
 use registrar::{Config, Registrar};
