@@ -25,11 +25,13 @@ pub use discovery::{Discovery, Multicast};
 pub use element::{Element, ElementOptions, NewSession};
 pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
 pub use net::TransportKind;
+pub use net::driver::StartError;
 pub use net::udp::EncapPorts;
 pub use pipe::{Cookie, Incoming};
+pub(crate) use proto::endpoint::SessionId;
 pub use proto::endpoint::{
     Avoidance, CacheOptions, CookieKey, CookieSealing, Counters, ElementTransport, Explanation, LoadUpdates,
-    Message, Registration, Resolution, ResolveOptions, RetryBudget, SessionId, SessionOptions, Standing,
+    Message, Registration, Resolution, ResolveOptions, RetryBudget, SessionOptions, Standing,
 };
 pub use proto::profile::{Compat, Profile};
 pub use rejection::{Rejection, Rejections};

@@ -34,6 +34,7 @@ pub(crate) enum Outgoing {
 
 /// A cookie that a session came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cookie {
     /// The version of what is in it, if cookies are sealed; else 0.
     pub version: u32,

@@ -92,13 +92,14 @@ pub use builder::Builder;
 pub use check::Check;
 pub use element::PoolElement;
 pub use endpoint::{
-    AsapEndpoint, Compat, CookieKey, CookieSealing, Discovery, EndpointError, LoadUpdates, Message,
-    Multicast, Profile, RegisterError, Rejection, Rejections, SendOptions, SessionError, TransportKind,
+    Addresses, AsapEndpoint, Compat, CookieKey, CookieSealing, Counters, Discovery, EndpointError,
+    LoadUpdates, Message, Multicast, Profile, RegisterError, Rejection, Rejections, ResolveError,
+    SendOptions, SessionError, StartError, TransportKind,
 };
 pub use exactly_once::ExactlyOnce;
 pub use params::{
-    DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,
-    Transport, TransportUse, UdpLiteTransport, UdpTransport,
+    CauseCode, DccpTransport, Load, ParameterType, PeIdentifier, Policy, PolicyType, PoolHandle, RegistrarId,
+    SctpTransport, TcpTransport, Transport, TransportUse, UdpLiteTransport, UdpTransport,
 };
 pub use service::Service;
 pub use session::Session;

@@ -61,10 +61,15 @@ mod pool_user;
 mod session;
 
 pub use endpoint::{
-    AsapEndpoint, CacheOptions, Compat, Discovery, EndpointError, Message, Multicast, Profile, Resolution,
-    ResolveError, SendOptions, SessionError, Standing, TransportKind, Watch,
+    Addresses, AsapEndpoint, Avoidance, CacheOptions, Compat, Counters, Discovery, EndpointError,
+    Explanation, Message, Multicast, Profile, Resolution, ResolveError, RetryBudget, SendOptions,
+    SessionError, Standing, StartError, TransportKind, Watch,
 };
 pub use exactly_once::ExactlyOnce;
-pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
+pub use params::{
+    CauseCode, DccpTransport, ErrorCause, Load, OperationError, PeIdentifier, Policy, PolicyType,
+    PoolElement, PoolHandle, RegistrarId, RegistrationLife, SctpTransport, TcpTransport, Transport,
+    TransportUse, UdpLiteTransport, UdpTransport,
+};
 pub use pool_user::{Builder, PoolUser};
 pub use session::{Received, Session};

@@ -38,16 +38,12 @@ impl PoolUser {
     /// # Ok::<_, std::net::AddrParseError>(())
     /// ```
     pub fn builder(registrars: impl Into<Discovery>) -> Builder {
-        Builder { config: Config::new(registrars), session: SessionOptions::default() }
+        Builder { config: Config::new(registrars), endpoint: None, session: SessionOptions::default() }
     }
 
     /// A client that shares the endpoint of a pool element of this process.
     pub fn sharing(endpoint: &AsapEndpoint) -> Self {
-        Self {
-            endpoint: Arc::new(OnceCell::new_with(Some(endpoint.clone()))),
-            config: Config::new(Discovery::new()),
-            session: SessionOptions::default(),
-        }
+        Self::builder(Discovery::new()).endpoint(endpoint).build()
     }
 
     /// The endpoint, started if it was not yet, to share it.
@@ -121,6 +117,7 @@ impl PoolUser {
 #[must_use = "nothing happens before build()"]
 pub struct Builder {
     config: Config,
+    endpoint: Option<AsapEndpoint>,
     session: SessionOptions,
 }
 
@@ -203,8 +200,16 @@ impl Builder {
         self
     }
 
+    /// Shares an endpoint that this process has already, of a pool element or of another client, with that one's registrars,
+    /// address, profile and cache. What is left to choose is how sessions behave. See also [`PoolUser::sharing`].
+    pub fn endpoint(mut self, endpoint: &AsapEndpoint) -> Self {
+        self.endpoint = Some(endpoint.clone());
+        self
+    }
+
     /// The client. Its endpoint starts when it is first used.
     pub fn build(self) -> PoolUser {
-        PoolUser { endpoint: Arc::default(), config: self.config, session: self.session }
+        let Self { config, endpoint, session } = self;
+        PoolUser { endpoint: Arc::new(OnceCell::new_with(endpoint)), config, session }
     }
 }
