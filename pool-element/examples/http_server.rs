@@ -11,7 +11,7 @@ async fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1).context("argument: ADDRESS")?;
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    println!("serving at {address}");
+    println!("serving at {address} (process {})", std::process::id());
 
     let router = Router::new()
         .route("/", routing::get(async move || format!("hello from {address}")))

@@ -21,7 +21,7 @@ use rserpool_pool_element::{PoolElement, Session};
 async fn main() -> anyhow::Result<()> {
     let registrars: Vec<_> = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<_, _>>()?;
     let mut element = PoolElement::builder("work-farm").registrars(registrars).register().await?;
-    println!("working as {} at {}", element.id(), element.local_address());
+    println!("working as {} (process {})", element.id(), std::process::id());
 
     loop {
         let session = tokio::select! {

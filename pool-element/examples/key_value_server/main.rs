@@ -19,10 +19,10 @@
 //! Requests and answers are lines of text:
 //!
 //! ```text
-//! hello                   CLIENT      the first request; the answer is the client's number from now on
-//! get KEY                 VALUE       empty if there is none
-//! NUMBER set KEY VALUE    VALUE       updates are numbered from 1
-//! NUMBER add KEY AMOUNT   VALUE       the sum; a value that is no number counts as 0
+//! hello                   ok CLIENT   the first request; the client has this number from now on
+//! get KEY                 ok VALUE    empty if there is none
+//! NUMBER set KEY VALUE    ok VALUE    updates are numbered from 1
+//! NUMBER add KEY AMOUNT   ok VALUE    the sum; a value that is no number counts as 0
 //! ```
 
 mod journal;
@@ -40,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
     let directory = arguments.next().context("arguments: DIRECTORY REGISTRAR...")?;
     let registrars: Vec<_> = arguments.map(|argument| argument.parse()).collect::<Result<_, _>>()?;
     let mut element = PoolElement::builder("key-value").registrars(registrars).register().await?;
-    println!("serving as {} at {}", element.id(), element.local_address());
+    println!("serving as {} (process {})", element.id(), std::process::id());
 
     // No two elements of a pool have the same identifier.
     let journal = Journal::open(directory, &element.id().to_string())?;
@@ -65,28 +65,31 @@ async fn serve(mut session: Session, store: &Mutex<Store>) -> anyhow::Result<()>
         }
         let request = std::str::from_utf8(&request)?;
         // Files are read and written, so this may take a while.
-        let answer = tokio::task::block_in_place(|| perform(store, client, request))?;
+        let done = tokio::task::block_in_place(|| perform(store, client, request))?;
+        let Some(value) = done else {
+            session.send(format!("error: not a request: {request}")).await?;
+            continue;
+        };
         if request == "hello" {
-            client = Some(answer.parse()?);
-            session.set_cookie(&answer).await?; // before the answer: whoever has that has the cookie, too
+            client = Some(value.parse()?);
+            session.set_cookie(&value).await?; // before the answer: whoever has that has the cookie, too
         }
-        session.send(&answer).await?;
+        session.send(format!("ok {value}")).await?;
     }
     Ok(())
 }
 
-/// Does what a client asks for, if it was not done before.
-fn perform(store: &Mutex<Store>, client: Option<u64>, request: &str) -> anyhow::Result<String> {
+/// Does what a client asks for, if it was not done before; returns its value. `None` if it makes no sense.
+fn perform(store: &Mutex<Store>, client: Option<u64>, request: &str) -> anyhow::Result<Option<String>> {
     let mut store = store.lock().map_err(|_| anyhow!("the store has failed before"))?;
-    let answer = match (request.split_once(' '), client) {
+    Ok(match (request.split_once(' '), client) {
         (None, Some(client)) if request == "hello" => Some(client.to_string()),
         // Should the answer be lost, then so is this number, and the next server gives another one.
         (None, None) if request == "hello" => Some(store.new_client()?.to_string()),
         (Some(("get", key)), _) => Some(store.get(key)?.to_owned()),
         (Some((number, update)), Some(client)) => store.update(client, number, update)?,
         _ => None,
-    };
-    Ok(answer.unwrap_or_else(|| format!("error: not a request: {request}")))
+    })
 }
 
 fn parse(cookie: &[u8]) -> anyhow::Result<u64> {

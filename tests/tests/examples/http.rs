@@ -11,7 +11,8 @@ async fn the_client_of_a_pool_of_http_servers_goes_on_without_one() {
     let mut servers = Vec::new();
     for _ in 0..2 {
         let (server, mut output) = start(examples.join("http_server"), &["127.0.0.1:0"]);
-        let address = line_with(&mut output, "serving at ").await;
+        let serving = line_with(&mut output, "serving at ").await;
+        let address = serving.split(' ').next().unwrap().to_owned();
         let (sidecar, mut watched) = start(examples.join("http_sidecar"), &[&address, &registrar]);
         line_with(&mut watched, &format!("{address} is in the pool")).await;
         servers.push((address, server, sidecar, watched));

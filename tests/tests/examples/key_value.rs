@@ -21,7 +21,7 @@ async fn say(input: &mut ChildStdin, text: &str) {
 /// The next answer: the server, and the total.
 async fn answer(output: &mut Output) -> (String, usize) {
     let line = within("an answer", output.next_line()).await.unwrap().expect("the client goes on");
-    let (server, total) = line.split_once(": ").unwrap();
+    let (server, total) = line.split_once(": ok ").unwrap();
     (server.to_owned(), total.parse().expect("a number"))
 }
 
@@ -57,12 +57,12 @@ async fn updates_are_done_once_while_servers_are_killed() {
     assert_eq!(totals, Vec::from_iter(1..=2 * UPDATES));
 
     let (_reader, mut input, mut read) = start_with_input(&client, &[&address]);
-    within("the input", say(&mut input, "get total\nadd nothing\nset total many\nget total\n")).await;
+    within("the input", say(&mut input, "get total\nadd nothing\nset total many\nget total\nget x\n")).await;
     drop(input);
     let mut answers = Vec::new();
     while let Some(line) = within("an answer", read.next_line()).await.unwrap() {
         answers.push(line.split_once(": ").unwrap().1.to_owned());
     }
-    assert_eq!(answers, ["400", "error: not a request: 1 add nothing", "many", "many"]);
+    assert_eq!(answers, ["ok 400", "error: not a request: 1 add nothing", "ok many", "ok many", "ok "]);
     std::fs::remove_dir_all(&journal).unwrap();
 }
