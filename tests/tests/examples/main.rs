@@ -6,6 +6,7 @@ mod counter;
 mod http;
 mod key_value;
 mod ping_pong;
+mod readme;
 mod work_farm;
 
 use registrar::config::AdminSocket;
@@ -16,18 +17,24 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// Builds examples. Of the whole workspace, so that what `cargo test --workspace` has built is used.
+/// Builds examples; returns where they are.
 async fn build(examples: &[&str]) -> PathBuf {
+    let examples: Vec<_> = examples.iter().flat_map(|example| ["--example", example]).collect();
+    build_with(&examples).await.join("examples")
+}
+
+/// Builds, and returns the directory of the profile. Of the whole workspace, so that what `cargo test --workspace` has
+/// built is used.
+async fn build_with(arguments: &[&str]) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--locked", "--workspace"]);
-    cargo.args(examples.iter().flat_map(|example| ["--example", example]));
+    cargo.args(["build", "--quiet", "--locked", "--workspace"]).args(arguments);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    assert!(cargo.status().await.unwrap().success(), "the examples must build");
+    assert!(cargo.status().await.unwrap().success(), "it must build");
     // This test is target/<profile>/deps/examples-*.
     let test = std::env::current_exe().unwrap();
-    test.parent().unwrap().parent().unwrap().join("examples")
+    test.parent().unwrap().parent().unwrap().to_owned()
 }
 
 /// Waits for something that has to happen; the limit only ends a failed test.
