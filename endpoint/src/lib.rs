@@ -71,6 +71,7 @@ mod shell;
 mod watch;
 
 pub use asap_endpoint::AsapEndpoint;
+pub use bytes::Bytes;
 pub use config::Config;
 pub use discovery::{Discovery, Multicast};
 pub use element::{Element, ElementOptions, NewSession};

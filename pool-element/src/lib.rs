@@ -124,7 +124,7 @@ pub use builder::Builder;
 pub use check::Check;
 pub use element::PoolElement;
 pub use endpoint::{
-    Addresses, AsapEndpoint, Compat, CookieKey, CookieSealing, Counters, Discovery, EndpointError,
+    Addresses, AsapEndpoint, Bytes, Compat, CookieKey, CookieSealing, Counters, Discovery, EndpointError,
     LoadUpdates, Message, Multicast, Profile, RegisterError, Rejection, Rejections, ResolveError,
     SendOptions, SessionError, StartError, TransportKind,
 };

@@ -104,7 +104,7 @@ mod pool_user;
 mod session;
 
 pub use endpoint::{
-    Addresses, AsapEndpoint, Avoidance, CacheOptions, Compat, Counters, Discovery, EndpointError,
+    Addresses, AsapEndpoint, Avoidance, Bytes, CacheOptions, Compat, Counters, Discovery, EndpointError,
     Explanation, Message, Multicast, Profile, Resolution, ResolveError, RetryBudget, SendOptions,
     SessionError, Standing, StartError, TransportKind, Watch,
 };

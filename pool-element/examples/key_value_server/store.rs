@@ -43,7 +43,8 @@ impl Store {
             match self.answered.get(&client) {
                 // A client that repeats itself has not yet seen this answer, so it has sent nothing else.
                 Some((last, answer)) if *last >= number => return Ok(Some(answer.clone())),
-                // Whether it is the next entry or another process was faster: the journal tells.
+                // Whether it is the next entry, or another process was faster, is read in the journal. So nothing is done twice
+                // even if this server was frozen, its client has gone elsewhere, and it wakes up just here.
                 _ => self.journal.append(&entry)?,
             };
         }
