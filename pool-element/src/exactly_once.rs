@@ -35,6 +35,7 @@ const HEADER: usize = NUMBER + 4;
 /// A request and an answer are an ordered message on stream 0 that begins with the number, 8 bytes in network byte
 /// order. The cookie: the number, the length of the answer in 4 bytes, the answer, the state.
 #[derive(Debug)]
+#[must_use = "the session ends when this is dropped"]
 pub struct ExactlyOnce {
     session: Session,
     /// The last operation that was done, as the cookie has it; 0 before the first.

@@ -17,6 +17,7 @@ use bytes::Bytes;
 ///
 /// Requests are numbered, and repeated after a failover. The server recognises a repeat by its cookie.
 #[derive(Debug)]
+#[must_use = "the session ends when this is dropped"]
 pub struct ExactlyOnce {
     session: Session,
     /// The number of the last request.
