@@ -3,7 +3,7 @@
 use crate::output::{Columns, policy, transport};
 use crate::{Context, Failure, pool_argument};
 use clap::Args;
-use endpoint::{AsapEndpoint, Config, Multicast, ResolveError, ResolveOptions};
+use endpoint::{AsapEndpoint, Config, Discovery, Multicast, ResolveError, ResolveOptions};
 use params::PoolHandle;
 use registrar::admin::api;
 use serde::Serialize;
@@ -44,12 +44,16 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
 
 async fn resolve(arguments: Arguments, context: &Context) -> Result<Resolved, Failure> {
     let Arguments { pool, items } = arguments;
-    let Context { encap, transport, .. } = *context;
-    let multicast = (context.registrar.is_none() && context.multicast).then(Multicast::default);
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 3863));
-    let registrar = context.registrar.or(multicast.is_none().then_some(local));
+    let registrar = context.registrar.or((!context.multicast).then_some(local));
+    let discovery = match registrar {
+        Some(registrar) => Discovery::from([registrar]),
+        None => Discovery::new().multicast(Multicast::default()),
+    };
     // One question, to that registrar.
-    let config = Config { encap, transport, multicast, registrar_pool: false, ..Config::new(registrar) };
+    let mut config = Config::new(discovery.registrar_pool(false));
+    config.encap = context.encap;
+    config.transport = context.transport;
     let endpoint = AsapEndpoint::start(config).map_err(anyhow::Error::from)?;
     let options = ResolveOptions { items, uncached: true };
     let answer = endpoint.resolve(pool.clone(), options).await;

@@ -2,154 +2,19 @@
 
 use crate::shell::{Attention, Shell};
 use crate::{
-    Avoidance, CacheOptions, Compat, Counters, Element, ElementOptions, EndpointError, Explanation,
-    LoadUpdates, Profile, RegisterError, Registration, Resolution, ResolveError, ResolveOptions, RetryBudget,
-    Session, SessionError, SessionId, SessionOptions, Watch,
+    Config, Counters, Element, ElementOptions, EndpointError, Explanation, RegisterError, Registration,
+    Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions, Watch,
 };
-use net::MulticastConfig;
 use net::dns::{self, DnsConfig};
-use net::driver::{Driver, DriverConfig, Handle, Listen, StartError, TransportKind};
+use net::driver::{Driver, DriverConfig, Handle, Listen, StartError};
 use net::sctp::{SctpConfig, SctpTiming};
-use net::udp::{EncapPorts, UdpConfig};
+use net::udp::UdpConfig;
 use params::{PeIdentifier, PoolElement, PoolHandle};
-use proto::endpoint::{self as machine, ElementId};
+use proto::endpoint::ElementId;
 use proto::{Channel, Time};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How an [`AsapEndpoint`] is set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// The registrars, in any order: at least one, unless others are found by themselves. Each is an address with the port
-    /// of its ASAP endpoint.
-    pub registrars: Vec<SocketAddr>,
-    /// Where DNS names registrars (SRV records `_asap._sctp.DOMAIN`), if anywhere.
-    pub dns: Option<DnsConfig>,
-    /// Whether to learn the other registrars from the one that was found, and to go to them when it is gone. Not where
-    /// rsplib takes part.
-    pub registrar_pool: bool,
-    /// Where to listen for registrars that announce themselves; `None`: nowhere.
-    pub multicast: Option<Multicast>,
-    /// Where sessions and registrars reach this process: an address with the number of the SCTP port, which is
-    /// the UDP port, too, unless `encap` is set; 0 takes any free one. `None`: loopback if all registrars are known to
-    /// be there, else any.
-    pub listen: Option<SocketAddr>,
-    /// Further local addresses beside `listen`, on the same port; with the kernel's SCTP only.
-    pub also_listen: Vec<IpAddr>,
-    /// What carries SCTP. The same for the whole scope.
-    pub transport: TransportKind,
-    /// Timers and thresholds.
-    pub profile: Profile,
-    /// The scope's dialect. [`Profile::Rsplib`] implies [`Compat::Rsplib`].
-    pub compat: Compat,
-    /// What is kept of resolved pools, and how it is kept up to date.
-    pub cache: CacheOptions,
-    /// How often the changing load of an element is registered.
-    pub load_updates: LoadUpdates,
-    /// When elements that failed are avoided.
-    pub avoidance: Avoidance,
-    /// How many failures are reported to the registrar, a second (RFC 5352 §3.5); zero: none.
-    pub reports_per_second: u32,
-    /// How much sessions may try at once beside the first element of each search; `None`: no limit.
-    pub retry_budget: Option<RetryBudget>,
-    /// How long a connect may take before another element is tried beside it; zero: never; `None`: as the profile says.
-    pub connect_stagger: Option<Duration>,
-    /// How long an accepted session waits for a cookie before it is handed out without one; `None`: as the
-    /// profile says.
-    pub cookie_wait: Option<Duration>,
-    /// Whether ICMP messages are listened to: a peer whose process is gone is then noticed at once instead of by its
-    /// silence.
-    pub icmp: bool,
-    /// The UDP ports behind which all SCTP ports of a host are (RFC 6951): for registrars and servers whose SCTP is a
-    /// kernel's. `None`: each address says with its SCTP port which UDP port it is. The same for the whole scope.
-    pub encap: Option<EncapPorts>,
-}
-
-/// Where to listen for registrars that announce themselves (RFC 5352 §3.6). Anybody in the network can announce a
-/// registrar: it is as trustworthy as the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Multicast {
-    /// Multicast groups, each with a UDP port. Default: the assigned ones and that of rsplib.
-    pub groups: Vec<SocketAddr>,
-    /// Names of interfaces. Default, none: those with the address that the endpoint listens on; all of the host but
-    /// loopback if it listens on all.
-    pub interfaces: Vec<String>,
-}
-
-impl Default for Multicast {
-    fn default() -> Self {
-        Self { groups: MulticastConfig::default_groups(Channel::Asap).to_vec(), interfaces: Vec::new() }
-    }
-}
-
-impl From<Multicast> for MulticastConfig {
-    fn from(multicast: Multicast) -> Self {
-        let groups = multicast.groups.into_iter().map(|group| (Channel::Asap, group)).collect();
-        Self { groups, interfaces: multicast.interfaces, ..Self::new(&[]) }
-    }
-}
-
-impl Config {
-    /// The defaults, for these registrars.
-    pub fn new(registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
-        Self {
-            registrars: registrars.into_iter().collect(),
-            dns: None,
-            registrar_pool: true,
-            multicast: None,
-            listen: None,
-            also_listen: Vec::new(),
-            transport: TransportKind::Udp,
-            profile: Profile::Lan,
-            compat: Compat::Rfc,
-            cache: CacheOptions::default(),
-            load_updates: LoadUpdates::default(),
-            avoidance: Avoidance::default(),
-            reports_per_second: 10,
-            retry_budget: Some(RetryBudget::default()),
-            connect_stagger: None,
-            cookie_wait: None,
-            icmp: true,
-            encap: None,
-        }
-    }
-
-    /// Where to listen, or why that cannot work.
-    fn listen(&self) -> Result<SocketAddr, EndpointError> {
-        let finds_others = self.multicast.is_some() || self.dns.is_some();
-        if self.registrars.is_empty() && !finds_others {
-            return Err(EndpointError::NoRegistrarConfigured);
-        }
-        if self.transport != TransportKind::Kernel && !self.also_listen.is_empty() {
-            return Err(EndpointError::Invalid("several addresses need the transport \"kernel\""));
-        }
-        if self.encap.is_some_and(|ports| ports.remote == 0) {
-            return Err(EndpointError::Invalid("0 is no UDP port for SCTP: the assigned one is 9899"));
-        }
-        let outside = self.registrars.iter().find(|registrar| !registrar.ip().is_loopback());
-        match (self.listen, outside) {
-            (Some(listen), Some(&registrar)) if listen.ip().is_loopback() => {
-                Err(EndpointError::LoopbackOnly { listen, registrar })
-            }
-            (Some(listen), _) => Ok(listen),
-            (None, outside) => {
-                let v4 = self.registrars.first().is_none_or(SocketAddr::is_ipv4);
-                let loopback = outside.is_none() && !finds_others;
-                Ok(SocketAddr::new(any_address(v4, loopback), 0))
-            }
-        }
-    }
-}
-
-fn any_address(v4: bool, loopback: bool) -> IpAddr {
-    match (v4, loopback) {
-        (true, true) => Ipv4Addr::LOCALHOST.into(),
-        (true, false) => Ipv4Addr::UNSPECIFIED.into(),
-        (false, true) => Ipv6Addr::LOCALHOST.into(),
-        (false, false) => Ipv6Addr::UNSPECIFIED.into(),
-    }
-}
 
 /// The ASAP endpoint of this process: all its elements, resolutions and sessions, behind one UDP socket and with
 /// one association to a registrar.
@@ -177,17 +42,7 @@ impl AsapEndpoint {
         let listen = config.listen()?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::System(std::io::Error::other(error)))?;
-        let mut machine = machine::Config::new(config.registrars, 0, seed);
-        machine.registrar_pool = config.registrar_pool;
-        machine.cache = config.cache;
-        machine.load_updates = config.load_updates;
-        machine.avoidance = config.avoidance;
-        machine.reports_per_second = config.reports_per_second;
-        machine.retry_budget = config.retry_budget;
-        machine.timers = config.profile.endpoint();
-        machine.compat = if config.profile == Profile::Rsplib { Compat::Rsplib } else { config.compat };
-        machine.timers.connect_stagger = config.connect_stagger.unwrap_or(machine.timers.connect_stagger);
-        machine.timers.cookie_wait = config.cookie_wait.unwrap_or(machine.timers.cookie_wait);
+        let mut machine = config.machine(seed);
         let leave = machine.timers.t3_deregistration * (machine.timers.max_reg_attempt + 1);
         let message_limit = machine.limits.message;
 
@@ -201,7 +56,7 @@ impl AsapEndpoint {
                     .with(UdpConfig { icmp: config.icmp, encap: config.encap }, config.also_listen),
                 ..Listen::new(Channel::Asap, listen, sctp)
             }],
-            multicast: config.multicast.map(Into::into),
+            multicast: config.discovery.multicast.clone().map(Into::into),
         };
         let shared = Arc::clone(&attention);
         let make_shell = move |bound: &[SocketAddr]| {
@@ -209,7 +64,7 @@ impl AsapEndpoint {
             Shell::new(machine, shared, Time::ZERO)
         };
         let handle = Driver::spawn(driver, make_shell, |_, _, never| match never {})?;
-        if let Some(dns) = config.dns {
+        if let Some(dns) = config.discovery.dns_config() {
             follow_dns(dns, handle.clone())?;
         }
         let local = handle.local_addresses().first().copied().unwrap_or(listen);
@@ -383,24 +238,5 @@ impl Drop for Inner {
             |shell, now| shell.run(now, |shell, now| shell.machine().shutdown(now)),
             Shell::is_drained,
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_work_is_refused_with_the_reason() {
-        let config = || Config::new([SocketAddr::from(([127, 0, 0, 1], 3863))]);
-        assert_eq!(config().listen().ok(), Some(SocketAddr::from(([127, 0, 0, 1], 0))));
-        let udp_port_0 = Config { encap: Some(EncapPorts::client(0)), ..config() };
-        assert!(matches!(udp_port_0.listen(), Err(EndpointError::Invalid(why)) if why.contains("9899")));
-        let nobody = Config { registrars: Vec::new(), ..config() };
-        assert!(matches!(nobody.listen(), Err(EndpointError::NoRegistrarConfigured)));
-        let announced = Config { multicast: Some(Multicast::default()), ..nobody };
-        assert_eq!(announced.listen().ok(), Some(SocketAddr::from(([0, 0, 0, 0], 0))));
-        let two = Config { also_listen: vec![Ipv4Addr::LOCALHOST.into()], ..config() };
-        assert!(matches!(two.listen(), Err(EndpointError::Invalid(why)) if why.contains("kernel")));
     }
 }

@@ -28,6 +28,7 @@ pub(crate) enum Status {
 
 /// A registered element. Dropping it deregisters it in the background; its sessions go on.
 #[derive(Debug)]
+#[must_use = "it is deregistered when this is dropped"]
 pub struct Element {
     pub(crate) id: ElementId,
     pub(crate) pool: PoolHandle,
@@ -50,6 +51,7 @@ pub struct ElementOptions {
 
 /// A session that a client started.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct NewSession {
     /// The session.
     pub session: Session,

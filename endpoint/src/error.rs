@@ -6,6 +6,7 @@ use params::{OperationError, PoolHandle};
 use proto::endpoint::CommandError;
 use std::fmt;
 use std::net::SocketAddr;
+use std::slice;
 use std::sync::Arc;
 
 /// The ASAP endpoint of this process does not work.
@@ -172,7 +173,23 @@ pub enum SessionError {
 
 /// Addresses of registrars, shown separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses(pub Vec<SocketAddr>);
+pub struct Addresses(pub(crate) Vec<SocketAddr>);
+
+impl Addresses {
+    /// One after the other.
+    pub fn iter(&self) -> slice::Iter<'_, SocketAddr> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Addresses {
+    type Item = &'a SocketAddr;
+    type IntoIter = slice::Iter<'a, SocketAddr>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
 
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

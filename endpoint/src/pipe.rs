@@ -34,6 +34,7 @@ pub(crate) enum Outgoing {
 
 /// A cookie that a session came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cookie {
     /// The version of what is in it, if cookies are sealed; else 0.
     pub version: u32,
@@ -44,6 +45,7 @@ pub struct Cookie {
 /// Who can be turned to when the client of an accepted session is gone, as it says of itself: it is an element of a pool, too
 /// (RFC 5352 §3.9).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Card {
     /// The client's pool.
     pub pool: PoolHandle,

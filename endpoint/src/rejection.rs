@@ -2,6 +2,7 @@
 
 use params::{CauseCode, OperationError, ParameterType, PolicyType};
 use std::fmt;
+use std::slice;
 
 /// One reason why a registrar refuses a registration. `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,23 @@ impl fmt::Display for Rejection {
 
 /// All reasons why a registrar refuses a registration; shown separated by semicolons.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejections(pub Vec<Rejection>);
+pub struct Rejections(Vec<Rejection>);
+
+impl Rejections {
+    /// One after the other, as the registrar has listed them.
+    pub fn iter(&self) -> slice::Iter<'_, Rejection> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Rejections {
+    type Item = &'a Rejection;
+    type IntoIter = slice::Iter<'a, Rejection>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
 
 impl From<OperationError> for Rejections {
     fn from(error: OperationError) -> Self {

@@ -24,6 +24,7 @@ pub struct SendOptions {
 ///
 /// Dropping it closes it in order, in the background.
 #[derive(Debug)]
+#[must_use = "a session ends when it is dropped"]
 pub struct Session {
     id: SessionId,
     pipe: Arc<Pipe>,

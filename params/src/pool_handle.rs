@@ -56,9 +56,33 @@ impl Borrow<[u8]> for PoolHandle {
     }
 }
 
+impl AsRef<[u8]> for PoolHandle {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl From<&str> for PoolHandle {
     fn from(text: &str) -> Self {
         Self::new(text)
+    }
+}
+
+impl From<String> for PoolHandle {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes().into())
+    }
+}
+
+impl From<&[u8]> for PoolHandle {
+    fn from(bytes: &[u8]) -> Self {
+        Self::new(bytes)
+    }
+}
+
+impl From<&PoolHandle> for PoolHandle {
+    fn from(handle: &PoolHandle) -> Self {
+        handle.clone()
     }
 }
 

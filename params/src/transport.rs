@@ -4,6 +4,7 @@ use crate::wire::{Encoder, HEADER, Input, Parameter, Unrecognized, padded, walk}
 use crate::{DecodeError, EncodeError, ParameterType};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::slice;
 
 /// How the data channel is used (RFC 5354 §3.4): 0 = data only, 1 = data plus control channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,6 +153,20 @@ impl Transport {
             transport_use: TransportUse::DATA_ONLY,
             addresses: vec![address.ip()],
         })
+    }
+
+    /// Where to connect to: its addresses with the port, in the order of the registration. None if only the application
+    /// understands the transport.
+    pub fn socket_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let (port, addresses) = match self {
+            Self::Dccp(DccpTransport { port, address, .. })
+            | Self::Tcp(TcpTransport { port, address })
+            | Self::Udp(UdpTransport { port, address })
+            | Self::UdpLite(UdpLiteTransport { port, address }) => (*port, slice::from_ref(address)),
+            Self::Sctp(SctpTransport { port, addresses, .. }) => (*port, addresses.as_slice()),
+            Self::Opaque(_) => (0, &[][..]),
+        };
+        addresses.iter().map(move |address| SocketAddr::new(*address, port))
     }
 }
 

@@ -9,7 +9,7 @@ mod strategies;
 use params::wire::{Encoder, Input, Parameter, Unrecognized};
 use params::*;
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// One parameter in octets.
 fn written(write: impl FnOnce(&mut Encoder) -> Result<(), EncodeError>) -> Vec<u8> {
@@ -208,6 +208,26 @@ fn each_transport_has_its_format() {
     ] {
         assert_eq!(transport(hex), Ok(expected.clone()));
         assert_eq!(hex::encode(written(|encoder| expected.encode(encoder))), hex.replace(' ', ""));
+    }
+}
+
+#[test]
+fn a_transport_says_where_to_connect_to() {
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    for (transport, expected) in [
+        (Transport::tcp(at("192.0.2.1:80")), vec![at("192.0.2.1:80")]),
+        (Transport::udp(at("[2001:db8::1]:53")), vec![at("[2001:db8::1]:53")]),
+        (
+            Transport::Sctp(SctpTransport {
+                port: 7,
+                transport_use: TransportUse::DATA_ONLY,
+                addresses: vec![at("192.0.2.1:0").ip(), at("192.0.2.2:0").ip()],
+            }),
+            vec![at("192.0.2.1:7"), at("192.0.2.2:7")],
+        ),
+        (Transport::Opaque(Box::new([1, 2, 3])), Vec::new()),
+    ] {
+        assert_eq!(Vec::from_iter(transport.socket_addresses()), expected, "{transport:?}");
     }
 }
 

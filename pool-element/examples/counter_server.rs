@@ -10,7 +10,7 @@ async fn main() -> anyhow::Result<()> {
     let registrars: Vec<_> = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<_, _>>()?;
     let mut element =
         PoolElement::builder("counter").policy(Policy::RoundRobin).registrars(registrars).register().await?;
-    println!("serving as {} at {}", element.id(), element.local_address());
+    println!("serving as {} (process {})", element.id(), std::process::id());
 
     while let Some(session) = element.accept().await {
         tokio::spawn(async move {

@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use protocol::{PPID, Ping, Pong};
 use rserpool_pool_element::{
-    Compat, Load, Multicast, PeIdentifier, Policy, PoolElement, Profile, SendOptions, Session, TransportKind,
+    Compat, Discovery, Load, Multicast, PeIdentifier, Policy, PoolElement, Profile, SendOptions, Session,
+    TransportKind,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -79,17 +80,18 @@ fn hex(text: &str) -> Result<u32, std::num::ParseIntError> {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let mut discovery = Discovery::from(args.registrars);
+    if args.multicast {
+        discovery = discovery.multicast(Multicast::default());
+    }
     let mut builder = PoolElement::builder(args.pool.as_str())
         .policy(args.policy.policy(0, args.sessions))
-        .registrars(args.registrars)
+        .registrars(discovery)
         .listen(args.listen)
         .sctp_over(args.transport)
         .life(Duration::from_secs(args.life));
     if let Some(id) = args.id {
         builder = builder.id(PeIdentifier(id));
-    }
-    if args.multicast {
-        builder = builder.multicast(Multicast::default());
     }
     if let Some(port) = args.encap_port {
         builder = builder.encap_port(port);

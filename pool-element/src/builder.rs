@@ -2,8 +2,8 @@
 
 use crate::{Check, PoolElement, Service};
 use endpoint::{
-    AsapEndpoint, Compat, Config, CookieSealing, DnsConfig, ElementOptions, ElementTransport, EncapPorts,
-    EndpointError, LoadUpdates, Multicast, Profile, RegisterError, Registration, TransportKind,
+    AsapEndpoint, Compat, Config, CookieSealing, Discovery, ElementOptions, ElementTransport, EncapPorts,
+    EndpointError, LoadUpdates, Profile, RegisterError, Registration, TransportKind,
 };
 use params::{PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,6 +22,8 @@ pub struct Builder {
 
 impl Builder {
     pub(crate) fn new(pool: PoolHandle) -> Self {
+        let mut config = Config::new(Discovery::new());
+        config.listen = Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
         Self {
             registration: Registration {
                 handle: pool,
@@ -30,10 +32,7 @@ impl Builder {
                 id: None,
                 transport: ElementTransport::Sessions,
             },
-            config: Config {
-                listen: Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)),
-                ..Config::new([])
-            },
+            config,
             endpoint: None,
             options: ElementOptions::default(),
             grace: Duration::from_secs(10),
@@ -47,11 +46,20 @@ impl Builder {
         self
     }
 
-    /// The registrars, in any order: at least one, unless others are found by themselves or the element shares an
-    /// endpoint. One of them becomes
-    /// the element's home; the others are there in case it dies.
-    pub fn registrars(mut self, registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.config.registrars = registrars.into_iter().collect();
+    /// The registrars: the addresses of one or more, in any order, or how to find them ([`Discovery`]). One of them becomes
+    /// the element's home; the others are there in case it dies. Not needed if the element shares an
+    /// [endpoint](Self::endpoint).
+    ///
+    /// ```
+    /// # use rserpool_pool_element::{Discovery, PoolElement};
+    /// let known = PoolElement::builder("counter").registrars(["127.0.0.1:3863".parse()?, "127.0.0.1:3864".parse()?]);
+    /// let named = PoolElement::builder("counter").registrars(Discovery::new().dns("example.net"));
+    /// # Ok::<_, std::net::AddrParseError>(())
+    /// ```
+    ///
+    /// To hear registrars that announce themselves the element has to [listen](Self::listen) in their network.
+    pub fn registrars(mut self, registrars: impl Into<Discovery>) -> Self {
+        self.config.discovery = registrars.into();
         self
     }
 
@@ -93,33 +101,6 @@ impl Builder {
     /// port has the number of the SCTP port.
     pub fn encap_port(mut self, port: u16) -> Self {
         self.config.encap = Some(EncapPorts::same(port));
-        self
-    }
-
-    /// Takes the registrars that DNS names for a domain, with SRV records `_asap._sctp.DOMAIN`; none need be given then. They
-    /// are asked for again when they outdate; a failure is logged and tried again.
-    pub fn registrars_from_dns(self, domain: impl Into<String>) -> Self {
-        self.dns(DnsConfig { domain: domain.into(), server: None })
-    }
-
-    /// As [`Self::registrars_from_dns`], also of another name server than those of the system.
-    pub fn dns(mut self, dns: DnsConfig) -> Self {
-        self.config.dns = Some(dns);
-        self
-    }
-
-    /// Whether to learn the other registrars of the scope from the one that was found first, to go on with them when it is
-    /// gone. Default: yes.
-    pub fn registrar_pool(mut self, registrar_pool: bool) -> Self {
-        self.config.registrar_pool = registrar_pool;
-        self
-    }
-
-    /// Listens for registrars that announce themselves in the network (RFC 5352 §3.6); none need be given then. Default:
-    /// no. It takes whoever announces itself for a registrar: as trustworthy as the network. To hear the network the
-    /// element has to [listen](Self::listen) there.
-    pub fn multicast(mut self, multicast: Multicast) -> Self {
-        self.config.multicast = Some(multicast);
         self
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 /// Dropping it deregisters it in the background, as long as the process lives; [`PoolElement::deregister`] waits for
 /// it. Its sessions go on; [`PoolElement::drain`] waits for them, too.
 #[derive(Debug)]
+#[must_use = "the element is deregistered when this is dropped"]
 pub struct PoolElement {
     element: endpoint::Element,
     grace: Duration,

@@ -31,6 +31,7 @@ use endpoint::exactly_once::{Operations, Unexpected};
 /// A request and an answer are an ordered message on stream 0 that begins with the number, 8 bytes in network byte
 /// order. The cookie: the number, the length of the answer in 4 bytes, the answer, the state.
 #[derive(Debug)]
+#[must_use = "the session ends when this is dropped"]
 pub struct ExactlyOnce {
     session: Session,
     operations: Operations,

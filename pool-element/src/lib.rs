@@ -36,10 +36,7 @@
 //! # }
 //! ```
 //!
-//! [`ExactlyOnce`] does the numbers and the cookie by itself.
-//!
-//! A server that is stopped on purpose leaves with [`PoolElement::drain`]: its sessions are handed over, and nothing is
-//! lost. Whom they should go to can be recommended ([`Builder::failover_order`]); else the policy decides.
+//! [`ExactlyOnce`] does the numbers and the cookie by itself. The client's side is in `rserpool-pool-user`.
 //!
 //! # A server that is not yours
 //!
@@ -57,29 +54,64 @@
 //! # }
 //! ```
 //!
+//! # Joining and leaving
+//!
+//! * [`Builder::registrars`] takes the addresses of one or more registrars, or another way to find them: [`Discovery`].
+//!   [`Builder::register`] returns when one has confirmed the element, which is from then on kept registered, at another registrar
+//!   if need be.
+//! * [`Builder::listen`] is where clients reach the server. The default is loopback, so another host needs another address.
+//! * A server that is stopped on purpose leaves with [`PoolElement::drain`]: its sessions are handed over, and nothing is
+//!   lost. [`PoolElement::deregister`] leaves the sessions alone; dropping the element deregisters it in the background. Whom
+//!   clients should go to can be recommended ([`Builder::failover_order`]); else the policy decides.
+//!
 //! # What happens on failure
 //!
-//! * **This server dies** (or freezes, or is cut off): its clients notice by SCTP, resolve the pool again and continue
-//!   at another element, which gets the latest cookie first. The registrars remove it from the pool.
-//! * **The registrar dies**: another registrar takes the element over, or the element finds one and registers there.
-//!   Sessions do not notice.
+//! * **This server dies** (or freezes, or is cut off): its clients notice by SCTP, choose another element of the pool, which gets
+//!   the latest cookie first, and go on there. The registrars remove the dead one.
+//! * **Its registrar dies**: another registrar takes the element over, or the element finds one and registers there.
+//!   Sessions do not notice. [`PoolElement::home`] and [`PoolElement::home_changed`] tell.
+//! * **All registrars are gone**: sessions go on, and the element registers again as soon as there is one.
 //! * **The client dies**: [`Session::recv`] returns [`SessionError::Lost`].
+//! * **A registrar refuses the registration**: [`RegisterError::Rejected`] says why, and what to do about it.
 //!
 //! # What is guaranteed, and what is not
 //!
 //! * A client that has seen a message has the cookie that was set before it, if both went in order on stream 0 (the
-//!   default). That is what makes "exactly once" possible: see the example.
+//!   default). That is what makes "exactly once" possible.
+//! * "Exactly once" goes for what is in the cookie. What else an operation does, say in a database, it may do twice if its server
+//!   dies in between, unless the database knows the number of the operation: the example `key_value_server` shows how.
 //! * Messages arrive whole, and those of one stream in order, as long as the session stays at one server. What was on
 //!   its way when a server died may be lost, or may have been processed without an answer: repeats must be harmless.
 //! * Cookies come back through the client: they are not secret, and a malicious client can alter them, unless they are
 //!   [sealed](Builder::seal_cookies). Even a sealed one can be an older one, or another client's, until it expires.
-//! * Pool membership is soft state in the registrars' memory: available, not consistent.
+//! * Who is in a pool is soft state in the registrars' memory: available, not consistent. A client may try a server that has
+//!   just left, and finds another one.
+//! * Nobody is authenticated: listen on networks that you trust.
 //!
 //! # Flow control
 //!
 //! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP; a message
-//! has at most 1 MiB. While more than that is
-//! unread, the session's association is not read, and the client has to wait.
+//! has at most 1 MiB. While more than 256 KiB are unread, the session's association is not read, and the client has to wait. 1024
+//! sessions wait for [`PoolElement::accept`]; more are refused, and go elsewhere.
+//!
+//! # Threads and runtimes
+//!
+//! Each element has an [`AsapEndpoint`]: one thread, and on it one UDP socket with all its associations. It keeps the
+//! element registered, and the sessions alive, whatever the program's own tasks do. An element that offers no sessions of its
+//! own, or a client in the same process, can share it ([`Builder::endpoint`]). The futures of this library run on any
+//! runtime; only [`Builder::register_while`] needs one of tokio.
+//!
+//! # Examples
+//!
+//! `cargo run -p rserpool-pool-element --example NAME`, for each of which there is a client in `rserpool-pool-user`:
+//!
+//! | | |
+//! |---|---|
+//! | `counter_server` | the state of a session is in its cookie |
+//! | `key_value_server` | the state is common to all sessions, and each update is done once |
+//! | `work_farm_worker` | jobs that last, with a cookie as checkpoint; a worker that leaves in order |
+//! | `http_sidecar` | puts a server that knows nothing of pools into one (`http_server`) |
+//! | `ping_pong_server` | the protocol of rsplib, and the options that interworking needs |
 
 mod builder;
 mod check;
@@ -92,13 +124,14 @@ pub use builder::Builder;
 pub use check::Check;
 pub use element::PoolElement;
 pub use endpoint::{
-    AsapEndpoint, Card, Compat, CookieKey, CookieSealing, DnsConfig, EndpointError, LoadUpdates, Message,
-    Multicast, Profile, RegisterError, Rejection, Rejections, SendOptions, SessionError, TransportKind,
+    Addresses, AsapEndpoint, Bytes, Card, Compat, CookieKey, CookieSealing, Counters, Discovery,
+    EndpointError, LoadUpdates, Message, Multicast, Profile, RegisterError, Rejection, Rejections,
+    ResolveError, SendOptions, SessionError, StartError, TransportKind,
 };
 pub use exactly_once::ExactlyOnce;
 pub use params::{
-    DccpTransport, Load, PeIdentifier, Policy, PoolHandle, RegistrarId, SctpTransport, TcpTransport,
-    Transport, TransportUse, UdpLiteTransport, UdpTransport,
+    CauseCode, DccpTransport, Load, ParameterType, PeIdentifier, Policy, PolicyType, PoolHandle, RegistrarId,
+    SctpTransport, TcpTransport, Transport, TransportUse, UdpLiteTransport, UdpTransport,
 };
 pub use service::Service;
 pub use session::Session;

@@ -4,7 +4,6 @@ use crate::Check;
 use endpoint::{AsapEndpoint, Element, ElementOptions, RegisterError, Registration};
 use params::{PeIdentifier, PoolHandle};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,6 +13,7 @@ use tokio::task::JoinHandle;
 ///
 /// Dropping it deregisters the server in the background, as long as the process lives; [`Service::deregister`] waits for it.
 #[derive(Debug)]
+#[must_use = "the server is deregistered when this is dropped"]
 pub struct Service {
     pool: PoolHandle,
     state: watch::Receiver<State>,
@@ -23,7 +23,7 @@ pub struct Service {
 }
 
 /// Under which identifier it is registered, if it is; and why not, if a registrar refused.
-type State = Result<Option<PeIdentifier>, Arc<RegisterError>>;
+type State = Result<Option<PeIdentifier>, RegisterError>;
 
 impl Service {
     pub(crate) fn start(endpoint: AsapEndpoint, registration: Registration, check: Check) -> Self {
@@ -48,16 +48,16 @@ impl Service {
     ///
     /// # Errors
     /// Why a registrar refused it last. It is tried again after the next check; call this again to wait for that.
-    pub async fn registered(&mut self) -> Result<PeIdentifier, Arc<RegisterError>> {
+    pub async fn registered(&mut self) -> Result<PeIdentifier, RegisterError> {
         loop {
             if let Ok(Some(id)) = *self.state.borrow() {
                 return Ok(id);
             }
             if self.state.changed().await.is_err() {
-                return Err(Arc::new(RegisterError::Deregistered(self.pool.clone())));
+                return Err(RegisterError::Deregistered(self.pool.clone()));
             }
             if let Err(error) = &*self.state.borrow_and_update() {
-                return Err(Arc::clone(error));
+                return Err(error.clone());
             }
         }
     }
@@ -118,7 +118,7 @@ async fn keep(
                 }
                 Err(error) => {
                     tracing::warn!(%pool, %error, "the server is ready, but not registered");
-                    state.send_modify(|state| *state = Err(Arc::new(error)));
+                    state.send_modify(|state| *state = Err(error));
                 }
             },
             (Ok(()), true) => failed = 0,

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 /// [`Session::send`], [`Session::set_cookie`] and [`Session::recv`] are cancel-safe. Dropping a session ends it in
 /// order, in the background; the client then continues at another element: see [`Session::close`].
 #[derive(Debug)]
+#[must_use = "a session ends when it is dropped"]
 pub struct Session {
     session: endpoint::Session,
     cookie: Option<Cookie>,
@@ -18,7 +19,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(new: NewSession) -> Self {
-        let NewSession { session, cookie, peer } = new;
+        let NewSession { session, cookie, peer, .. } = new;
         Self { session, cookie, card: None, peer }
     }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use protocol::{PPID, Ping, Pong};
 use rserpool_pool_user::{
-    Compat, Multicast, PoolUser, Profile, Received, SendOptions, Session, TransportKind,
+    Compat, Discovery, Multicast, PoolUser, Profile, Received, SendOptions, Session, TransportKind,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,12 +50,13 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let mut builder = PoolUser::builder(args.registrars).sctp_over(args.transport);
+    let mut discovery = Discovery::from(args.registrars);
+    if args.multicast {
+        discovery = discovery.multicast(Multicast::default());
+    }
+    let mut builder = PoolUser::builder(discovery).sctp_over(args.transport);
     if let Some(listen) = args.listen {
         builder = builder.listen(listen);
-    }
-    if args.multicast {
-        builder = builder.multicast(Multicast::default());
     }
     if let Some(port) = args.encap_port {
         builder = builder.encap_port(port);

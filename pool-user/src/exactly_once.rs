@@ -18,6 +18,7 @@ use endpoint::exactly_once::Calls;
 ///
 /// Requests are numbered, and repeated after a failover. The server recognises a repeat by its cookie.
 #[derive(Debug)]
+#[must_use = "the session ends when this is dropped"]
 pub struct ExactlyOnce {
     session: Session,
     calls: Calls,

@@ -24,13 +24,30 @@
 //! ```
 //!
 //! [`Session::request`] does the inner loop by itself, for requests that may be repeated; [`ExactlyOnce`] for those that may
-//! not.
+//! not. The server's side is in `rserpool-pool-element`.
+//!
+//! # Finding registrars
+//!
+//! A [`PoolUser`] takes the addresses of one or more registrars, or another way to find them: [`Discovery`]. One that answers is
+//! enough: it names the others. Nothing happens before the first operation.
 //!
 //! # With another transport
 //!
 //! The servers of a pool may speak anything. Who connects by himself takes from the library what a load balancer does:
-//! [`PoolUser::choose`] says where to go, [`PoolUser::report_unreachable`] that nobody is there, [`PoolUser::watch`] tells of
-//! each change of the pool, [`PoolUser::explain`] why an element is avoided.
+//!
+//! ```no_run
+//! # use rserpool_pool_user::PoolUser;
+//! # async fn client(user: PoolUser) -> anyhow::Result<()> {
+//! let server = user.choose("web").await?;
+//! let address = server.user_transport.socket_addresses().next();
+//! // connect, and if nobody is there:
+//! user.report_unreachable("web", server.id).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`PoolUser::resolve`] gives all elements in the order in which they should be tried, [`PoolUser::watch`] each change of the pool,
+//! [`PoolUser::explain`] the reasons why an element is avoided.
 //!
 //! # What happens on failure
 //!
@@ -39,8 +56,12 @@
 //! * **No server is left**: it goes on looking for as long as its [patience](Builder::patience) lasts. Then the
 //!   session ends with what it found last: [`SessionError::NoElement`] if the registrar lists servers that cannot be
 //!   reached, [`ResolveError::UnknownPool`] if it lists none any more.
-//! * **The registrar dies**: the next one of the list is asked. Sessions do not notice, not even if all registrars
-//!   are gone, as long as the pool's elements that were last known live.
+//! * **The registrar dies**: another one is asked. Sessions do not notice, not even if all registrars
+//!   are gone, as long as the pool's elements that were last known live. What was resolved is used for an hour without any
+//!   registrar ([`CacheOptions`]).
+//! * **This host is cut off**: nobody is accused. An element is reported, and avoided, only when something else is heard.
+//! * **A server is slow to connect to**: another one is tried beside it ([`Builder::connect_stagger`]), within a
+//!   [budget](Builder::retry_budget) that keeps a crowd of clients from making things worse.
 //!
 //! # What is guaranteed, and what is not
 //!
@@ -49,22 +70,49 @@
 //!   may have been processed: send it again if it may be repeated, or have the server recognise repeats with the help
 //!   of its cookie, as the example does. What you send before you have seen the failover never reaches the new server.
 //! * Answers of the former server that had arrived come before [`Received::Failover`], those of the new one after.
+//! * A new server gets the latest cookie before anything else. With a server that sets the cookie before it answers, whoever has
+//!   an answer has the state that belongs to it.
+//! * [`Session::send`], [`Session::recv`] and [`Session::request`] are cancel-safe: dropping one loses nothing that had
+//!   arrived, and leaves the session usable. A deadline is `tokio::time::timeout`, or [`Session::request_within`].
+//! * Nobody is authenticated: a registrar can send you anywhere. Use networks that you trust.
 //!
 //! # Flow control
 //!
 //! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP; a message
-//! has at most 1 MiB. While more than that is
-//! unread, the session's association is not read, and the server has to wait.
+//! has at most 1 MiB. While more than 256 KiB are unread, the session's association is not read, and the server has to wait.
+//!
+//! # Threads and runtimes
+//!
+//! Each [`PoolUser`] has an [`AsapEndpoint`]: one thread, and on it one UDP socket for all its sessions. Its clones share it, and
+//! a pool element of the process can, too ([`PoolUser::sharing`]). The futures of this library run on any runtime; only
+//! [`Session::request_within`] needs one of tokio.
+//!
+//! # Examples
+//!
+//! `cargo run -p rserpool-pool-user --example NAME`, for each of which there is a server in `rserpool-pool-element`:
+//!
+//! | | |
+//! |---|---|
+//! | `counter_client` | operations that are done once: [`ExactlyOnce`] |
+//! | `key_value_client` | requests that repeat themselves: [`Session::request`] |
+//! | `work_farm` | many sessions at a time, a job each |
+//! | `http_client` | a transport of one's own: [`PoolUser::choose`], [`PoolUser::report_unreachable`] |
+//! | `ping_pong_client` | the protocol of rsplib, and the options that interworking needs |
 
 mod exactly_once;
 mod pool_user;
 mod session;
 
 pub use endpoint::{
-    AsapEndpoint, CacheOptions, Compat, DnsConfig, EndpointError, Message, Multicast, Profile, ReplayLimits,
-    Resolution, ResolveError, SendOptions, SessionError, Standing, TransportKind, Watch,
+    Addresses, AsapEndpoint, Avoidance, Bytes, CacheOptions, Compat, Counters, Discovery, EndpointError,
+    Explanation, Message, Multicast, Profile, ReplayLimits, Resolution, ResolveError, RetryBudget,
+    SendOptions, SessionError, Standing, StartError, TransportKind, Watch,
 };
 pub use exactly_once::ExactlyOnce;
-pub use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
+pub use params::{
+    CauseCode, DccpTransport, ErrorCause, Load, OperationError, PeIdentifier, Policy, PolicyType,
+    PoolElement, PoolHandle, RegistrarId, RegistrationLife, SctpTransport, TcpTransport, Transport,
+    TransportUse, UdpLiteTransport, UdpTransport,
+};
 pub use pool_user::{Builder, PoolUser};
 pub use session::{Received, Session};

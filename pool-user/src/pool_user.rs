@@ -2,8 +2,8 @@
 
 use crate::Session;
 use endpoint::{
-    AsapEndpoint, Avoidance, CacheOptions, Compat, Config, DnsConfig, EncapPorts, EndpointError, Explanation,
-    Multicast, Profile, ReplayLimits, Resolution, ResolveError, ResolveOptions, RetryBudget, SessionError,
+    AsapEndpoint, Avoidance, CacheOptions, Compat, Config, Discovery, EncapPorts, EndpointError, Explanation,
+    Profile, ReplayLimits, Resolution, ResolveError, ResolveOptions, RetryBudget, SessionError,
     SessionOptions, TransportKind, Watch,
 };
 use params::{PeIdentifier, PoolElement, PoolHandle};
@@ -24,22 +24,26 @@ pub struct PoolUser {
 
 impl PoolUser {
     /// A client that asks these registrars, with the defaults of [`PoolUser::builder`].
-    pub fn new(registrars: impl IntoIterator<Item = SocketAddr>) -> Self {
+    pub fn new(registrars: impl Into<Discovery>) -> Self {
         Self::builder(registrars).build()
     }
 
-    /// A client that asks these registrars (in any order; at least one, unless others are found by themselves).
-    pub fn builder(registrars: impl IntoIterator<Item = SocketAddr>) -> Builder {
-        Builder { config: Config::new(registrars), session: SessionOptions::default() }
+    /// A client that asks these registrars: the addresses of one or more, in any order, or how to find them
+    /// ([`Discovery`]).
+    ///
+    /// ```
+    /// # use rserpool_pool_user::{Discovery, PoolUser};
+    /// let known = PoolUser::builder(["127.0.0.1:3863".parse()?, "127.0.0.1:3864".parse()?]);
+    /// let named = PoolUser::builder(Discovery::new().dns("example.net"));
+    /// # Ok::<_, std::net::AddrParseError>(())
+    /// ```
+    pub fn builder(registrars: impl Into<Discovery>) -> Builder {
+        Builder { config: Config::new(registrars), endpoint: None, session: SessionOptions::default() }
     }
 
     /// A client that shares the endpoint of a pool element of this process.
     pub fn sharing(endpoint: &AsapEndpoint) -> Self {
-        Self {
-            endpoint: Arc::new(OnceCell::new_with(Some(endpoint.clone()))),
-            config: Config::new([]),
-            session: SessionOptions::default(),
-        }
+        Self::builder(Discovery::new()).endpoint(endpoint).build()
     }
 
     /// The endpoint, started if it was not yet, to share it.
@@ -135,36 +139,11 @@ impl PoolUser {
 #[must_use = "nothing happens before build()"]
 pub struct Builder {
     config: Config,
+    endpoint: Option<AsapEndpoint>,
     session: SessionOptions,
 }
 
 impl Builder {
-    /// Takes the registrars that DNS names for a domain, with SRV records `_asap._sctp.DOMAIN`; none need be given then. They
-    /// are asked for again when they outdate; a failure is logged and tried again.
-    pub fn registrars_from_dns(self, domain: impl Into<String>) -> Self {
-        self.dns(DnsConfig { domain: domain.into(), server: None })
-    }
-
-    /// As [`Self::registrars_from_dns`], also of another name server than those of the system.
-    pub fn dns(mut self, dns: DnsConfig) -> Self {
-        self.config.dns = Some(dns);
-        self
-    }
-
-    /// Whether to learn the other registrars of the scope from the one that was found first, to go on with them when it is
-    /// gone. Default: yes.
-    pub fn registrar_pool(mut self, registrar_pool: bool) -> Self {
-        self.config.registrar_pool = registrar_pool;
-        self
-    }
-
-    /// Listens for registrars that announce themselves in the network (RFC 5352 §3.6); none need be given then. Default:
-    /// no. It takes whoever announces itself for a registrar: as trustworthy as the network.
-    pub fn multicast(mut self, multicast: Multicast) -> Self {
-        self.config.multicast = Some(multicast);
-        self
-    }
-
     /// What is kept of resolved pools, how long it is used, and how it is kept up to date. Default: [`CacheOptions::default`].
     pub fn cache(mut self, cache: CacheOptions) -> Self {
         self.config.cache = cache;
@@ -262,8 +241,16 @@ impl Builder {
         self
     }
 
+    /// Shares an endpoint that this process has already, of a pool element or of another client, with that one's registrars,
+    /// address, profile and cache. What is left to choose is how sessions behave. See also [`PoolUser::sharing`].
+    pub fn endpoint(mut self, endpoint: &AsapEndpoint) -> Self {
+        self.endpoint = Some(endpoint.clone());
+        self
+    }
+
     /// The client. Its endpoint starts when it is first used.
     pub fn build(self) -> PoolUser {
-        PoolUser { endpoint: Arc::default(), config: self.config, session: self.session }
+        let Self { config, endpoint, session } = self;
+        PoolUser { endpoint: Arc::new(OnceCell::new_with(endpoint)), config, session }
     }
 }

@@ -29,6 +29,7 @@ pub enum Received<M = Bytes> {
 ///
 /// [`Session::send`], [`Session::recv`] and [`Session::request`] are cancel-safe. Dropping a session closes it in order, in the background.
 #[derive(Debug)]
+#[must_use = "a session ends when it is dropped"]
 pub struct Session {
     session: endpoint::Session,
     element: PeIdentifier,

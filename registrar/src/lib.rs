@@ -21,10 +21,39 @@
 //! # }
 //! ```
 //!
-//! Three registrars that know each other are a scope without a single point of failure: give each the
-//! [`enrp_address`](Registrar::enrp_address) of another as [`Config::peers`].
+//! Servers and clients find it with the libraries `rserpool-pool-element` and `rserpool-pool-user`.
 //!
-//! [`Config`] says what can be set, [`admin::api`] what the admin API answers.
+//! # A scope
+//!
+//! Three registrars that know each other are a scope without a single point of failure: give each the
+//! [`enrp_address`](Registrar::enrp_address) of another as [`Config::peers`]. One peer is enough, it names the others. They can
+//! also be found by DNS ([`Config::dns`]) or by multicast ([`Config::multicast`](field@Config::multicast)). The first one of a scope needs nobody.
+//!
+//! # What happens on failure
+//!
+//! * **A server dies**: its association ends, or a keep-alive and its repetition stay unanswered; then it is removed, here and at
+//!   all registrars, and clients that watch its pool are told. Reports of clients only make the registrar look.
+//! * **The network fails, not the servers**: when much of a pool falls silent at a time its elements are listed last and kept, until
+//!   they answer, refuse, or were silent for a minute ([`Config::guard`](field@Config::guard)).
+//! * **This registrar dies**: the others notice within a second ([`Profile::Lan`]), one of them takes
+//!   over its servers, and these and its clients go on there. [`Registrar::stop`] does the same without the wait.
+//! * **Registrars lose sight of each other**: each part goes on with the servers that it sees. When they meet again they compare
+//!   checksums and load what differs.
+//!
+//! # What is guaranteed, and what is not
+//!
+//! * A server that answers is not removed, whatever is said about it.
+//! * Available, not consistent: there is no consensus and no disk. Two registrars may give different answers for a moment;
+//!   a registrar that starts loads the handlespace from another one. When all are gone at a time servers register again.
+//! * Everything is bounded ([`Config::limits`]). What is full says so to whoever asks, and nothing from the network ends
+//!   the process.
+//! * Nobody is authenticated. It listens on loopback unless told otherwise, and warns if it is.
+//!
+//! # Looking inside
+//!
+//! [`Registrar::events`] tells what happens, [`Registrar::status`] how it stands. [`admin::api`] is what the admin API
+//! answers (HTTP and JSON on a Unix socket), and the tool `rserpool` shows. [`Config`] says what can be set; as a file it is
+//! documented in `etc/registrar.toml`.
 
 pub mod admin;
 pub mod config;
@@ -34,5 +63,8 @@ mod registrar;
 
 pub use config::{Config, ConfigError};
 pub use net::Stopped;
+pub use net::udp::EncapPorts;
+pub use params::{PeIdentifier, PoolHandle, RegistrarId};
+pub use proto::profile::Profile;
 pub use proto::registrar::{Event, State, Status};
 pub use registrar::{Events, Registrar, StartError};

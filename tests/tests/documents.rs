@@ -37,8 +37,13 @@ fn the_code_of_the_readme_is_compiled_by_the_libraries() {
     let readme = read("README.md");
     let examples: Vec<&str> =
         readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 2, "a server and a client");
-    for (example, library) in examples.iter().zip(["pool-element/src/lib.rs", "pool-user/src/lib.rs"]) {
+    let libraries = ["pool-element/src/lib.rs", "pool-user/src/lib.rs"];
+    assert_eq!(
+        examples.len(),
+        4,
+        "a server and a client of sessions, a server and a client of another transport"
+    );
+    for (example, library) in examples.iter().zip(libraries.iter().cycle()) {
         let compiled: Vec<String> =
             read(library).lines().filter_map(|line| line.strip_prefix("//! ").map(str::to_owned)).collect();
         let example: Vec<&str> = example.lines().collect();

@@ -2,7 +2,7 @@
 
 use crate::{Context, Failure};
 use anyhow::Context as _;
-use endpoint::{AsapEndpoint, ResolveError, ResolveOptions, TransportKind};
+use endpoint::{AsapEndpoint, Discovery, ResolveError, ResolveOptions, TransportKind};
 use net::kernel::{KernelConfig, KernelListener};
 use net::raw::{self, RawConfig, RawError};
 use net::sctp::SctpConfig;
@@ -198,12 +198,9 @@ fn multicast_interfaces() -> Vec<String> {
 /// Asks it for a pool that nobody has: every registrar answers that.
 async fn registrar(config: &Config, context: &Context) -> Registrar {
     let address = context.registrar.unwrap_or(config.listen.asap.address);
-    let asap = endpoint::Config {
-        encap: context.encap,
-        transport: context.transport,
-        registrar_pool: false,
-        ..endpoint::Config::new([address])
-    };
+    let mut asap = endpoint::Config::new(Discovery::from([address]).registrar_pool(false));
+    asap.encap = context.encap;
+    asap.transport = context.transport;
     let answers = match AsapEndpoint::start(asap) {
         Ok(endpoint) => {
             let options = ResolveOptions { uncached: true, ..ResolveOptions::default() };

@@ -5,7 +5,7 @@ use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use pool_element::PoolElement;
-use rserpool_pool_user::{DnsConfig, PoolUser};
+use rserpool_pool_user::{Discovery, PoolUser};
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::UdpSocket;
 
@@ -46,7 +46,6 @@ async fn a_client_finds_its_registrar_by_name() {
     let element = PoolElement::builder("echo").registrars([registrar.asap_address()]).register();
     let element = within("registration", element).await.unwrap();
     let server = name_server(registrar.asap_address()).await;
-    let dns = DnsConfig { domain: "scope.example".into(), server: Some(server) };
-    let user = PoolUser::builder([]).dns(dns).build();
+    let user = PoolUser::new(Discovery::new().dns("scope.example").name_server(server));
     assert_eq!(within("choice", user.choose("echo")).await.unwrap().id, element.id());
 }

@@ -4,7 +4,7 @@ use crate::support::{Fate, number, serve, within};
 use pool_element::PoolElement;
 use registrar::config::AdminSocket;
 use registrar::{Config, Event, Registrar};
-use rserpool_pool_user::{Multicast, PoolUser};
+use rserpool_pool_user::{Discovery, Multicast, PoolUser};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ fn announcing(asap: SocketAddr, enrp: SocketAddr) -> Registrar {
 #[tokio::test]
 async fn a_scope_without_any_configured_address() {
     let (asap, enrp) = (group(1), group(2));
-    let multicast = Multicast { groups: vec![asap], ..Multicast::default() };
+    let announced = Discovery::new().multicast(Multicast { groups: vec![asap], ..Multicast::default() });
     // The element is there first, and waits.
-    let element = PoolElement::builder("counter").multicast(multicast.clone()).register();
+    let element = PoolElement::builder("counter").registrars(announced.clone()).register();
     let element = tokio::spawn(element);
     let first = announcing(asap, enrp);
     let mut events = first.events();
@@ -50,7 +50,7 @@ async fn a_scope_without_any_configured_address() {
     })
     .await;
 
-    let user = PoolUser::builder([]).multicast(multicast).listen("127.0.0.1:0".parse().unwrap()).build();
+    let user = PoolUser::builder(announced).listen("127.0.0.1:0".parse().unwrap()).build();
     let mut session = within("a session", user.connect("counter")).await.unwrap();
     assert_eq!(number(&within("request", session.request(1u64.to_be_bytes())).await.unwrap()), 1);
     drop(first);

@@ -2,7 +2,7 @@
 
 use crate::support::{Fate, counter, number, serve, two_registrars, within};
 use pool_element::PoolElement;
-use rserpool_pool_user::PoolUser;
+use rserpool_pool_user::{Discovery, PoolUser};
 use std::sync::Arc;
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn one_address_is_enough_to_know_all_registrars() {
     let element = PoolElement::builder("counter").registrars([first.asap_address()]).register();
     let mut element = within("registration", element).await.unwrap();
     let user = PoolUser::new([first.asap_address()]);
-    let alone = PoolUser::builder([first.asap_address()]).registrar_pool(false).build();
+    let alone = PoolUser::new(Discovery::from([first.asap_address()]).registrar_pool(false));
     for user in [&user, &alone] {
         within("resolution", user.resolve_uncached("counter")).await.unwrap();
         // Answers come in order: both have heard of the registrars, or not asked, when this one is there.

@@ -1,10 +1,13 @@
 //! For clients that connect by themselves: choosing, and following the changes of a pool.
 
 use crate::support::{registrar, within};
+use futures_core::Stream;
 use pool_element::{PeIdentifier, PoolElement, TcpTransport, Transport};
 use registrar::Registrar;
 use rserpool_pool_user::{CacheOptions, Compat, PoolUser, ResolveError, Standing, Watch};
+use std::future::poll_fn;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// A server of a protocol of its own.
@@ -22,7 +25,7 @@ async fn web(registrar: &Registrar, id: u32) -> PoolElement {
 async fn becomes(watch: &mut Watch, expected: &[u32]) {
     within("the change", async {
         loop {
-            let mut ids = match watch.next().await {
+            let mut ids = match watch.changed().await {
                 Ok(pool) => pool.elements.iter().map(|element| element.id.0).collect(),
                 Err(ResolveError::UnknownPool(_)) => Vec::new(),
                 Err(error) => panic!("{error}"),
@@ -70,6 +73,22 @@ async fn changes_are_pushed_to_all_watchers() {
     drop(one);
     within("deregistration", first.deregister()).await.unwrap();
     becomes(&mut other, &[2]).await;
+}
+
+// The same changes, for those who combine them with other streams.
+#[tokio::test]
+async fn a_watch_is_a_stream() {
+    let registrar = registrar(&[]);
+    let user = PoolUser::new([registrar.asap_address()]);
+    let element = web(&registrar, 1).await;
+    let mut watch = within("watch", user.watch("web")).await.unwrap();
+    let mut next = async || {
+        let item = poll_fn(|context| Pin::new(&mut watch).poll_next(context));
+        within("the change", item).await.expect("it goes on")
+    };
+    assert_eq!(next().await.unwrap().elements[0].id, PeIdentifier(1));
+    within("deregistration", element.deregister()).await.unwrap();
+    assert!(matches!(next().await, Err(ResolveError::UnknownPool(_))));
 }
 
 // without pushes the pool is asked for; one that does not exist yet, too.

@@ -96,7 +96,7 @@ async fn a_refused_service_says_why() {
     let address = listener.local_addr().unwrap();
     let mut service = service(&registrar, address, Check::tcp(address));
     let error = within("rejection", service.registered()).await.unwrap_err();
-    assert!(matches!(*error, RegisterError::Rejected { .. }), "{error}");
+    assert!(matches!(error, RegisterError::Rejected { .. }), "{error}");
     within("deregistration", sessions.deregister()).await.unwrap();
     within("registration", async { while service.registered().await.is_err() {} }).await;
 }

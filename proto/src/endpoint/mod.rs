@@ -116,6 +116,7 @@ pub struct AsapEndpoint {
 
 /// What happened that no event tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// ASAP messages that could not be read.
     pub undecodable: u64,

@@ -4,7 +4,7 @@ use crate::load::{self, Load};
 use crate::role::POOL;
 use crate::scope::Scope;
 use anyhow::Context;
-use pool_user::{PoolUser, ResolveError};
+use pool_user::{Discovery, PoolUser, ResolveError};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use std::time::Duration;
@@ -54,10 +54,10 @@ pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Res
 /// Each registrar lists this many servers.
 async fn whole(scope: &Scope, living: usize) -> anyhow::Result<()> {
     for registrar in scope.registrars() {
-        let user = PoolUser::builder([registrar]).registrar_pool(false).build();
+        let user = PoolUser::new(Discovery::from([registrar]).registrar_pool(false));
         let mut watch = user.watch(POOL).await?;
         loop {
-            match watch.next().await {
+            match watch.changed().await {
                 Ok(pool) if pool.elements.len() == living => break,
                 // It does not know the pool yet, or is not there yet.
                 Ok(_) | Err(ResolveError::UnknownPool(_) | ResolveError::NoRegistrar(_)) => {}

@@ -1,0 +1,210 @@
+//! What the machine tells, and whom.
+
+use super::{Entry, Shell};
+use crate::element::{Status, Waiting};
+use crate::pipe::{Incoming, Pipe};
+use crate::{Card, Cookie, RegisterError, ResolveError, SessionError, SessionId};
+use params::{PoolHandle, RegistrarId};
+use proto::Node;
+use proto::endpoint::{self as machine, CloseReason, ElementId, Event};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+impl Shell {
+    pub(super) fn dispatch(&mut self) {
+        while let Some(event) = self.machine.poll_event() {
+            self.on_event(event);
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Registered { element, id, home, warning } => {
+                if home.is_some() {
+                    self.set_home(home);
+                }
+                if let Some(element) = self.elements.get(&element) {
+                    if let Some(warning) = warning {
+                        tracing::warn!(pool = %element.pool, ?warning, "registered with other values than asked for");
+                    }
+                    element.status.send_replace(Status::Registered(id));
+                }
+            }
+            Event::RegistrationFailed { element, error } => self.registration_failed(element, error),
+            Event::Expired { element } => {
+                if let Some(element) = self.elements.get(&element) {
+                    tracing::warn!(pool = %element.pool, "the registrar let the registration expire; registering again");
+                }
+            }
+            Event::Deregistered { element, error } => {
+                let Some(pool) = self.elements.get(&element).map(|element| element.pool.clone()) else {
+                    return;
+                };
+                let error = error.map(|error| self.register_error(&pool, error));
+                tracing::info!(%pool, "deregistered");
+                match self.elements.get_mut(&element).and_then(|element| element.drain.as_mut()) {
+                    Some(drain) => *drain = error,
+                    None => self.deregistered(element, error),
+                }
+            }
+            Event::Drained { element } => {
+                let error = self.elements.get(&element).and_then(|element| element.drain.clone()).flatten();
+                self.deregistered(element, error);
+            }
+            Event::HomeChanged { home } => {
+                tracing::info!(%home, "the home registrar has named itself");
+                self.set_home(Some(home));
+            }
+            Event::RegistrarConnected { remote } => tracing::info!(?remote, "connected to a registrar"),
+            Event::NoRegistrarFound { tried } => {
+                tracing::warn!(?tried, "no registrar answers; still looking");
+            }
+            Event::RegistrarLost => {
+                tracing::warn!("the registrar is gone; looking for another one");
+                self.set_home(None);
+            }
+            Event::Resolved { request, result } => {
+                if let Some((pool, answer)) = self.resolutions.remove(&request) {
+                    let result = result.map_err(|error| self.resolve_error(&pool, error));
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(result);
+                }
+            }
+            Event::PoolChanged { handle, result } => {
+                let result = result.map_err(|error| self.resolve_error(&handle, error));
+                if let Some(watch) = self.watches.get(&handle) {
+                    watch.send_replace(Some(result));
+                }
+            }
+            Event::SessionAccepted { session, element, cookie, version, remote } => {
+                let cookie = cookie.map(|bytes| Cookie { version, bytes });
+                self.accepted(session, element, cookie, remote.first().copied());
+            }
+            Event::CookieReceived { session, cookie, version } => {
+                self.deliver(session, Incoming::Cookie(Cookie { version, bytes: cookie }));
+            }
+            Event::CookieRefused { element, remote, why } => {
+                let pool = self.elements.get(&element).map(|element| element.pool.to_string());
+                tracing::warn!(pool, peer = ?remote.first(), %why, "session refused because of its cookie");
+            }
+            Event::CardReceived { session, handle, elements } => {
+                self.deliver(session, Incoming::Card(Card { pool: handle, elements }));
+            }
+            Event::Received { session, message } => self.deliver(session, Incoming::Message(message)),
+            Event::Failover { session, from, to, epoch, replayed } => {
+                tracing::info!(session = session.0, %from, %to, replayed, "failover");
+                self.deliver(session, Incoming::Failover { from, to, epoch, replayed });
+            }
+            Event::ReplayGivenUp { session, messages, bytes } => {
+                tracing::warn!(
+                    session = session.0,
+                    messages,
+                    bytes,
+                    "too much was sent since the cookie; after a failover nothing will be sent again"
+                );
+            }
+            Event::SendFailed { session, bytes, why } => {
+                self.deliver(session, Incoming::Refused { length: bytes.len(), why });
+            }
+            Event::Connected { session, element } => {
+                if let Some(connecting) =
+                    self.sessions.get_mut(&session).and_then(|entry| entry.connecting.take())
+                {
+                    // Whoever wanted it may have stopped waiting; then the session is abandoned, too.
+                    let _ = connecting.send(Ok(element));
+                }
+            }
+            Event::Sent { session, bytes } => {
+                if let Some(entry) = self.sessions.get(&session) {
+                    entry.pipe.sent(bytes);
+                }
+            }
+            Event::Closed { session, why } => self.closed(session, why),
+        }
+    }
+
+    fn deregistered(&mut self, element: ElementId, error: Option<RegisterError>) {
+        if let Some(element) = self.elements.remove(&element) {
+            element.status.send_replace(Status::Deregistered(error));
+        }
+    }
+
+    fn set_home(&mut self, home: Option<RegistrarId>) {
+        self.home.send_if_modified(|former| std::mem::replace(former, home) != home);
+    }
+
+    fn registration_failed(&mut self, id: ElementId, error: machine::RegisterError) {
+        let Some(element) = self.elements.get(&id) else { return };
+        let error = self.register_error(&element.pool, error);
+        tracing::warn!(pool = %element.pool, %error, "not registered");
+        // A registration that was confirmed once stays the endpoint's business: it goes on trying.
+        element.status.send_if_modified(|status| {
+            let first = matches!(status, Status::Pending);
+            if first {
+                *status = Status::Failed(error);
+            }
+            first
+        });
+    }
+
+    fn accepted(
+        &mut self,
+        session: SessionId,
+        element: ElementId,
+        cookie: Option<Cookie>,
+        peer: Option<SocketAddr>,
+    ) {
+        let pipe = Arc::new(Pipe::new(self.window));
+        let taken = self.elements.get(&element).zip(peer).is_some_and(|(element, peer)| {
+            element.backlog.push(Waiting { id: session, pipe: Arc::clone(&pipe), cookie, peer })
+        });
+        if !taken {
+            tracing::warn!(session = session.0, "session refused: nobody accepts it");
+            return self.machine.abort(self.now, session, "the pool element does not accept sessions now");
+        }
+        let pool = self.elements.get(&element).map(|element| element.pool.clone());
+        if let Some(pool) = pool {
+            self.sessions.insert(session, Entry { pool, element: Some(element), pipe, connecting: None });
+        }
+    }
+
+    fn deliver(&mut self, session: SessionId, incoming: Incoming) {
+        let Some(entry) = self.sessions.get(&session) else { return };
+        if entry.pipe.deliver(incoming) {
+            self.machine.read(self.now, session, false);
+        }
+    }
+
+    fn closed(&mut self, session: SessionId, why: CloseReason) {
+        let Some(entry) = self.sessions.remove(&session) else { return };
+        let error = match why {
+            CloseReason::Lost(why) => SessionError::Lost(why.into()),
+            CloseReason::Resolve(error) => self.resolve_error(&entry.pool, error).into(),
+            CloseReason::NoElement => SessionError::NoElement(entry.pool),
+            CloseReason::CookieRefused(why) => SessionError::CookieRefused(why.to_string().into()),
+            CloseReason::CookieRefusedByPeer(why) => SessionError::CookieRefused(why.into()),
+            _ => SessionError::Closed,
+        };
+        if let Some(connecting) = entry.connecting {
+            let _ = connecting.send(Err(error.clone()));
+        }
+        entry.pipe.end(error);
+    }
+
+    fn register_error(&self, pool: &PoolHandle, error: machine::RegisterError) -> RegisterError {
+        match error {
+            machine::RegisterError::Rejected(error) => {
+                RegisterError::Rejected { pool: pool.clone(), reasons: error.into() }
+            }
+            _ => RegisterError::NoRegistrar(self.registrars.clone()),
+        }
+    }
+
+    fn resolve_error(&self, pool: &PoolHandle, error: machine::ResolveError) -> ResolveError {
+        match error {
+            machine::ResolveError::UnknownPool => ResolveError::UnknownPool(pool.clone()),
+            machine::ResolveError::Refused(error) => ResolveError::Refused { pool: pool.clone(), error },
+            _ => ResolveError::NoRegistrar(self.registrars.clone()),
+        }
+    }
+}
