@@ -26,6 +26,7 @@ struct Entry {
     pool: CachedPool,
     /// How many elements were asked for.
     items: Option<u32>,
+    learned: Time,
     stale_at: Time,
     used: Time,
     last_choice: Option<PeIdentifier>,
@@ -134,6 +135,7 @@ impl Cache {
         let mut entry = Entry {
             pool: CachedPool::new(policy, elements),
             items,
+            learned: now,
             stale_at: now + self.options.stale_cache_value,
             used,
             last_choice,
@@ -158,6 +160,12 @@ impl Cache {
 
     pub(super) fn remove(&mut self, handle: &PoolHandle) {
         self.pools.remove(handle);
+    }
+
+    /// When a registrar last told of the pool, if that is still of use.
+    pub(super) fn learned(&self, now: Time, handle: &PoolHandle) -> Option<Time> {
+        let entry = self.pools.get(handle).filter(|entry| entry.age(now, &self.options) != Age::Expired);
+        entry.map(|entry| entry.learned)
     }
 
     /// Whether this element was resolved here.

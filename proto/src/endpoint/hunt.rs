@@ -53,6 +53,13 @@ pub(super) struct Home {
     since: Time,
 }
 
+impl Home {
+    /// Since when it is our home.
+    pub(super) fn since(&self) -> Time {
+        self.since
+    }
+}
+
 impl Hunt {
     pub(super) fn new(servers: &Servers) -> Self {
         Self {

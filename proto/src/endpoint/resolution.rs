@@ -4,6 +4,7 @@
 //! next one is under way (C3), and for longer if no registrar answers.
 
 use super::cache::Age;
+use super::hunt::Home;
 use super::registrars;
 use super::{
     AsapEndpoint, CommandError, ElementId, Event, RequestId, Resolution, ResolveError, ResolveOptions,
@@ -13,6 +14,9 @@ use crate::{AssocId, Time};
 use asap::{HandleResolution, HandleResolutionResponse, Message};
 use params::{CauseCode, OperationError, Policy, PoolElement, PoolHandle};
 use std::collections::VecDeque;
+
+/// How many times the longest round of a hunt the elements of a pool have to find a registrar that was just started.
+const LEARNING: u32 = 3;
 
 /// The request that is outstanding for a pool, and those that ask for another number of items and must wait.
 #[derive(Debug)]
@@ -208,10 +212,21 @@ impl AsapEndpoint {
             }
             Some(error) if !is_unknown_pool(&error) => Err(ResolveError::Refused(error)),
             _ => {
-                self.cache.remove(handle);
+                if !self.may_learn_yet(now, handle) {
+                    self.cache.remove(handle);
+                }
                 Err(ResolveError::UnknownPool)
             }
         }
+    }
+
+    /// Whether the home may have been started a moment ago and know nothing yet: it became our home after another registrar
+    /// told of the pool, and the pool's elements may still be looking for it. Until then the former word counts.
+    fn may_learn_yet(&self, now: Time, handle: &PoolHandle) -> bool {
+        let patience = self.config.timers.retran_max.saturating_mul(LEARNING);
+        let since = self.home.as_ref().map(Home::since);
+        let learned = self.cache.learned(now, handle);
+        since.zip(learned).is_some_and(|(since, learned)| learned < since && now < since + patience)
     }
 
     /// Tells everybody who waited for it and who watches the pool, then starts the next request for the same pool.
@@ -223,6 +238,12 @@ impl AsapEndpoint {
     ) {
         self.timers.cancel(&Timer::T1(handle.clone()));
         let Some(lookup) = self.lookups.remove(handle) else { return };
+        // A home that does not know yet a pool of which we know is as good as none, for those who take what is known.
+        let ignorant = result == Err(ResolveError::UnknownPool) && self.may_learn_yet(now, handle);
+        let (answer, result) = match ignorant {
+            true => (result, Err(ResolveError::NoRegistrar)),
+            false => (result.clone(), result),
+        };
         let mut queued = lookup.queued;
         if let Some((items, _)) = queued.front().copied() {
             let (same, others): (VecDeque<_>, VecDeque<_>) =
@@ -240,7 +261,8 @@ impl AsapEndpoint {
             match waiter {
                 Waiter::Request(request, or_known) => {
                     self.waiting_requests = self.waiting_requests.saturating_sub(1);
-                    let result = self.answer(now, handle, lookup.interest.items, or_known, &result);
+                    let told = if or_known { &result } else { &answer };
+                    let result = self.answer(now, handle, lookup.interest.items, or_known, told);
                     self.events.push_back(Event::Resolved { request, result });
                 }
                 Waiter::Session(session) => self.session_resolved(now, session, result.as_ref().err()),

@@ -279,6 +279,50 @@ fn a_stale_answer_is_used_while_all_registrars_are_gone() {
     assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::NoRegistrar) }]);
 }
 
+// ASAP-3.3-14: a registrar that was found later than the list, and knows nothing, may have been started a moment ago.
+// What is known is used until its elements had the time to find it, too; who wants to know what it says is told that.
+#[test]
+fn a_registrar_that_has_just_started_does_not_empty_the_cache() {
+    let (mut script, home) = Script::user_with(|cache| {
+        cache.stale_cache_value = Duration::ZERO;
+        cache.stale_while_revalidate = Duration::ZERO;
+    });
+    script.resolve(ResolveOptions::default());
+    script.answer(home, [1, 2]);
+    script.events();
+    script.down(home, DownReason::Unreachable);
+    script.pass(ms(500));
+    script.resolve(ResolveOptions::default());
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.refuse(home, CauseCode::UNKNOWN_POOL_HANDLE);
+    let (known, stale) = answered(&mut script);
+    assert_eq!((known.len(), stale), (2, true));
+    let request = script.resolve(UNCACHED);
+    script.refuse(home, CauseCode::UNKNOWN_POOL_HANDLE);
+    assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::UnknownPool) }]);
+
+    script.pass(Duration::from_secs(6));
+    let request = script.resolve(ResolveOptions::default());
+    script.refuse(home, CauseCode::UNKNOWN_POOL_HANDLE);
+    assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::UnknownPool) }]);
+}
+
+// The registrar that has told of a pool knows when it is gone.
+#[test]
+fn a_pool_that_its_registrar_has_lost_is_gone() {
+    let (mut script, home) = Script::user_with(|cache| {
+        cache.stale_cache_value = Duration::ZERO;
+        cache.stale_while_revalidate = Duration::ZERO;
+    });
+    script.resolve(ResolveOptions::default());
+    script.answer(home, [1, 2]);
+    script.events();
+    let request = script.resolve(ResolveOptions::default());
+    script.refuse(home, CauseCode::UNKNOWN_POOL_HANDLE);
+    assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::UnknownPool) }]);
+}
+
 // ASAP-3.5-02, ASAP-3.5-04, ASAP-3.5-05, ASAP-6.9-03, ASAP-6.9-04: a report names who was resolved, and goes out
 // once per event.
 #[test]
