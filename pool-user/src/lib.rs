@@ -66,9 +66,10 @@
 //! # What is guaranteed, and what is not
 //!
 //! * Messages arrive whole, and those of one stream in order, as long as the session stays at one server.
-//! * Nothing is repeated behind your back, unless you [want it](Builder::replay). What was sent before [`Received::Failover`] and not answered may be lost, or
-//!   may have been processed: send it again if it may be repeated, or have the server recognise repeats with the help
-//!   of its cookie, as the example does. What you send before you have seen the failover never reaches the new server.
+//! * Nothing is repeated behind your back, unless you [want it](Builder::replay). What was sent before [`Received::Failover`]
+//!   and not answered may be lost, or may have been processed: send it again if it may be repeated, or have the server
+//!   recognise repeats with the help of its cookie, as the example does. What you send before you have seen the failover
+//!   never reaches the new server.
 //! * Answers of the former server that had arrived come before [`Received::Failover`], those of the new one after.
 //! * A new server gets the latest cookie before anything else. With a server that sets the cookie before it answers, whoever has
 //!   an answer has the state that belongs to it.

@@ -26,11 +26,14 @@ async fn the_client_of_a_pool_of_http_servers_goes_on_without_one() {
 
     let (killed, mut server, _sidecar, mut watched) = servers.remove(0);
     within("the end", server.kill()).await.unwrap(); // SIGKILL
-    // An answer that was on its way may still be its.
-    line_with(&mut output, "6: hello from ").await;
-    for number in 7..=20 {
+    // Whatever it has answered until then: no request stays without an answer, and soon all are the other one's.
+    let mut in_a_row = 0;
+    for number in 6.. {
         let answered = line_with(&mut output, &format!("{number}: hello from ")).await;
-        assert_eq!(answered, servers[0].0, "request {number}");
+        in_a_row = if answered == servers[0].0 { in_a_row + 1 } else { 0 };
+        if in_a_row == 10 {
+            break;
+        }
     }
     line_with(&mut watched, &format!("{killed} is not healthy")).await;
 }

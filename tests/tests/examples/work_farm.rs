@@ -4,8 +4,8 @@ use crate::{build, line_with, registrar, start, within};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How many primes there are below 8,000,000.
-const PRIMES: u64 = 539_777;
+/// How many primes there are below 12,000,000.
+const PRIMES: u64 = 788_060;
 
 #[tokio::test]
 async fn jobs_go_on_when_a_worker_is_killed_and_another_one_stopped() {
@@ -19,7 +19,7 @@ async fn jobs_go_on_when_a_worker_is_killed_and_another_one_stopped() {
         workers.push((id, worker));
     }
     let (mut client, mut output) =
-        start(examples.join("work_farm"), &["--jobs", "16", "--numbers", "500000", &address]);
+        start(examples.join("work_farm"), &["--jobs", "12", "--numbers", "1000000", &address]);
     let mut lines = Vec::new();
     while let Some(line) = within("the farm", output.next_line()).await.unwrap() {
         // The first job is done, others are in the middle.
