@@ -290,11 +290,13 @@ fn a_registrar_that_has_just_started_does_not_empty_the_cache() {
     script.resolve(ResolveOptions::default());
     script.answer(home, [1, 2]);
     script.events();
+    script.out();
     script.down(home, DownReason::Unreachable);
-    script.pass(ms(500));
     script.resolve(ResolveOptions::default());
     let home = script.expect_connect();
+    script.pass(ms(1));
     script.up(home, registrar(1));
+    script.events();
     script.refuse(home, CauseCode::UNKNOWN_POOL_HANDLE);
     let (known, stale) = answered(&mut script);
     assert_eq!((known.len(), stale), (2, true));
