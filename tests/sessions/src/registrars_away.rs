@@ -4,11 +4,14 @@ use crate::load::{self, Load};
 use crate::role::POOL;
 use crate::scope::Scope;
 use anyhow::Context;
-use pool_user::{Discovery, PoolUser, ResolveError};
+use pool_user::{CacheOptions, Discovery, PoolUser, ResolveError};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
+
+/// How often a registrar that does not know the pool is asked again.
+const POLL: Duration = Duration::from_millis(50);
 
 /// How much of it.
 #[derive(clap::Args)]
@@ -54,7 +57,9 @@ pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Res
 /// Each registrar lists this many servers.
 async fn whole(scope: &Scope, living: usize) -> anyhow::Result<()> {
     for registrar in scope.registrars() {
-        let user = PoolUser::new(Discovery::from([registrar]).registrar_pool(false));
+        let cache = CacheOptions { poll_interval: POLL, ..CacheOptions::default() };
+        let alone = Discovery::from([registrar]).registrar_pool(false);
+        let user = PoolUser::builder(alone).cache(cache).build();
         let mut watch = user.watch(POOL).await?;
         loop {
             match watch.changed().await {
