@@ -86,6 +86,14 @@ pub struct Source {
     pub id: RegistrarId,
 }
 
+/// What is really so.
+pub struct Truth<'a> {
+    /// The host on which an element lives and is registered.
+    pub living: &'a dyn Fn(&Name) -> Option<HostId>,
+    /// Whether a registrar is there and lists an element as its own.
+    pub listed: &'a dyn Fn(RegistrarId, &Name) -> bool,
+}
+
 impl Invariants {
     /// Nothing has been seen of this run.
     pub fn new(spec: &Spec) -> Self {
@@ -171,7 +179,7 @@ impl Invariants {
         }
     }
 
-    /// What a registrar says of what it did. `living`: the host on which an element lives and is registered.
+    /// What a registrar says of what it did.
     ///
     /// # Errors
     /// It should not have done that.
@@ -179,14 +187,14 @@ impl Invariants {
         &mut self,
         source: Source,
         event: &Event,
-        living: &dyn Fn(&Name) -> Option<HostId>,
+        truth: &Truth<'_>,
     ) -> Result<(), String> {
         let seen = self.registrars.entry(source.host).or_default();
         seen.id = Some(source.id);
         match event {
             Event::ElementRemoved { handle, id, home, why } => {
                 let name = (handle.clone(), *id);
-                let wrong = self.removed(source, &name, *home, *why, living);
+                let wrong = self.removed(source, &name, *home, *why, truth);
                 let Some(seen) = self.registrars.get_mut(&source.host) else { return Ok(()) };
                 seen.acknowledged.remove(&name);
                 seen.reports.remove(&name);
@@ -231,7 +239,7 @@ impl Invariants {
         name: &Name,
         home: RegistrarId,
         why: RemovalReason,
-        living: &dyn Fn(&Name) -> Option<HostId>,
+        truth: &Truth<'_>,
     ) -> Option<&'static str> {
         let Source { now, local, host, id } = source;
         let seen = self.registrars.get(&host)?;
@@ -239,10 +247,16 @@ impl Invariants {
         // An element that has found another home leaves in order, before this one may have heard of it.
         let left = seen.ended == Some((local, true));
         let in_time = seen.acknowledged.get(name).is_some_and(|at| *at + KEEP_ALIVE_TIMEOUT > local);
-        let peace = || {
-            home == id
-                && self.at_peace(host, now - PEACE)
-                && living(name).is_some_and(|server| self.at_peace(server, now - PEACE))
+        let lives_in_peace = || {
+            self.at_peace(host, now - PEACE)
+                && (truth.living)(name).is_some_and(|server| self.at_peace(server, now - PEACE))
+        };
+        let peace = || home == id && lives_in_peace();
+        // Its home has it all the time, and nothing was wrong with it and the way to it either.
+        let kept_by_home = || {
+            let homes = self.registrars.iter().filter(|(_, seen)| seen.id == Some(home));
+            let known = |(other, _): (&HostId, _)| self.know_each_other(host, *other, now - PEACE);
+            home != id && homes.map(known).any(|known| known) && lives_in_peace() && (truth.listed)(home, name)
         };
         match why {
             RemovalReason::KeepAliveFailed if in_time && !ended => {
@@ -262,6 +276,11 @@ impl Invariants {
                 if !left && peace() =>
             {
                 Some("by its home without any trouble")
+            }
+            RemovalReason::KeepAliveFailed | RemovalReason::AssociationEnded | RemovalReason::Audit
+                if kept_by_home() =>
+            {
+                Some("while its home has it, without any trouble")
             }
             _ => None,
         }

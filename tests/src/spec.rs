@@ -81,6 +81,8 @@ pub struct Spec {
     pub patience: Duration,
     /// Whether servers set a cookie only now and then, and sessions send again what it does not cover.
     pub replay: bool,
+    /// Whether registrars know only the first one beforehand, and learn of each other from it.
+    pub learned: bool,
     /// The longest pause of a session between two operations.
     pub think: Duration,
     /// Loss, delay and jitter while things go wrong.
@@ -131,6 +133,7 @@ impl Spec {
             drains: false,
             patience: Duration::ZERO,
             replay: false,
+            learned: false,
             think: ms(200),
             link: Link::perfect(),
             icmp: true,
@@ -208,6 +211,7 @@ impl Spec {
                 false => Duration::ZERO,
             },
             replay: rng.random_bool(0.3),
+            learned: rng.random_bool(0.25),
             ..Self::quiet(seed)
         }
     }
@@ -279,6 +283,9 @@ impl Display for Spec {
         if self.replay {
             write!(f, ",replay=true")?;
         }
+        if self.learned {
+            write!(f, ",learned=true")?;
+        }
         write!(f, ",link={loss}/{duplication}/{}/{}", delay.as_micros(), jitter.as_micros())?;
         write!(f, ",icmp={},refused={}", self.icmp, self.refused)?;
         write!(f, ",send-queue={},page={}", self.send_queue, self.page)?;
@@ -335,6 +342,7 @@ impl Spec {
             "drains" => self.drains = number(value)?,
             "patience" => self.patience = ms(number(value)?),
             "replay" => self.replay = number(value)?,
+            "learned" => self.learned = number(value)?,
             "think" => self.think = ms(number(value)?),
             "hold" => self.hold = ms(number(value)?),
             "link" => {

@@ -5,11 +5,12 @@ use crate::conduct::Conduct;
 use crate::convergence::Census;
 use crate::datagrams::Datagrams;
 use crate::faults::Fault;
-use crate::invariants::{Invariants, Name, Source};
+use crate::invariants::{Invariants, Name, Source, Truth};
 use crate::network::{HostId, Network, Role};
 use crate::processes::{Client, Process, handle};
 use crate::spec::{Spec, Wire};
 use crate::trace::Trace;
+use params::{PeIdentifier, RegistrarId};
 use proto::endpoint::{CloseReason, Event};
 use proto::registrar::{self, Registrar, RemovalReason};
 use proto::{AssocId, Input, Time, Transmit};
@@ -481,7 +482,9 @@ impl World {
                     let Some(event) = proto::Node::poll_event(&mut **registrar) else { break };
                     self.trace.note(now, host, format_args!("{event:?}"));
                     let living = |name: &Name| living(&self.hosts, name);
-                    self.invariants.registrar(Source { now, local, host, id }, &event, &living)?;
+                    let listed = |home, name: &Name| listed(&self.hosts, home, name);
+                    let truth = Truth { living: &living, listed: &listed };
+                    self.invariants.registrar(Source { now, local, host, id }, &event, &truth)?;
                     self.registrar_event(&event)?;
                 }
                 Process::Element(server) => {
@@ -582,6 +585,17 @@ impl World {
             Phase::Calm | Phase::Settled => Err(format!("all is well, and yet: {event:?}")),
         }
     }
+}
+
+/// Whether the registrar of this identifier is there and lists an element as its own.
+fn listed(hosts: &BTreeMap<HostId, Host>, home: RegistrarId, (handle, id): &Name) -> bool {
+    let registrars = hosts.values().filter_map(|state| match &state.process {
+        Some(Process::Registrar(registrar)) if !state.stopped && registrar.id() == home => Some(registrar),
+        _ => None,
+    });
+    let before = id.0.checked_sub(1).map(PeIdentifier);
+    let element = |registrar: &Registrar| registrar.elements(Time::ZERO, handle, before, 1)?.pop();
+    registrars.filter_map(|registrar| element(registrar)).any(|it| it.id == *id && it.home == home)
 }
 
 /// The host on which an element lives and is registered.

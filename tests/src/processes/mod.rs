@@ -73,7 +73,8 @@ impl Process {
             numbers.map(|number| HostId { role: Role::Registrar, number })
         };
         if host.role == Role::Registrar {
-            let others = registrars().filter(|other| *other != host);
+            let known = |other: &HostId| !spec.learned || other.number == 0;
+            let others = registrars().filter(|other| *other != host && known(other));
             let peers = others.map(|other| vec![other.port(ENRP_PORT)]).collect();
             let mut config = registrar::Config { peers, ..registrar::Config::default() };
             config.guard.hold = spec.hold;
