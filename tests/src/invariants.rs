@@ -183,12 +183,7 @@ impl Invariants {
     ///
     /// # Errors
     /// It should not have done that.
-    pub fn registrar(
-        &mut self,
-        source: Source,
-        event: &Event,
-        truth: &Truth<'_>,
-    ) -> Result<(), String> {
+    pub fn registrar(&mut self, source: Source, event: &Event, truth: &Truth<'_>) -> Result<(), String> {
         let seen = self.registrars.entry(source.host).or_default();
         seen.id = Some(source.id);
         match event {
@@ -256,7 +251,10 @@ impl Invariants {
         let kept_by_home = || {
             let homes = self.registrars.iter().filter(|(_, seen)| seen.id == Some(home));
             let known = |(other, _): (&HostId, _)| self.know_each_other(host, *other, now - PEACE);
-            home != id && homes.map(known).any(|known| known) && lives_in_peace() && (truth.listed)(home, name)
+            home != id
+                && homes.map(known).any(|known| known)
+                && lives_in_peace()
+                && (truth.listed)(home, name)
         };
         match why {
             RemovalReason::KeepAliveFailed if in_time && !ended => {

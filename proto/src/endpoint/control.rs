@@ -107,7 +107,8 @@ impl AsapEndpoint {
         match (&mut state.side, message) {
             (Side::User(user), Message::Cookie(Cookie { cookie })) => {
                 user.cookie = Some(cookie);
-                user.served = true;
+                // With replay only a new answer is progress.
+                user.served |= user.replay.is_none();
                 if let Some(replay) = &mut user.replay {
                     replay.cover();
                 }

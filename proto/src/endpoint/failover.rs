@@ -43,6 +43,8 @@ pub(super) struct User {
     pub(super) given: Vec<PoolElement>,
     /// Counts the failovers.
     pub(super) epoch: u32,
+    /// So many answers of the present server came before: it was asked again before the replay was given up.
+    pub(super) skip: usize,
     /// Messages from before the first server was there.
     pub(super) waiting: VecDeque<Message>,
     /// What is to be sent again; those messages wait there.
@@ -106,6 +108,23 @@ impl User {
         self.asked = true;
     }
 
+    /// Whether a message is an answer that the application has already.
+    pub(super) fn is_repeated(&mut self, message: &Message) -> bool {
+        match &mut self.replay {
+            Some(replay) => replay.is_repeated(message),
+            None if self.skip > 0 && Replay::takes(message) => {
+                self.skip -= 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether there is no server, and nothing waits for one or may have been lost with one.
+    pub(super) fn has_sent_nothing(&self) -> bool {
+        self.server.is_none() && self.waiting.is_empty() && self.replay.as_ref().is_none_or(Replay::is_empty)
+    }
+
     /// A message of the application came from it.
     pub(super) fn hears(&mut self) {
         self.served = true;
@@ -152,6 +171,7 @@ impl AsapEndpoint {
             preferred: Vec::new(),
             given: Vec::new(),
             epoch: 0,
+            skip: 0,
             waiting: VecDeque::new(),
             replay: options.replay.map(Replay::new),
             search: Some(Search::new(now + options.patience)),
@@ -458,6 +478,7 @@ impl AsapEndpoint {
         let calm = self.config.timers.connect_timeout.saturating_mul(4);
         self.timers.cancel(&Timer::Returned(session));
         let Some(user) = self.user(session) else { return };
+        user.skip = 0;
         match &mut user.replay {
             Some(replay) => replay.lost(),
             None => user.epoch = user.epoch.wrapping_add(1),

@@ -481,7 +481,10 @@ impl AsapEndpoint {
             Timer::Leave(assoc) => {
                 self.abort_association(assoc, "not ended in time");
             }
-            Timer::Close(session) => self.abort(now, session, "not delivered in time"),
+            Timer::Close(session) => {
+                const LATE: &str = "not delivered in time";
+                self.abort_with(session, LATE, CloseReason::Lost(LATE.to_owned()));
+            }
         }
     }
 }

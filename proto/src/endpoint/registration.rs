@@ -26,6 +26,8 @@ pub(super) struct Element {
     registered: bool,
     /// A registrar may know of it.
     sent: bool,
+    /// The policy that a registrar has accepted last. It may list the element still.
+    confirmed: Option<Policy>,
     /// Failures in a row (RFC 5352 §3.1, MAX-REG-ATTEMPT).
     attempts: u32,
     /// The policy changed while a registration was outstanding.
@@ -121,6 +123,7 @@ impl AsapEndpoint {
             id,
             state: State::Registering { until },
             registered: false,
+            confirmed: None,
             sent: false,
             attempts: 0,
             changed: false,
@@ -176,7 +179,7 @@ impl AsapEndpoint {
         if matches!(state.state, State::Deregistering { .. }) {
             return Ok(());
         }
-        if !state.sent || (state.state == State::Rejected && !state.registered) {
+        if !state.sent || (state.state == State::Rejected && state.confirmed.is_none()) {
             self.remove_element(element, None);
             return Ok(());
         }
@@ -228,11 +231,11 @@ impl AsapEndpoint {
         }
     }
 
-    /// Whether an element is registered, or will be as soon as a registrar has room for it.
+    /// Whether an element is registered, or was, and a registrar that is asked anew may take it.
     fn is_wanted(&self, id: ElementId) -> bool {
         self.elements
             .get(&id)
-            .is_some_and(|element| element.state == State::Registered || element.pause.is_some())
+            .is_some_and(|element| element.state == State::Registered || element.confirmed.is_some())
     }
 
     /// Each element registers once more, a second after its registration at the new home: when the former one
@@ -309,6 +312,9 @@ impl AsapEndpoint {
             element.state = State::Registered;
             self.timers.cancel(&Timer::T2(key));
             let interval = reregistration_interval(element.registration.life);
+            if !element.changed {
+                element.confirmed = Some(element.registration.policy.clone());
+            }
             if std::mem::take(&mut element.changed) {
                 self.send_registration(now, key);
             } else if std::mem::take(&mut element.twice) {
@@ -325,12 +331,20 @@ impl AsapEndpoint {
     }
 
     /// A rejection is told at once and not repeated unchanged, unless the error can be corrected: the policy
-    /// has changed meanwhile, or the identifier is taken and another random one will do (ambiguity A-28). An element that
+    /// has changed meanwhile (or was, since the last registration: then it is what it was before), or the identifier is taken and another random one will do (ambiguity A-28). An element that
     /// had a home, whose successor has no room for it, asks again: with T2, then ever more rarely up to RETRAN-MAX.
     fn registration_rejected(&mut self, now: Time, key: ElementId, error: OperationError) {
         let Some(element) = self.elements.get_mut(&key) else { return };
         let taken = error.causes.iter().any(|cause| cause.code == CauseCode::NON_UNIQUE_PE_IDENTIFIER);
+        let full = error.causes.iter().any(|cause| cause.code == CauseCode::LACK_OF_RESOURCES);
+        let former = element.confirmed.clone();
+        let former = former.filter(|former| !full && *former != element.registration.policy);
         if std::mem::take(&mut element.changed) {
+            self.send_registration(now, key);
+        } else if let Some(former) = former {
+            element.registration.policy = former;
+            let error = RegisterError::Rejected(error);
+            self.events.push_back(Event::RegistrationFailed { element: key, error });
             self.send_registration(now, key);
         } else if taken
             && element.registration.id.is_none()
@@ -353,7 +367,6 @@ impl AsapEndpoint {
             element.state = State::Rejected;
             element.attempts = 0;
             self.timers.cancel(&Timer::T2(key));
-            let full = error.causes.iter().any(|cause| cause.code == CauseCode::LACK_OF_RESOURCES);
             let timers = &self.config.timers;
             let pause = element.pause.unwrap_or(timers.t2_registration).min(timers.retran_max);
             let again = full && (element.registered || element.pause.is_some());

@@ -83,6 +83,11 @@ impl Replay {
         self.kept.iter_mut().map(|kept| (kept.message.clone(), std::mem::take(&mut kept.credit)))
     }
 
+    /// Whether nothing is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     /// What SCTP gave back comes to the next server, if the association is gone.
     pub(super) fn lost(&mut self) {
         self.returned.clear();
@@ -120,6 +125,7 @@ impl AsapEndpoint {
         let Some(user) = self.sessions.get_mut(&session).and_then(Session::user) else { return };
         let Some(replay) = user.replay.take() else { return };
         self.timers.cancel(&Timer::Returned(session));
+        user.skip = replay.answered - replay.position;
         let (messages, bytes) = (replay.kept.len(), replay.bytes);
         let waiting = replay.kept.into_iter().filter(|kept| kept.credit > 0);
         if user.server.is_none() {

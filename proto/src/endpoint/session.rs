@@ -153,7 +153,7 @@ impl AsapEndpoint {
     }
 
     /// Ends a session after everything queued was delivered; one that has no server at the moment ends at once.
-    /// What still arrives is dropped. [`Event::Closed`] follows.
+    /// What still arrives is dropped. [`Event::Closed`] follows, with [`CloseReason::Local`] if nothing was lost.
     pub fn close(&mut self, now: Time, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.closing) else { return };
         let searching = state.user().is_some_and(|user| user.search.is_some());
@@ -167,17 +167,26 @@ impl AsapEndpoint {
                 self.outbox.push(assoc, Transmit::Shutdown { assoc }, 0);
                 self.timers.set(Timer::Close(session), now + CLOSE_TIMEOUT);
             }
-            _ => self.abort(now, session, "closed"),
+            _ => {
+                let nothing_sent = state.user().is_none_or(|user| user.has_sent_nothing());
+                let lost = || CloseReason::Lost("closed while there was no server".to_owned());
+                self.abort_with(session, "closed", if nothing_sent { CloseReason::Local } else { lost() });
+            }
         }
     }
 
     /// Ends a session at once. [`Event::Closed`] follows.
     pub fn abort(&mut self, _now: Time, session: SessionId, cause: impl Into<String>) {
+        self.abort_with(session, &cause.into(), CloseReason::Local);
+    }
+
+    /// Ends a session at once, and says why.
+    pub(super) fn abort_with(&mut self, session: SessionId, cause: &str, why: CloseReason) {
         let Some(state) = self.sessions.get(&session) else { return };
         if let Some(assoc) = state.assoc {
-            self.abort_association(assoc, &cause.into());
+            self.abort_association(assoc, cause);
         }
-        self.end_session(session, CloseReason::Local);
+        self.end_session(session, why);
     }
 
     pub(super) fn end_session(&mut self, session: SessionId, why: CloseReason) {
@@ -209,10 +218,11 @@ impl AsapEndpoint {
         match &mut state.side {
             Side::Server { silent, .. } => *silent = None,
             Side::User(user) => {
-                user.hears();
-                if user.replay.as_mut().is_some_and(|replay| replay.is_repeated(&message)) {
+                // What came before is no progress.
+                if user.is_repeated(&message) {
                     return;
                 }
+                user.hears();
             }
         }
         self.events.push_back(Event::Received { session, message });
@@ -222,7 +232,8 @@ impl AsapEndpoint {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         state.assoc = None;
         match (&state.side, why) {
-            _ if state.closing => self.end_session(session, CloseReason::Local),
+            (_, DownReason::Shutdown) if state.closing => self.end_session(session, CloseReason::Local),
+            (_, why) if state.closing => self.end_session(session, CloseReason::Lost(reason(&why))),
             (Side::User(_), why) => self.server_lost(now, session, &why),
             (Side::Server { .. }, DownReason::Shutdown) => self.end_session(session, CloseReason::Peer),
             (Side::Server { .. }, why) => self.end_session(session, CloseReason::Lost(reason(&why))),

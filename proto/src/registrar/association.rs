@@ -13,7 +13,7 @@ use super::reached::Reached;
 use super::waiting::{Held, Waiting};
 use crate::{AssocId, Channel, DownReason, Time, Transmit};
 use bytes::Bytes;
-use params::{PoolHandle, RegistrarId};
+use params::{PeIdentifier, PoolHandle, RegistrarId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -72,6 +72,8 @@ pub(super) enum Replaces {
     Update(ElementKey),
     /// A pushed list of this pool.
     List(PoolHandle),
+    /// ASAP_ENDPOINT_KEEP_ALIVE of a pool (for rsplib: of one element), with this H bit.
+    KeepAlive(PoolHandle, Option<PeIdentifier>, bool),
 }
 
 impl Association {

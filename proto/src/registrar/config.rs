@@ -161,7 +161,7 @@ impl Default for Limits {
             peers: 64,
             associations: 100_000,
             queued_bytes: 4 << 20,
-            queued_bytes_per_client: 256 << 10,
+            queued_bytes_per_client: 2 << 20,
             queued_bytes_total: 64 << 20,
             backlog: 8_192,
             probes_per_second: 2_000,

@@ -95,6 +95,11 @@ impl Watch {
 pub(super) struct Guards(BTreeMap<Scope, Watch>);
 
 impl Guards {
+    /// Whether any element is silent, or was removed for that lately.
+    pub(super) fn has_silent(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Since when an element is silent.
     pub(super) fn silent_since(&self, key: &ElementKey) -> Option<Time> {
         if self.0.is_empty() {
@@ -182,7 +187,10 @@ impl Registrar {
             }
         }
         let elements = self.at_risk(scope);
-        let elsewhere = if scope.1 { self.silent_elsewhere(&scope.0) } else { 0 };
+        let elsewhere = match scope.1 && !self.config.compat.is_rsplib() {
+            true => self.silent_elsewhere(&scope.0),
+            false => 0,
+        };
         let Some(watch) = self.guards.0.get_mut(scope) else { return };
         let silent = watch.silent.len() + watch.removed.len();
         let silent = silent.saturating_add(elsewhere).min(elements);
@@ -212,7 +220,7 @@ impl Registrar {
         let Some(watch) = self.guards.0.get(scope) else { return };
         let first = watch.by_time.first().map(|(since, _)| self.given_up_at(scope, watch, *since));
         let forgotten = watch.removed.front().map(|at| *at + self.config.guard.window);
-        match first.or(forgotten) {
+        match first.into_iter().chain(forgotten).min() {
             Some(at) => self.timers.set(Timer::Guard(scope.clone()), at),
             None => {
                 self.guards.0.remove(scope);

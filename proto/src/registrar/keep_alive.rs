@@ -7,7 +7,7 @@
 //! that is not acknowledged is repeated once; if that is not acknowledged either, or the association ends, the element is
 //! removed, whoever its home is: the home verifies what others say (ambiguities ).
 
-use super::association::Association;
+use super::association::{Association, Replaces};
 use super::owned::Owned;
 use super::timers::Timer;
 use super::{ElementKey, Registrar, RemovalReason};
@@ -152,7 +152,13 @@ impl Registrar {
         self.probe_waiting(now, key.clone(), both / 2);
         match self.probes.get_mut(&key) {
             Some(probe) => probe.contenders.push(contender),
-            None => self.unpark(now, contender, &key, false),
+            None => {
+                // Nobody can ever ask it: whoever comes takes its place.
+                if self.element(&key).is_some() {
+                    self.remove_and_announce(now, &key, RemovalReason::KeepAliveFailed);
+                }
+                self.unpark(now, contender, &key, false);
+            }
         }
     }
 
@@ -160,7 +166,14 @@ impl Registrar {
         self.counters.keep_alives_sent += 1;
         let id = self.config.compat.is_rsplib().then_some(key.id);
         let keep_alive = EndpointKeepAlive { home, registrar: self.id, handle: key.handle.clone(), id };
-        self.send_asap(assoc, &Message::EndpointKeepAlive(keep_alive));
+        match Message::EndpointKeepAlive(keep_alive).encode() {
+            // One asks all of a pool; what waits for who is cut off must not grow with each attempt.
+            Ok(bytes) => {
+                let replaces = Replaces::KeepAlive(key.handle.clone(), id, home);
+                self.associations.send(assoc, bytes, Some(replaces));
+            }
+            Err(_) => self.counters.send_failures += 1,
+        }
     }
 
     /// The association over which an element is reached: the one it registered over, or one to its ASAP transport.
@@ -319,7 +332,8 @@ impl Registrar {
                 true => RemovalReason::AssociationEnded,
                 false => RemovalReason::KeepAliveFailed,
             };
-            if *why != DownReason::Unreachable {
+            // That we have ended it ourselves, because it does not read, is no evidence either.
+            if !matches!(why, DownReason::Unreachable | DownReason::LocalAbort) {
                 self.remove_and_announce(now, &key, reason);
                 continue;
             }

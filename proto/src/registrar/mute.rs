@@ -44,12 +44,15 @@ impl Registrar {
         }
         let is_old = |association: &Association| association.last_heard + PATIENCE <= now;
         // One over which an element is asked is of use.
-        let useless = |association: &Association| {
-            association.phase == Phase::Up && association.elements.is_empty() && is_old(association)
-        };
+        let useless =
+            |association: &Association| association.phase == Phase::Up && association.elements.is_empty();
         let mute = || self.associations.mute(channel);
-        let old: Vec<AssocId> =
-            mute().filter(|(_, mute)| useless(mute)).map(|(assoc, _)| assoc).take(needed).collect();
+        let old: Vec<AssocId> = mute()
+            .take_while(|(_, mute)| is_old(mute))
+            .filter(|(_, mute)| useless(mute))
+            .map(|(assoc, _)| assoc)
+            .take(needed)
+            .collect();
         if old.len() < needed {
             let next = mute().find(|(_, mute)| !is_old(mute)).map(|(_, mute)| mute.last_heard + PATIENCE);
             if let Some(next) = next {

@@ -38,26 +38,27 @@ impl Registrar {
             return Vec::new();
         }
         let mut pools = self.guards.silent_pools();
-        // Of pools without elements of others there is nothing to judge together.
-        pools.retain(|(handle, _)| {
-            self.handlespace.pool(handle).is_some_and(|pool| pool.len() > self.owned.count_in(handle))
-        });
         pools.sort_by_key(|(_, silent)| std::cmp::Reverse(*silent));
+        // Of pools without elements of others there is nothing to judge together.
+        let shared = |(handle, _): &(&PoolHandle, usize)| {
+            self.handlespace.pool(handle).is_some_and(|pool| pool.len() > self.owned.count_in(handle))
+        };
         let mut room = OCTETS;
-        let told = pools.into_iter().take(POOLS).map(|(handle, silent)| SilentElements {
+        let told = pools.into_iter().filter(shared).map(|(handle, silent)| SilentElements {
             handle: handle.clone(),
             elements: u32::try_from(silent).unwrap_or(u32::MAX),
         });
-        told.take_while(|pool| {
-            let fits = room.checked_sub(pool.encoded_length());
-            room = fits.unwrap_or(0);
-            fits.is_some()
-        })
-        .collect()
+        let fits = |pool: &SilentElements| {
+            let rest = room.checked_sub(pool.encoded_length());
+            room = rest.unwrap_or(room);
+            rest.is_some()
+        };
+        told.filter(fits).take(POOLS).collect()
     }
 
     fn understands_silence(&self, peer: RegistrarId) -> bool {
-        self.peers.get(&peer).is_some_and(|peer| peer.table_response_size.is_some())
+        let is_ours = |peer: &super::peers::Peer| peer.table_response_size.is_some();
+        !self.config.compat.is_rsplib() && self.peers.get(&peer).is_some_and(is_ours)
     }
 
     /// What a peer tells; it replaces what it told before.

@@ -185,6 +185,32 @@ fn a_rejection_is_final_until_something_changes() {
     assert!(matches!(script.events().as_slice(), [Event::Registered { .. }]));
 }
 
+// ASAP-3.1-20: an element whose change is refused stays what it was. Its registrar lists it all the time.
+#[test]
+fn a_refused_change_of_the_policy_is_taken_back() {
+    let mut script = Script::new(config(1));
+    let former = registration().policy;
+    let element = script.machine.register(script.now, registration()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.grant(home);
+    script.out();
+    script.machine.set_policy(script.now, element, Policy::Random).unwrap();
+    assert_eq!(script.out(), [Out::Asap(home, registration_message(Policy::Random))]);
+    let error = cause(CauseCode::INCONSISTENT_POLICY);
+    let (handle, id) = (pool(), PeIdentifier(0x11));
+    let refusal = asap::RegistrationResponse { rejected: true, handle, id, error: Some(error.clone()) };
+    script.asap(home, refusal.clone());
+    let error = RegisterError::Rejected(error);
+    assert!(script.events().contains(&Event::RegistrationFailed { element, error }));
+    assert_eq!(script.out(), [Out::Asap(home, registration_message(former))]);
+    // It may be refused that as well. It is still listed, and leaves in order.
+    script.asap(home, refusal);
+    assert_eq!(script.out(), []);
+    script.machine.deregister(script.now, element).unwrap();
+    assert!(matches!(&script.out()[..], [Out::Asap(to, asap::Message::Deregistration(_))] if *to == home));
+}
+
 // Design D11: an element that had a home, and whose new one is full, is told so, asks again, ever more rarely, and comes
 // back as soon as there is room; at another home at once.
 #[test]

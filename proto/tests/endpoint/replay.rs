@@ -230,3 +230,50 @@ fn there_is_one_order() {
     let second = script.fail_over(first);
     assert_eq!(script.sent(second).1, ["a"]);
 }
+
+// A request that makes servers fail is sent again and again, behind one that they answer. That answer is no progress: the
+// failovers slow down as any others.
+#[test]
+fn a_request_that_nobody_survives_is_no_storm() {
+    let (mut script, session, mut assoc) = Script::keeping(10, 1000);
+    script.ask(session, &["good", "bad"]);
+    script.data(assoc, "done");
+    script.events();
+    let start = script.now;
+    for _ in 0..10 {
+        script.down(assoc, DownReason::Shutdown);
+        assoc = loop {
+            let connect = script.out().into_iter().find_map(|out| match out {
+                Out::Connect(assoc, Channel::Session, _) => Some(assoc),
+                _ => None,
+            });
+            if let Some(assoc) = connect {
+                break assoc;
+            }
+            script.pass(ms(1));
+        };
+        script.up(assoc, server(2));
+        script.asap(assoc, cookie("no progress either"));
+        script.data(assoc, "done");
+    }
+    assert!(script.now.since(start) > Duration::from_secs(2), "{}", script.now);
+    assert_eq!(script.received(), Vec::<Bytes>::new());
+}
+
+// It is given up while a server repeats its answers: they are passed over all the same.
+#[test]
+fn answers_come_once_also_when_it_is_given_up() {
+    let (mut script, session, first) = Script::keeping(3, 1000);
+    script.ask(session, &["a", "b", "c"]);
+    for answer in ["A", "B", "C"] {
+        script.data(first, answer);
+    }
+    assert_eq!(script.received(), ["A", "B", "C"]);
+    let second = script.fail_over(first);
+    script.data(second, "A");
+    script.ask(session, &["d"]);
+    for answer in ["B", "C", "D"] {
+        script.data(second, answer);
+    }
+    assert_eq!(script.received(), ["D"]);
+}

@@ -218,7 +218,8 @@ fn closing_is_bounded_in_time() {
     script.machine.close(script.now, session);
     script.pass(Duration::from_secs(30));
     assert_eq!(script.out(), [Out::Abort(USER)]);
-    assert_eq!(script.events(), [Event::Closed { session, why: CloseReason::Local }]);
+    let why = CloseReason::Lost("not delivered in time".into());
+    assert_eq!(script.events(), [Event::Closed { session, why }]);
 }
 
 // How a session ends is told apart.

@@ -453,9 +453,26 @@ fn our_own_close() {
     assert_eq!(refused, Err(SendError::NotServer));
     script.machine.close(script.now, session);
     assert_eq!(script.out(), [Out::Shutdown(assoc)]);
-    script.down(assoc, DownReason::Unreachable);
+    script.down(assoc, DownReason::Shutdown);
     assert_eq!(script.events(), [Event::Closed { session, why: CloseReason::Local }]);
     assert_eq!(script.out(), []);
+}
+
+// Whoever closes hears whether everything has arrived: not if the server dies meanwhile, nor if it is being looked for.
+#[test]
+fn a_close_that_loses_something_says_so() {
+    let (mut script, session, _, assoc) = Script::connected(1);
+    script.machine.close(script.now, session);
+    script.down(assoc, DownReason::Unreachable);
+    let why = CloseReason::Lost("the peer does not answer".into());
+    assert_eq!(script.events(), [Event::Closed { session, why }]);
+
+    let (mut script, session, _, assoc) = Script::connected(1);
+    script.down(assoc, DownReason::Unreachable);
+    script.events();
+    script.machine.close(script.now, session);
+    let why = CloseReason::Lost("closed while there was no server".into());
+    assert_eq!(script.events(), [Event::Closed { session, why }]);
 }
 
 // A session without a server ends at once, wherever its search is.

@@ -1,6 +1,7 @@
 //! RFC 5352 §3.4, §3.5: keep-alives and reports.
 
 use crate::network::{Host, Network, element, ms, pool};
+use crate::played::{add, owned, with_played_peer};
 use params::{PeIdentifier, PoolElement, RegistrarId};
 use rserpool_proto::registrar::{Config, Event, RemovalReason};
 use rserpool_proto::{Channel, DownReason};
@@ -338,4 +339,36 @@ fn foreign_acknowledgements_are_ignored() {
     assert_eq!(network.table(1), []);
     let now = network.now;
     assert_eq!(network.registrar(1).status(now).counters.keep_alive_acks_ignored, 20);
+}
+
+// an element of another home without an ASAP transport cannot be asked by anybody: who wants its identifier gets it.
+#[test]
+fn an_identifier_whose_owner_cannot_be_asked_is_free() {
+    let (mut network, peer) = with_played_peer();
+    let mut mute = owned(11, 9);
+    mute.asap_transport = None;
+    network.tell_peer(9, peer, add(mute));
+    network.run(ms(10));
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    let asap::Message::RegistrationResponse(response) = network.register(11, assoc, element(11)) else {
+        panic!()
+    };
+    assert!(!response.rejected, "{response:?}");
+    assert_eq!(network.table(1), [(11, 1)]);
+}
+
+// a report of such an element says nothing that its home does not know better.
+#[test]
+fn an_element_of_another_home_that_cannot_be_asked_stays() {
+    let (mut network, peer) = with_played_peer();
+    let mut mute = owned(11, 9);
+    mute.asap_transport = None;
+    network.tell_peer(9, peer, add(mute));
+    network.run(ms(10));
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    network.tell(12, assoc, asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(11) });
+    network.run(ms(100));
+    assert_eq!(network.table(1), [(11, 9)]);
 }

@@ -3,7 +3,7 @@
 use crate::figures::Times;
 use crate::role::POOL;
 use anyhow::Context;
-use pool_user::{ExactlyOnce, PoolUser};
+use pool_user::{ExactlyOnce, PoolUser, SessionError};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -152,7 +152,10 @@ impl Client {
             }
             sleep(THINK).await;
         }
-        timeout(LIMIT, session.close()).await.context("the session does not end")??;
-        Ok(())
+        // All operations are answered: nothing is lost if the server dies just now.
+        match timeout(LIMIT, session.close()).await.context("the session does not end")? {
+            Ok(()) | Err(SessionError::Lost(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }

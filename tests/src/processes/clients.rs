@@ -289,7 +289,7 @@ impl Clients {
                 self.connecting.remove(&(client.connected_by, *session));
                 client.closed_by.map(|end| self.closing.remove(&(end, *session)));
                 let expected = match why {
-                    CloseReason::Local => client.closed_by.is_some() || self.leaving,
+                    CloseReason::Local | CloseReason::Lost(_) => client.closed_by.is_some() || self.leaving,
                     // Patience begins when a server is lost that has done something.
                     CloseReason::NoElement | CloseReason::Resolve(_) => {
                         now.since(client.served) >= self.patience
