@@ -128,18 +128,25 @@ async fn main() -> anyhow::Result<()> {
 
 /// Serves a session. The cookie holds the number of the next answer.
 async fn serve(mut session: Session) -> anyhow::Result<()> {
-    let next = |cookie| protocol::decode_cookie(cookie).context("the cookie is not one of ours");
-    let mut reply = session.cookie().map(next).transpose()?.unwrap_or(1);
-    println!("{}: begins with reply {reply}", session.peer());
+    let next = |cookie: &[u8]| protocol::decode_cookie(cookie).context("the cookie is not one of ours");
+    let mut known = None;
     let options = SendOptions { ppid: PPID, ..SendOptions::default() };
     while let Some(message) = session.recv_message().await? {
         let Some(ping) = Ping::decode(&message.bytes).filter(|_| message.ppid == PPID) else {
             bail!("{} bytes with payload protocol {} are no ping", message.bytes.len(), message.ppid);
         };
+        let reply = match known {
+            Some(reply) => reply,
+            None => {
+                let first = session.cookie().map(next).transpose()?.unwrap_or(1);
+                println!("{}: begins with reply {first}", session.peer());
+                first
+            }
+        };
         let pong = Pong { number: ping.number, reply, data: ping.data };
         session.send_with(pong.encode().context("a ping too long to be answered")?.into(), options).await?;
-        reply += 1;
-        session.set_cookie(protocol::encode_cookie(reply)).await?;
+        session.set_cookie(protocol::encode_cookie(reply + 1)).await?;
+        known = Some(reply + 1);
     }
     Ok(())
 }

@@ -35,12 +35,14 @@ use endpoint::exactly_once::{Operations, Unexpected};
 pub struct ExactlyOnce {
     session: Session,
     operations: Operations,
+    /// The last answer is to be sent again.
+    owed: bool,
 }
 
 impl ExactlyOnce {
     /// The operations of this session.
     pub fn new(session: Session) -> Self {
-        Self { session, operations: Operations::default() }
+        Self { session, operations: Operations::default(), owed: false }
     }
 
     /// The next operation; `None` when the client ended the session, or the element is being drained. Repeats are answered
@@ -52,6 +54,13 @@ impl ExactlyOnce {
     pub async fn next(&mut self) -> Result<Option<Bytes>, SessionError> {
         self.operations.forget();
         loop {
+            // The client has asked again for the last answer.
+            if self.owed
+                && let Some(last) = self.operations.last()
+            {
+                self.session.send(last.answer()).await?;
+            }
+            self.owed = false;
             let draining = self.session.draining();
             let request = tokio::select! {
                 biased;
@@ -63,10 +72,7 @@ impl ExactlyOnce {
             if let Some(request) = self.operations.take(&message).map_err(unexpected)? {
                 return Ok(Some(request));
             }
-            // A repetition of the last one.
-            if let Some(last) = self.operations.last() {
-                self.session.send(last.answer()).await?;
-            }
+            self.owed = true;
         }
     }
 

@@ -22,12 +22,17 @@
 //! let mut element = PoolElement::builder("counter").policy(Policy::RoundRobin).registrars(regs).register().await?;
 //! while let Some(mut session) = element.accept().await {
 //!     tokio::spawn(async move {
-//!         let mut state: Counter = session.cookie().map(Counter::decode).transpose()?.unwrap_or_default();
+//!         let mut known = None;
 //!         while let Some(request) = session.recv().await? {
+//!             let mut state: Counter = match known {
+//!                 Some(state) => state,
+//!                 None => session.cookie().map(Counter::decode).transpose()?.unwrap_or_default(), // the former server's
+//!             };
 //!             let seq = u64::from_be_bytes(request[..].try_into()?);
 //!             if seq != state.last { state = Counter { last: seq, count: state.count + 1 }; } // a repeat is only answered
 //!             session.set_cookie(state.encode()).await?; // before the answer, same ordered stream: who saw it, holds it
 //!             session.send(state.count.to_be_bytes()).await?;
+//!             known = Some(state);
 //!         }
 //!         Ok::<_, anyhow::Error>(())
 //!     });

@@ -250,11 +250,8 @@ impl Invariants {
         // Its home has it all the time, and nothing was wrong with it and the way to it either.
         let kept_by_home = || {
             let homes = self.registrars.iter().filter(|(_, seen)| seen.id == Some(home));
-            let known = |(other, _): (&HostId, _)| self.know_each_other(host, *other, now - PEACE);
-            home != id
-                && homes.map(known).any(|known| known)
-                && lives_in_peace()
-                && (truth.listed)(home, name)
+            let known = |(other, _): (&HostId, &Seen)| self.know_each_other(host, *other, now - PEACE);
+            home != id && homes.into_iter().any(known) && lives_in_peace() && (truth.listed)(home, name)
         };
         match why {
             RemovalReason::KeepAliveFailed if in_time && !ended => {

@@ -117,14 +117,19 @@ impl Counter {
 }
 
 async fn serve(mut session: Session) -> anyhow::Result<()> {
-    let mut state = session.cookie().map(Counter::decode).transpose()?.unwrap_or_default();
+    let mut known = None;
     while let Some(request) = session.recv().await? {
+        let mut state: Counter = match known {
+            Some(state) => state,
+            None => session.cookie().map(Counter::decode).transpose()?.unwrap_or_default(),
+        };
         let seq = u64::from_be_bytes(request[..].try_into()?);
         if seq != state.last {
             state = Counter { last: seq, count: state.count + 1 };
         }
         session.set_cookie(state.encode()).await?;
         session.send(state.count.to_be_bytes()).await?;
+        known = Some(state);
     }
     Ok(())
 }

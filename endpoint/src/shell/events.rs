@@ -137,7 +137,8 @@ impl Shell {
         let Some(element) = self.elements.get(&id) else { return };
         let error = self.register_error(&element.pool, error);
         tracing::warn!(pool = %element.pool, %error, "not registered");
-        // A registration that was confirmed once stays the endpoint's business: it goes on trying.
+        // A registration that was confirmed once stays the endpoint's business: it takes a refused change back, and asks the next
+        // home.
         element.status.send_if_modified(|status| {
             let first = matches!(status, Status::Pending);
             if first {

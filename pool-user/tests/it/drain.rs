@@ -7,19 +7,22 @@ use std::time::Duration;
 
 /// Counts until the element leaves, then hands over: what the client has is the latest.
 async fn count(mut session: Session) {
-    let mut state = session.cookie().map_or((0, 0), |cookie| {
+    let decode = |cookie: &[u8]| {
         let (last, count) = cookie.split_at(8);
         (number(last), number(count))
-    });
+    };
+    let mut known = None;
     loop {
         let request = tokio::select! {
             () = session.draining() => return drop(session.close().await),
             request = session.recv() => request,
         };
         let Ok(Some(request)) = request else { return };
+        let mut state = known.or_else(|| session.cookie().map(decode)).unwrap_or_default();
         if number(&request) != state.0 {
             state = (number(&request), state.1 + 1);
         }
+        known = Some(state);
         // A session that has ended is its client's to repeat.
         if session.set_cookie([state.0.to_be_bytes(), state.1.to_be_bytes()].concat()).await.is_err()
             || session.send(state.1.to_be_bytes()).await.is_err()

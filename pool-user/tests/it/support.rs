@@ -102,8 +102,9 @@ pub(crate) async fn serve(mut element: PoolElement, fate: Arc<Fate>) {
 
 /// Whether it survived.
 async fn count(mut session: Session, fate: &Fate) -> bool {
-    let (mut last, mut count) = session.cookie().map(decode).unwrap_or_default();
+    let mut known = None;
     while let Ok(Some(request)) = session.recv().await {
+        let (mut last, mut count) = known.or_else(|| session.cookie().map(decode)).unwrap_or_default();
         let number = u64::from_be_bytes(request[..].try_into().unwrap());
         let death = fate.strikes(number);
         if matches!(death, Some(Death::BeforeTheCookie)) {
@@ -117,6 +118,7 @@ async fn count(mut session: Session, fate: &Fate) -> bool {
             return false;
         }
         session.send(count.to_be_bytes()).await.unwrap();
+        known = Some((last, count));
     }
     true
 }

@@ -300,7 +300,8 @@ impl Cache {
         but: impl Fn(PeIdentifier) -> bool,
     ) -> Option<PoolElement> {
         let failures = &self.pools.get(handle)?.failures;
-        let failed = |id| failures.get(id).is_some_and(|failure| now < failure.at + self.memory);
+        let pause = |failure: &Failure| failure.pause(&self.avoidance, self.memory);
+        let failed = |id| failures.get(id).is_some_and(|it| it.in_a_row > 0 && now < it.at + pause(it));
         order.iter().filter(|id| !but(**id) && !failed(id)).find_map(|id| self.element(handle, *id))
     }
 
