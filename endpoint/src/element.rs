@@ -34,6 +34,8 @@ pub struct Element {
     pub(crate) pool: PoolHandle,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) home: watch::Receiver<Option<RegistrarId>>,
+    /// Why it could not be registered again, the last time.
+    pub(crate) failure: watch::Receiver<Option<RegisterError>>,
     pub(crate) backlog: Arc<Backlog>,
     /// Its cookies are sealed.
     pub(crate) sealed: bool,
@@ -107,6 +109,16 @@ impl Element {
     pub async fn home_changed(&mut self) -> Result<Option<RegistrarId>, EndpointError> {
         self.home.changed().await.map_err(|_| EndpointError::stopped())?;
         Ok(*self.home.borrow_and_update())
+    }
+
+    /// Waits until it could not be registered again: a registrar refuses a change, or an element that was registered
+    /// elsewhere, or none answers in time. Returns why. Cancel-safe; of several failures since the last call it is the last.
+    pub async fn registration_failed(&mut self) -> RegisterError {
+        match self.failure.changed().await {
+            Ok(()) => self.failure.borrow_and_update().clone(),
+            Err(_) => None,
+        }
+        .unwrap_or_else(|| RegisterError::Deregistered(self.pool.clone()))
     }
 
     /// Changes the policy or its values by registering again.

@@ -116,6 +116,9 @@ impl Session {
     }
 
     /// Ends the session in order: returns when the peer has got everything.
+    ///
+    /// # Errors
+    /// [`SessionError::Lost`]: it ended in another way, so the last messages may not have arrived.
     pub async fn close(self) -> Result<(), SessionError> {
         match self.pipe.close() {
             Ok(()) => self.endpoint.attend(self.id),

@@ -29,7 +29,14 @@ async fn main() -> anyhow::Result<()> {
     let mut service = web.register_while(check)?;
     loop {
         tokio::select! {
-            registered = service.registered() => println!("{address} is in the pool as {}", registered?),
+            registered = service.registered() => match registered {
+                Ok(id) => println!("{address} is in the pool as {id}"),
+                // It is tried again: a registrar may turn up.
+                Err(error) => {
+                    eprintln!("{address} is not in the pool: {error}");
+                    continue;
+                }
+            },
             _ = tokio::signal::ctrl_c() => break,
         }
         tokio::select! {

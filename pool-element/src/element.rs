@@ -53,6 +53,15 @@ impl PoolElement {
         self.element.home_changed().await
     }
 
+    /// Waits until it could not be registered again: a registrar refuses a changed policy (which is then taken back) or, as
+    /// the new home, the element itself, or none answers in time. Returns why. The element goes on: it asks the next home, and
+    /// its sessions notice nothing. Cancel-safe; of several failures since the last call it is the last.
+    ///
+    /// An element that has ended returns [`RegisterError::Deregistered`] each time.
+    pub async fn registration_failed(&mut self) -> RegisterError {
+        self.element.registration_failed().await
+    }
+
     /// Where sessions and registrars reach it.
     pub fn local_address(&self) -> SocketAddr {
         self.element.endpoint().local_address()
@@ -74,7 +83,8 @@ impl PoolElement {
     }
 
     /// Changes the policy's values (a weight, a priority) by registering again, in the background. All elements of a pool
-    /// have the same type of policy.
+    /// have the same type of policy; what the registrar refuses is taken back, and
+    /// [`registration_failed`](Self::registration_failed) tells it.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
         self.element.set_policy(policy).await
     }
@@ -100,7 +110,8 @@ impl PoolElement {
     /// that was sent, and goes on elsewhere with the last cookie. What a server does with a session
     /// meanwhile fails with [`SessionError::Closed`](crate::SessionError::Closed), and its client asks another server for it.
     ///
-    /// On an error the sessions have ended as well, but no registrar has confirmed. Dropping the future does not stop it.
+    /// On an error the sessions have ended as well, but no registrar has confirmed. Once it has begun, dropping the future
+    /// does not stop it.
     pub async fn drain(self) -> Result<(), RegisterError> {
         self.element.drain(self.grace).await
     }

@@ -120,6 +120,9 @@ impl Session {
 
     /// Ends the session in order: returns when the client has got everything. For the client this is a reason to
     /// continue at another server; a session is over when the *client* closes it.
+    ///
+    /// # Errors
+    /// [`SessionError::Lost`]: it ended in another way, so the last messages may not have arrived.
     pub async fn close(self) -> Result<(), SessionError> {
         self.session.close().await
     }

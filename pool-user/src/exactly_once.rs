@@ -67,7 +67,7 @@ impl ExactlyOnce {
         &self.session
     }
 
-    /// Ends the session in order.
+    /// Ends the session in order. On an error nothing is lost that was answered.
     pub async fn close(self) -> Result<(), SessionError> {
         self.session.close().await
     }

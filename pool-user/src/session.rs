@@ -93,7 +93,8 @@ impl Session {
     }
 
     /// Sends a request and returns its answer. Repeats the request by itself after each failover: for requests that may be
-    /// repeated, in sessions where every message of the server answers one of the client, in their order.
+    /// repeated, in sessions where every message of the server answers one of the client, in their order. The answer to what
+    /// [`Session::send`] has sent is to be received before: else it is taken for that of the request.
     ///
     /// Cancel-safe: when the future is dropped the server may or may not have done what it was asked for, and its answer
     /// is passed over by the next request.
@@ -134,6 +135,9 @@ impl Session {
     }
 
     /// Ends the session in order: returns when the server has got everything.
+    ///
+    /// # Errors
+    /// [`SessionError::Lost`]: it ended in another way, so the last messages may not have arrived.
     pub async fn close(self) -> Result<(), SessionError> {
         self.session.close().await
     }

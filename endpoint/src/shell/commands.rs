@@ -44,18 +44,21 @@ impl Shell {
         let order = options.failover_order;
         self.machine.set_failover_order(now, id, order).map_err(EndpointError::from)?;
         let (status, watched) = watch::channel(Status::Pending);
+        let failure = watch::Sender::new(None);
         let backlog = Arc::<Backlog>::default();
         let element = Element {
             id,
             pool: pool.clone(),
             status: watched,
             home: self.home.subscribe(),
+            failure: failure.subscribe(),
             backlog: Arc::clone(&backlog),
             sealed,
             endpoint,
         };
-        self.elements
-            .insert(id, Registered { pool, status, backlog, takes_sessions, leaving: false, drain: None });
+        let registered =
+            Registered { pool, status, failure, backlog, takes_sessions, leaving: false, drain: None };
+        self.elements.insert(id, registered);
         Ok(element)
     }
 

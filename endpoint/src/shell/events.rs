@@ -142,10 +142,11 @@ impl Shell {
         element.status.send_if_modified(|status| {
             let first = matches!(status, Status::Pending);
             if first {
-                *status = Status::Failed(error);
+                *status = Status::Failed(error.clone());
             }
             first
         });
+        element.failure.send_replace(Some(error));
     }
 
     fn accepted(

@@ -55,6 +55,8 @@ struct Entry {
 struct Registered {
     pool: PoolHandle,
     status: watch::Sender<Status>,
+    /// Why it could not be registered again, the last time.
+    failure: watch::Sender<Option<RegisterError>>,
     backlog: Arc<Backlog>,
     /// It takes the sessions that arrive at this endpoint.
     takes_sessions: bool,

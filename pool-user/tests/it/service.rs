@@ -1,7 +1,7 @@
 //! Servers that are not ours: in the pool as long as they are ready.
 
 use crate::support::{registrar, within};
-use pool_element::{Check, PeIdentifier, PoolElement, RegisterError, Service, Transport};
+use pool_element::{Check, PeIdentifier, Policy, PoolElement, RegisterError, Service, Transport};
 use registrar::{Event, Registrar};
 use rserpool_pool_user::{PoolUser, ResolveError};
 use std::net::SocketAddr;
@@ -99,6 +99,19 @@ async fn a_refused_service_says_why() {
     assert!(matches!(error, RegisterError::Rejected { .. }), "{error}");
     within("deregistration", sessions.deregister()).await.unwrap();
     within("registration", async { while service.registered().await.is_err() {} }).await;
+}
+
+// What a registrar refuses later is told, too, and the element is still there.
+#[tokio::test]
+async fn a_refused_change_is_told() {
+    let registrar = registrar(&[]);
+    let element = PoolElement::builder("web").registrars([registrar.asap_address()]);
+    let mut element = within("registration", element.register()).await.unwrap();
+    element.set_policy(Policy::Random).await.unwrap();
+    let error = within("rejection", element.registration_failed()).await;
+    assert!(matches!(error, RegisterError::Rejected { .. }), "{error}");
+    within("deregistration", element.deregister()).await.unwrap();
+    assert_eq!(registrar.status().await.unwrap().elements, 0);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl AsapEndpoint {
     /// load differs from the last registered one by the configured hysteresis, at once or when the configured interval has passed.
     ///
     /// # Errors
-    /// There is no such element, it is being deregistered, or its policy does not go by the load.
+    /// There is no such element, or its policy does not go by the load.
     pub fn set_load(&mut self, now: Time, element: ElementId, load: Load) -> Result<(), CommandError> {
         let state = self.elements.get_mut(&element).ok_or(CommandError::Unknown)?;
         if !state.set_load(load) {
