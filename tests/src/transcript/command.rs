@@ -215,6 +215,9 @@ fn start_endpoint(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) ->
     let mut config = endpoint::Config::new(registrars, ENDPOINT_PORT, seed);
     config.cache.subscribe = false;
     config.timers = Profile::Rfc.endpoint();
+    if let Some(stagger) = arguments.option("stagger") {
+        config.timers.connect_stagger = span(stagger)?;
+    }
     let endpoint = AsapEndpoint::new(config, stage.now());
     stage.start(host, Process::Endpoint(Box::new(endpoint), Owner::default()));
     Ok(())

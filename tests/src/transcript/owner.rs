@@ -4,7 +4,9 @@ use super::command::Arguments;
 use bytes::Bytes;
 use params::{PeIdentifier, PoolElement, PoolHandle};
 use proto::Time;
-use proto::endpoint::{AsapEndpoint, ElementId, Event, Message, ResolveOptions, SessionId, SessionOptions};
+use proto::endpoint::{
+    AsapEndpoint, ElementId, Event, Message, ReplayLimits, ResolveOptions, SessionId, SessionOptions,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -100,6 +102,8 @@ impl Owner {
         let options = SessionOptions::default();
         match command {
             "open" => {
+                let replay = arguments.bit("replay")?.then(ReplayLimits::default);
+                let options = SessionOptions { replay, ..options };
                 let session = endpoint.connect(now, arguments.pool()?, options);
                 self.session = Some((session.map_err(|error| error.to_string())?, 0));
             }
