@@ -7,10 +7,10 @@ use super::stage::Stage;
 use super::state;
 use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Role};
 use params::{PeIdentifier, Policy, PoolHandle, RegistrarId};
-use proto::Channel;
 use proto::endpoint::{self, AsapEndpoint, ElementTransport, Registration};
 use proto::profile::Profile;
 use proto::registrar::{self, Arbitration, Registrar};
+use proto::{Channel, Input};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
@@ -176,9 +176,16 @@ fn registrar(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) -> Resu
     if let Some(octets) = arguments.number("page")? {
         config.limits.table_response_bytes = octets as usize;
     }
+    let announces = arguments.bit("announce")?;
+    config.announce = registrar::Announce { asap: announces, enrp: announces };
     let rng = ChaCha12Rng::seed_from_u64(id.into());
     let registrar = Registrar::new(config, rng, stage.now());
     stage.start(host, Process::Registrar(Box::new(registrar)));
+    if announces {
+        for channel in [Channel::Asap, Channel::Enrp] {
+            stage.input(host, Input::Addresses { channel, addresses: vec![host.port(0).ip()] });
+        }
+    }
     Ok(())
 }
 
@@ -205,8 +212,8 @@ fn element(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) -> Result
 /// A process that knows some registrars.
 fn start_endpoint(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) -> Result<(), String> {
     let registrars = arguments.hosts("registrar")?;
-    if registrars.is_empty() {
-        return Err("registrar= is missing".into());
+    if registrars.is_empty() && !arguments.bit("listen")? {
+        return Err("registrar= or listen=1 is missing".into());
     }
     let registrars = registrars.iter().map(|registrar| registrar.port(ASAP_PORT));
     let own = u32::from(host.number) + 100 * host.role as u32;

@@ -6,6 +6,7 @@ use super::process::Process;
 use crate::channels::{Channels, Manners};
 use crate::cuts::Cut;
 use crate::network::{ENRP_PORT, HostId, Network, Role, Stop};
+use bytes::Bytes;
 use net::memory::Link;
 use proto::endpoint::AsapEndpoint;
 use proto::registrar::Registrar;
@@ -52,6 +53,8 @@ pub(super) struct Stage {
     cuts: BTreeMap<(HostId, HostId), u32>,
     last_cut: u32,
     holds: Vec<Hold>,
+    /// Multicast datagrams on their way: when they arrive, and from whom.
+    announcements: VecDeque<(Time, HostId, Channel, Bytes)>,
     /// Who is at the other end of an association.
     peers: BTreeMap<(HostId, AssocId), (HostId, Channel)>,
     output: String,
@@ -67,6 +70,7 @@ impl Default for Stage {
             cuts: BTreeMap::new(),
             last_cut: 0,
             holds: Vec::new(),
+            announcements: VecDeque::new(),
             peers: BTreeMap::new(),
             output: String::new(),
             hidden: BTreeSet::new(),
@@ -295,7 +299,7 @@ impl Stage {
         host: HostId,
         to: HostId,
         channel: Channel,
-        bytes: bytes::Bytes,
+        bytes: Bytes,
     ) -> Result<(), String> {
         let Process::Played(played) = self.process(host)? else {
             return Err(format!("{} is not played", name(host)));
@@ -337,10 +341,13 @@ impl Stage {
     fn next_due(&self) -> Option<Time> {
         let now = self.network.now();
         let awake = self.hosts.iter().filter(|(_, state)| !state.frozen && state.hung.is_none());
-        awake.filter_map(|(host, state)| Some(now + state.process.due()?.since(self.local_time(*host)))).min()
+        let timers =
+            awake.filter_map(|(host, state)| Some(now + state.process.due()?.since(self.local_time(*host))));
+        timers.chain(self.announcements.front().map(|(arrival, ..)| *arrival)).min()
     }
 
     fn expire(&mut self) {
+        self.announce();
         for host in self.hosts() {
             let local = self.local_time(host);
             let Some(state) = self.hosts.get_mut(&host) else { continue };
@@ -348,6 +355,27 @@ impl Stage {
                 state.process.timeout(local);
                 self.drive_all();
             }
+        }
+    }
+
+    /// Multicast datagrams arrive at everybody else.
+    fn announce(&mut self) {
+        let now = self.network.now();
+        while let Some((_, from, channel, bytes)) = self.announcements.pop_front_if(|(at, ..)| *at <= now) {
+            let port = if channel == Channel::Enrp { ENRP_PORT } else { crate::network::ASAP_PORT };
+            let mut others = self.hosts();
+            others.retain(|host| *host != from && self.reaches(from, *host));
+            for host in others {
+                self.input(host, Input::Announce { from: from.port(port), channel, bytes: bytes.clone() });
+            }
+        }
+        self.drive_all();
+    }
+
+    /// Something that the network does not bring.
+    pub(super) fn input(&mut self, host: HostId, input: Input) {
+        if let Some(state) = self.hosts.get_mut(&host) {
+            state.inputs.push_back(input);
         }
     }
 
@@ -432,7 +460,17 @@ impl Stage {
                     return;
                 }
             }
-            Transmit::Abort { .. } | Transmit::Read { .. } | Transmit::Announce { .. } => {}
+            Transmit::Announce { channel, bytes } => {
+                let ppid = if *channel == Channel::Enrp { PPID_ENRP } else { PPID_ASAP };
+                let (kind, text) = message::describe(ppid, bytes);
+                if self.is_shown(&kind) {
+                    self.note(&format!("{} -> all", name(host)), &text);
+                }
+                let arrival = self.network.now() + LINK.delay;
+                self.announcements.push_back((arrival, host, *channel, bytes.clone()));
+                return;
+            }
+            Transmit::Abort { .. } | Transmit::Read { .. } => {}
         }
         self.network.carry_out(host, transmit);
     }
