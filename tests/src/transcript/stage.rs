@@ -361,7 +361,9 @@ impl Stage {
     /// Multicast datagrams arrive at everybody else.
     fn announce(&mut self) {
         let now = self.network.now();
-        while let Some((_, from, channel, bytes)) = self.announcements.pop_front_if(|(at, ..)| *at <= now) {
+        while self.announcements.front().is_some_and(|(arrival, ..)| *arrival <= now)
+            && let Some((_, from, channel, bytes)) = self.announcements.pop_front()
+        {
             let port = if channel == Channel::Enrp { ENRP_PORT } else { crate::network::ASAP_PORT };
             let mut others = self.hosts();
             others.retain(|host| *host != from && self.reaches(from, *host));
