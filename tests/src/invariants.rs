@@ -52,6 +52,8 @@ pub struct Invariants {
 struct Seen {
     /// Its ENRP associations: with whom, since when.
     links: BTreeMap<AssocId, (HostId, Time)>,
+    /// The home of each element as it knows it, since when, in the world's time.
+    homes: BTreeMap<Name, (RegistrarId, Time)>,
     /// When it last got an acknowledgement of an element, in its own time.
     acknowledged: BTreeMap<Name, Time>,
     /// When one of its associations last ended, in its own time, and whether in order.
@@ -192,11 +194,20 @@ impl Invariants {
                 let wrong = self.removed(source, &name, *home, *why, truth);
                 let Some(seen) = self.registrars.get_mut(&source.host) else { return Ok(()) };
                 seen.acknowledged.remove(&name);
+                seen.homes.remove(&name);
                 seen.reports.remove(&name);
                 match wrong {
                     Some(wrong) => Err(format!("element {id} of {handle} removed {wrong}: {why:?}")),
                     None => Ok(()),
                 }
+            }
+            Event::ElementRegistered { handle, id, home }
+            | Event::ElementReregistered { handle, id, home } => {
+                let known = seen.homes.entry((handle.clone(), *id)).or_insert((*home, source.now));
+                if known.0 != *home {
+                    *known = (*home, source.now);
+                }
+                Ok(())
             }
             Event::ElementSuspected { handle, id, silent: false } => {
                 let reports = seen.reports.get(&(handle.clone(), *id));
@@ -247,11 +258,17 @@ impl Invariants {
                 && (truth.living)(name).is_some_and(|server| self.at_peace(server, now - PEACE))
         };
         let peace = || home == id && lives_in_peace();
-        // Its home has it all the time, and nothing was wrong with it and the way to it either.
+        // Its home has had it for long, and nothing was wrong with that and the way to it either. (Two registrations that cross
+        // end in one home soon after.)
+        let settled = seen.homes.get(name).is_some_and(|(_, since)| *since < now - PEACE);
         let kept_by_home = || {
             let homes = self.registrars.iter().filter(|(_, seen)| seen.id == Some(home));
             let known = |(other, _): (&HostId, &Seen)| self.know_each_other(host, *other, now - PEACE);
-            home != id && homes.into_iter().any(known) && lives_in_peace() && (truth.listed)(home, name)
+            home != id
+                && settled
+                && homes.into_iter().any(known)
+                && lives_in_peace()
+                && (truth.listed)(home, name)
         };
         match why {
             RemovalReason::KeepAliveFailed if in_time && !ended => {
