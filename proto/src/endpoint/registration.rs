@@ -331,7 +331,8 @@ impl AsapEndpoint {
     }
 
     /// A rejection is told at once and not repeated unchanged, unless the error can be corrected: the policy
-    /// has changed meanwhile (or was, since the last registration: then it is what it was before), or the identifier is taken and another random one will do (ambiguity A-28). An element that
+    /// has changed meanwhile (or had, since a registrar confirmed it: then it is what it was before), or the identifier is
+    /// taken and another random one will do (ambiguity A-28). An element that
     /// had a home, whose successor has no room for it, asks again: with T2, then ever more rarely up to RETRAN-MAX.
     fn registration_rejected(&mut self, now: Time, key: ElementId, error: OperationError) {
         let Some(element) = self.elements.get_mut(&key) else { return };

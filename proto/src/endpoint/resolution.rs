@@ -240,10 +240,8 @@ impl AsapEndpoint {
         let Some(lookup) = self.lookups.remove(handle) else { return };
         // A home that does not know yet a pool of which we know is as good as none, for those who take what is known.
         let ignorant = result == Err(ResolveError::UnknownPool) && self.may_learn_yet(now, handle);
-        let (answer, result) = match ignorant {
-            true => (result, Err(ResolveError::NoRegistrar)),
-            false => (result.clone(), result),
-        };
+        let none = Err(ResolveError::NoRegistrar);
+        let (answer, result) = if ignorant { (&result, &none) } else { (&result, &result) };
         let mut queued = lookup.queued;
         if let Some((items, _)) = queued.front().copied() {
             let (same, others): (VecDeque<_>, VecDeque<_>) =
@@ -261,7 +259,7 @@ impl AsapEndpoint {
             match waiter {
                 Waiter::Request(request, or_known) => {
                     self.waiting_requests = self.waiting_requests.saturating_sub(1);
-                    let told = if or_known { &result } else { &answer };
+                    let told = if or_known { result } else { answer };
                     let result = self.answer(now, handle, lookup.interest.items, or_known, told);
                     self.events.push_back(Event::Resolved { request, result });
                 }

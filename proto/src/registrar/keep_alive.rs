@@ -100,6 +100,12 @@ impl Registrar {
         self.probe_waiting(now, key, self.config.timers.keep_alive_timeout);
     }
 
+    /// How many elements may be probed within this time, one at least (design D7).
+    pub(super) fn probes_within(&self, time: Duration) -> usize {
+        let probes = f64::from(self.config.limits.probes_per_second) * time.as_secs_f64();
+        (probes as usize).max(1)
+    }
+
     fn probe_waiting(&mut self, now: Time, key: ElementKey, wait: Duration) {
         if self.probes.contains_key(&key) {
             return;

@@ -231,12 +231,11 @@ impl Registrar {
     pub(super) fn heard(&mut self, now: Time, assoc: AssocId, sender: RegistrarId) -> bool {
         let Some(association) = self.associations.get_mut(assoc) else { return false };
         let before = association.peer.replace(sender);
+        let remote = association.remote.clone();
         if before.is_none() && self.guards.has_silent() {
             // It was not known before whom the first presence went to, and what to tell him.
             self.silence_changed(now);
         }
-        let Some(association) = self.associations.get(assoc) else { return false };
-        let remote = association.remote.clone();
         if let Some(before) = before.filter(|before| *before != sender) {
             self.peer_dead(now, before, PeerDownReason::Replaced);
         }

@@ -91,12 +91,11 @@ impl Registrar {
 
     /// Probes the next reported elements, as many as the budget of probes allows.
     pub(super) fn inquire_next(&mut self, now: Time) {
-        let share = self.config.limits.probes_per_second as f64 * PACE.as_secs_f64();
         if self.inquiries.until <= now {
             self.inquiries.until = now + PACE;
             self.inquiries.spent = 0;
         }
-        while self.inquiries.spent < (share as usize).max(1) {
+        while self.inquiries.spent < self.probes_within(PACE) {
             let Some(key) = self.inquiries.waiting.pop_front() else { return };
             // A registration makes reports void.
             if self.reports.contains_key(&key) {

@@ -198,8 +198,7 @@ impl Registrar {
 
     /// Tells the next claimed elements of their new home, as many as the budget of probes allows.
     pub(super) fn claim_next(&mut self, now: Time) {
-        let share = self.config.limits.probes_per_second as f64 * CLAIM_PACE.as_secs_f64();
-        for _ in 0..(share as usize).max(1) {
+        for _ in 0..self.probes_within(CLAIM_PACE) {
             let Some(key) = self.claims.pop_front() else { return };
             if self.owned.get(&key).is_some_and(|owned| owned.claimed) {
                 self.claim_at_once(now, key);

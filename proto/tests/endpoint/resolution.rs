@@ -279,10 +279,8 @@ fn a_stale_answer_is_used_while_all_registrars_are_gone() {
     assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::NoRegistrar) }]);
 }
 
-// ASAP-3.3-14: a registrar that was found later than the list, and knows nothing, may have been started a moment ago.
-// What is known is used until its elements had the time to find it, too; who wants to know what it says is told that.
-#[test]
-fn a_registrar_that_has_just_started_does_not_empty_the_cache() {
+/// A user that knows elements 1 and 2 and asks anew each time.
+fn with_stale_pool() -> (Script, AssocId) {
     let (mut script, home) = Script::user_with(|cache| {
         cache.stale_cache_value = Duration::ZERO;
         cache.stale_while_revalidate = Duration::ZERO;
@@ -290,6 +288,14 @@ fn a_registrar_that_has_just_started_does_not_empty_the_cache() {
     script.resolve(ResolveOptions::default());
     script.answer(home, [1, 2]);
     script.events();
+    (script, home)
+}
+
+// ASAP-3.3-14: a registrar that was found later than the list, and knows nothing, may have been started a moment ago.
+// What is known is used until its elements had the time to find it, too; who wants to know what it says is told that.
+#[test]
+fn a_registrar_that_has_just_started_does_not_empty_the_cache() {
+    let (mut script, home) = with_stale_pool();
     script.out();
     script.down(home, DownReason::Unreachable);
     script.resolve(ResolveOptions::default());
@@ -313,13 +319,7 @@ fn a_registrar_that_has_just_started_does_not_empty_the_cache() {
 // The registrar that has told of a pool knows when it is gone.
 #[test]
 fn a_pool_that_its_registrar_has_lost_is_gone() {
-    let (mut script, home) = Script::user_with(|cache| {
-        cache.stale_cache_value = Duration::ZERO;
-        cache.stale_while_revalidate = Duration::ZERO;
-    });
-    script.resolve(ResolveOptions::default());
-    script.answer(home, [1, 2]);
-    script.events();
+    let (mut script, home) = with_stale_pool();
     let request = script.resolve(ResolveOptions::default());
     script.refuse(home, CauseCode::UNKNOWN_POOL_HANDLE);
     assert_eq!(script.events(), [Event::Resolved { request, result: Err(ResolveError::UnknownPool) }]);

@@ -1,7 +1,6 @@
 //! One server at a time dies without a word, and comes back.
 
-use crate::load::{self, Load};
-use crate::scope::Scope;
+use crate::setting::Setting;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use tokio::time::Instant;
@@ -11,21 +10,16 @@ use tokio::time::Instant;
 pub(crate) struct Options {
     #[arg(long, default_value_t = 1000)]
     kills: usize,
-    #[arg(long, default_value_t = 10)]
-    servers: usize,
-    #[arg(long, default_value_t = 2)]
-    registrars: u16,
     #[command(flatten)]
-    load: load::Options,
+    setting: Setting,
 }
 
 /// Says whether each operation was done once.
 pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Result<bool> {
-    let mut scope = Scope::start(options.registrars, options.servers, &mut rng).await?;
-    let load = Load::start(&options.load, &scope.registrars());
+    let (mut scope, load) = options.setting.begin(&mut rng).await?;
     let start = Instant::now();
     for _ in 0..options.kills {
-        load.pass(rng.random_range(1..=2 * options.load.clients)).await?;
+        load.pass(rng.random_range(1..=2 * options.setting.load.clients)).await?;
         let server = rng.random_range(0..scope.servers());
         scope.kill_server(server).await?;
         scope.start_server(server).await?;

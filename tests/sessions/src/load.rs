@@ -45,6 +45,8 @@ struct Tally {
 /// Clients at work. Dropping it ends them.
 pub(crate) struct Load {
     tally: Arc<Mutex<Tally>>,
+    /// Operations done.
+    done: watch::Receiver<usize>,
     stop: watch::Sender<bool>,
     clients: JoinSet<()>,
 }
@@ -54,6 +56,7 @@ impl Load {
     pub(crate) fn start(options: &Options, registrars: &[SocketAddr]) -> Self {
         let tally = Arc::default();
         let (stop, stopped) = watch::channel(false);
+        let (counter, done) = watch::channel(0);
         let mut clients = JoinSet::new();
         let mut user = PoolUser::new(registrars.iter().copied());
         for number in 0..options.clients {
@@ -64,23 +67,20 @@ impl Load {
                 user: user.clone(),
                 operations: options.operations,
                 tally: Arc::clone(&tally),
+                done: counter.clone(),
                 stopped: stopped.clone(),
             };
             clients.spawn(client.run());
         }
-        Self { tally, stop, clients }
+        Self { tally, done, stop, clients }
     }
 
     /// Waits until so many more operations are done than now, so that a fault hits clients at work.
     pub(crate) async fn pass(&self, operations: usize) -> anyhow::Result<()> {
-        let done = || lock(&self.tally).operations.count();
-        let goal = done() + operations;
-        let passed = async {
-            while done() < goal {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(LIMIT, passed).await.context("the clients do not get on")
+        let mut done = self.done.clone();
+        let goal = *done.borrow() + operations;
+        timeout(LIMIT, done.wait_for(|done| *done >= goal)).await.context("the clients do not get on")??;
+        Ok(())
     }
 
     /// Ends the sessions in order, and prints what they have seen; says whether nothing failed.
@@ -116,6 +116,7 @@ struct Client {
     user: PoolUser,
     operations: u64,
     tally: Arc<Mutex<Tally>>,
+    done: watch::Sender<usize>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -146,6 +147,7 @@ impl Client {
                 tally.lost += number.saturating_sub(count);
                 tally.doubled += count.saturating_sub(number);
             }
+            self.done.send_modify(|done| *done += 1);
             anyhow::ensure!(count == number, "operation {number} was answered {count}");
             if *self.stopped.borrow() {
                 break;

@@ -10,6 +10,7 @@ mod registrars_away;
 mod role;
 mod rolling_restart;
 mod scope;
+mod setting;
 
 use clap::Parser;
 use rand::SeedableRng;
@@ -30,7 +31,7 @@ struct Arguments {
 #[derive(clap::Subcommand)]
 enum Story {
     /// All servers are restarted one after the other, in order (SIGTERM): nobody notices.
-    RollingRestart(rolling_restart::Options),
+    RollingRestart(setting::Setting),
     /// Servers are killed at random (SIGKILL), one at a time: each operation is done once.
     Kills(kills::Options),
     /// All registrars are killed, and a server meanwhile: sessions go on and new ones begin.
@@ -56,7 +57,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     println!("seed {seed}");
     let rng = ChaCha12Rng::seed_from_u64(seed);
     let good = match story {
-        Story::RollingRestart(options) => rolling_restart::tell(&options, rng).await?,
+        Story::RollingRestart(setting) => rolling_restart::tell(&setting, rng).await?,
         Story::Kills(options) => kills::tell(&options, rng).await?,
         Story::RegistrarsAway(options) => registrars_away::tell(&options, rng).await?,
         Story::BlackHole(options) => black_hole::tell(&options, rng).await?,

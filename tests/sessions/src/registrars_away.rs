@@ -1,8 +1,8 @@
 //! No registrar at all: clients and servers go on with what they know, until registrars are back and know the same again.
 
-use crate::load::{self, Load};
 use crate::role::POOL;
 use crate::scope::Scope;
+use crate::setting::Setting;
 use anyhow::Context;
 use pool_user::{CacheOptions, Discovery, PoolUser, ResolveError};
 use rand::RngExt;
@@ -16,30 +16,24 @@ const POLL: Duration = Duration::from_millis(50);
 /// How much of it.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    #[arg(long, default_value_t = 5)]
-    servers: usize,
-    #[arg(long, default_value_t = 2)]
-    registrars: u16,
     /// How long there is none.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     #[command(flatten)]
-    load: load::Options,
+    setting: Setting,
 }
 
 /// Says whether no operation failed.
 pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Result<bool> {
-    let mut scope = Scope::start(options.registrars, options.servers, &mut rng).await?;
-    let load = Load::start(&options.load, &scope.registrars());
-    load.pass(10 * options.load.clients).await?;
+    let (mut scope, load) = options.setting.begin(&mut rng).await?;
 
     scope.kill_registrars().await?;
     let away = Instant::now();
-    load.pass(options.load.clients).await?;
+    load.pass(options.setting.load.clients).await?;
     let server = rng.random_range(0..scope.servers());
     scope.kill_server(server).await?;
     sleep(Duration::from_secs(options.seconds).saturating_sub(away.elapsed())).await;
-    load.pass(options.load.clients).await?;
+    load.pass(options.setting.load.clients).await?;
     println!("all registrars away for {:.1} s, and a server killed meanwhile", away.elapsed().as_secs_f64());
 
     let back = Instant::now();
@@ -50,7 +44,7 @@ pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Res
         .context("the registrars do not learn of all servers again")??;
     println!("all living servers registered again after {:.2} s", back.elapsed().as_secs_f64());
     scope.start_server(server).await?;
-    load.pass(options.load.clients).await?;
+    load.pass(options.setting.load.clients).await?;
     Ok(load.finish().await)
 }
 

@@ -4,7 +4,7 @@
 //! session ends, is an invariant of every run.
 
 // The helpers are as much part of the tests as the functions that clippy knows for such.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use rserpool_tests::cuts::Cut;
 use rserpool_tests::faults::Fault;

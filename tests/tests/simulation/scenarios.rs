@@ -1,7 +1,7 @@
 //! Stories with a beginning and an end, in a world in which nothing else goes wrong.
 
 // The helpers are as much part of the tests as the functions that clippy knows for such.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use proto::Time;
 use proto::registrar::{Counters, Registrar};
