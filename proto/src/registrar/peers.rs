@@ -88,7 +88,7 @@ impl Source {
 /// How many times MAX-TIME-LAST-HEARD the home of an element may stay unknown.
 const ORPHAN_PATIENCE: u32 = 3;
 /// After so many heartbeats a peer is asked whom it knows.
-const LIST_CYCLE: u64 = 60;
+const LIST_CYCLE: u64 = 4;
 /// The pause between attempts doubles this many times, starting with MAX-TIME-NO-RESPONSE.
 const MAX_DOUBLINGS: u32 = 3;
 
