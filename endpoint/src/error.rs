@@ -149,8 +149,9 @@ pub enum SessionError {
     /// own reason.
     #[error("the session's cookie is refused: {0}")]
     CookieRefused(Arc<str>),
-    /// The client of an accepted session is gone. (A client that loses its server continues at another one.)
-    #[error("the client is gone: {0}")]
+    /// The other side is gone: the client of an accepted session, or the server while the client ended the session. (In the
+    /// middle of a session a client that loses its server goes on at another one.)
+    #[error("the other side of the session is gone: {0}")]
     Lost(Arc<str>),
     /// The other side does not keep to the rules of the exchange, or this one does not; how.
     #[error("unexpected: {0}")]
