@@ -15,12 +15,16 @@ impl AsapEndpoint {
             self.counters.unexpected += 1;
             return;
         }
-        for id in meant {
-            let handle = handle.clone();
+        for id in &meant {
+            let (handle, id) = (handle.clone(), *id);
             self.tell(assoc, &Message::EndpointKeepAliveAck(EndpointKeepAliveAck { handle, id }));
         }
         if self.is_home(assoc) {
             self.home_named(registrar);
+            if home {
+                // It has taken over what another registrar told of us, which may be older than what we told it.
+                self.renew_soon(now, &handle, &meant);
+            }
         } else if home && let Some(Role::Registrar(peer)) = self.associations.get(&assoc) {
             let (peer, moved) = (peer.clone(), self.home.is_some());
             self.adopt_home(now, assoc, Some(registrar), peer, None);

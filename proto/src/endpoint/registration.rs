@@ -221,13 +221,27 @@ impl AsapEndpoint {
             match self.elements.get(&id).map(|element| &element.state) {
                 Some(State::Registering { .. }) => self.send_registration(now, id),
                 Some(State::Deregistering { .. }) => self.send_deregistration(now, id),
-                Some(State::Registered | State::Rejected) if self.is_wanted(id) => {
-                    let most = self.config.timers.t2_registration / 10;
-                    let jitter = self.jitter(most);
-                    self.timers.set(Timer::T4(id), now + jitter);
-                }
-                Some(State::Registered | State::Rejected) | None => {}
+                Some(State::Registered | State::Rejected) => self.register_soon(now, id),
+                None => {}
             }
+        }
+    }
+
+    /// The home has claimed these of our elements: those that are registered tell it their values again.
+    pub(super) fn renew_soon(&mut self, now: Time, handle: &PoolHandle, ids: &[PeIdentifier]) {
+        for id in ids {
+            let Some(&id) = self.identities.get(&(handle.clone(), *id)) else { continue };
+            if self.elements.get(&id).is_some_and(|element| element.state == State::Registered) {
+                self.register_soon(now, id);
+            }
+        }
+    }
+
+    fn register_soon(&mut self, now: Time, id: ElementId) {
+        if self.is_wanted(id) {
+            let most = self.config.timers.t2_registration / 10;
+            let jitter = self.jitter(most);
+            self.timers.set(Timer::T4(id), now + jitter);
         }
     }
 

@@ -99,6 +99,24 @@ fn another_registrar_takes_over() {
     assert_eq!(script.events(), []);
 }
 
+// ASAP-3.4-08: the home claims what it has from another registrar, late: the element tells it its own values again, for it does
+// not know that the life of its registration is another one there.
+#[test]
+fn the_home_itself_takes_over() {
+    let (mut script, home) = Script::registered();
+    script.asap(home, keep_alive(true, 7, None));
+    assert_eq!(script.out(), [Out::Asap(home, ack(0x11))]);
+    assert_eq!(script.events(), [Event::HomeChanged { home: RegistrarId(7) }]);
+    script.pass(ms(50));
+    let out = script.out();
+    assert!(matches!(out.as_slice(), [Out::Asap(assoc, asap::Message::Registration(_))] if *assoc == home));
+    script.grant(home);
+    script.asap(home, keep_alive(false, 7, None));
+    assert_eq!(script.out(), [Out::Asap(home, ack(0x11))]);
+    script.pass(Duration::from_secs(5));
+    assert_eq!(script.out(), [], "once for each claim");
+}
+
 // ASAP-3.4-08: the home died before; the one that takes over ends the hunt.
 #[test]
 fn a_takeover_ends_the_hunt() {

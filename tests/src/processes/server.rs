@@ -35,8 +35,8 @@ pub struct Server {
     checkpoint: u64,
     /// Whether elements that go are drained.
     drains: bool,
-    /// Elements that are drained: when that has to be over.
-    draining: BTreeMap<ElementId, Time>,
+    /// Elements that are drained.
+    draining: BTreeMap<ElementId, Drain>,
     has_drained: bool,
     /// Results that are to come, since when.
     awaited: BTreeSet<(Time, ElementId)>,
@@ -44,6 +44,13 @@ pub struct Server {
     /// When it next changes something on purpose.
     next_change: Option<Time>,
     leaving: bool,
+}
+
+/// The drain of an element.
+struct Drain {
+    since: Time,
+    /// When it has to be over.
+    end: Time,
 }
 
 /// An element that the process has, or had and may have again.
@@ -145,7 +152,7 @@ impl Server {
     pub(super) fn awaits(&self) -> impl Iterator<Item = (&'static str, Time)> {
         let registration =
             self.awaited.first().map(|(since, _)| ("registration", *since + REGISTRATION_BOUND));
-        let drain = self.draining.values().min().map(|end| ("drain", *end));
+        let drain = self.draining.values().map(|drain| drain.end).min().map(|end| ("drain", end));
         registration.into_iter().chain(drain)
     }
 
@@ -200,7 +207,8 @@ impl Server {
     fn drain(&mut self, now: Time, element: ElementId) -> Result<(), String> {
         self.has_drained = true;
         let grace = self.rng.random_range(Duration::ZERO..=GRACE);
-        self.draining.insert(element, now + REGISTRATION_BOUND.max(grace + CLOSE_BOUND));
+        let end = now + REGISTRATION_BOUND.max(grace + CLOSE_BOUND);
+        self.draining.insert(element, Drain { since: now, end });
         self.machine.drain(now, element, grace).map_err(|error| format!("not drained: {error}"))
     }
 
@@ -261,7 +269,8 @@ impl Server {
                 self.home = None;
             }
             Event::SessionAccepted { session, element, cookie, .. } => {
-                if self.draining.contains_key(element) {
+                // At the same moment: it began before, and is told of only now.
+                if self.draining.get(element).is_some_and(|drain| drain.since < now) {
                     return Err("a session begins at an element that is drained".into());
                 }
                 let counter = cookie.as_ref().map(Counter::resume).transpose()?;
