@@ -45,6 +45,10 @@ impl Network for Datagrams {
         self.network.now()
     }
 
+    fn due(&self, host: HostId, local: Time) -> Time {
+        self.network.now() + local.since(self.local_time(host))
+    }
+
     fn local_time(&self, host: HostId) -> Time {
         let node = self.hosts.get(&host).and_then(|nodes| nodes.first());
         node.map_or(self.network.now(), |(_, node)| self.network.local_time(*node))

@@ -114,6 +114,8 @@ pub trait Network {
     fn now(&self) -> Time;
     /// The time as a host sees it.
     fn local_time(&self, host: HostId) -> Time;
+    /// When it is this time at a host, as long as nothing stops it.
+    fn due(&self, host: HostId, local: Time) -> Time;
     /// A process starts on a host; one that ran there is gone.
     fn start(&mut self, host: HostId, seed: [u8; 32]);
     /// The process of a host dies without a word.

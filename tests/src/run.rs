@@ -5,6 +5,7 @@ use crate::spec::Spec;
 use crate::trace::Trace;
 use crate::world::{Counts, World};
 use proto::Time;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -104,18 +105,22 @@ fn live(world: &mut World, spec: &Spec, round: u32, faults: &mut Counts) -> Resu
         world.trouble();
     }
     let mut schedule = Vec::new();
-    for incident in faults::incidents(spec, round) {
-        *faults.entry(incident.kind).or_default() += 1;
-        schedule.extend(incident.faults);
+    let incidents = faults::incidents(spec, round);
+    for incident in &incidents {
+        schedule.extend(incident.faults.iter().map(|(at, fault)| (*at, fault, incident)));
     }
-    schedule.sort_by_key(|(at, _)| *at);
+    schedule.sort_by_key(|(at, ..)| *at);
+    let mut felt = BTreeSet::new();
     if round == 0 && spec.is_calm() {
         world.run_until(begin + WARM_UP)?;
         world.calm();
     }
-    for (at, fault) in schedule {
+    for (at, fault, incident) in schedule {
         world.run_until(begin + at)?;
-        world.inflict(&fault)?;
+        if world.is_felt(fault) && felt.insert(incident.number) {
+            *faults.entry(incident.kind).or_default() += 1;
+        }
+        world.inflict(fault)?;
     }
     world.run_until(begin + spec.trouble)?;
 

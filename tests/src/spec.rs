@@ -93,6 +93,8 @@ pub struct Spec {
     pub refused: u32,
     /// Bytes queued for an association when it is full ([`Wire::Channels`] only).
     pub send_queue: usize,
+    /// By how many millionths at most the clock of a host goes too fast or too slowly ([`Wire::Channels`] only).
+    pub skew: u32,
     /// Bytes of a page of a table.
     pub page: usize,
     /// How long registrars hold silent elements.
@@ -104,6 +106,9 @@ pub struct Spec {
     /// Hosts that are left out.
     pub without: BTreeSet<HostId>,
 }
+
+/// What clocks are wrong by in every third world: ten times as much as one expects of a cheap crystal.
+const SKEW: u32 = 500;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -139,6 +144,7 @@ impl Spec {
             icmp: true,
             refused: 0,
             send_queue: 256 * 1024,
+            skew: 0,
             page: 32 << 10,
             hold: Duration::from_secs(5),
             arbitration: Arbitration::LowestId,
@@ -212,6 +218,7 @@ impl Spec {
             },
             replay: rng.random_bool(0.3),
             learned: rng.random_bool(0.25),
+            skew: if rng.random_bool(0.3) && wire == Wire::Channels { SKEW } else { 0 },
             ..Self::quiet(seed)
         }
     }
@@ -289,6 +296,9 @@ impl Display for Spec {
         write!(f, ",link={loss}/{duplication}/{}/{}", delay.as_micros(), jitter.as_micros())?;
         write!(f, ",icmp={},refused={}", self.icmp, self.refused)?;
         write!(f, ",send-queue={},page={}", self.send_queue, self.page)?;
+        if self.skew != 0 {
+            write!(f, ",skew={}", self.skew)?;
+        }
         if self.arbitration == Arbitration::Rfc5353 {
             write!(f, ",arbitration=rfc5353")?;
         }
@@ -357,6 +367,9 @@ impl Spec {
             "refused" => self.refused = number(value)?,
             "send-queue" => self.send_queue = number(value)?,
             "page" => self.page = number(value)?,
+            "skew" => {
+                self.skew = Some(number(value)?).filter(|skew| *skew < 1_000_000).ok_or("below a million")?
+            }
             "arbitration" => {
                 self.arbitration = match value {
                     "lowest-id" => Arbitration::LowestId,

@@ -83,7 +83,8 @@ impl World {
     /// # Errors
     /// An invariant was violated in the first instant.
     pub fn new(spec: &Spec, trace: Trace) -> Result<Self, String> {
-        let manners = Manners { icmp: spec.icmp, refused: spec.refused, send_queue: spec.send_queue };
+        let manners =
+            Manners { icmp: spec.icmp, refused: spec.refused, send_queue: spec.send_queue, skew: spec.skew };
         let mut rng = ChaCha12Rng::from_seed(spec.seed_for(NETWORK));
         let network: Box<dyn Network> = match spec.wire {
             Wire::Channels => Box::new(Channels::new(rng.next_u64(), spec.link, manners)),
@@ -233,6 +234,18 @@ impl World {
         })
     }
 
+    /// Whether a fault would do anything now: nobody feels the death of who is dead.
+    pub fn is_felt(&self, fault: &Fault) -> bool {
+        let lives = |host: &HostId| self.hosts.get(host).is_some_and(|state| state.process.is_some());
+        let runs = |host: &HostId| lives(host) && self.hosts.get(host).is_some_and(|state| !state.stopped);
+        match fault {
+            Fault::Crash(host) | Fault::Vanish(host) => lives(host),
+            Fault::Leave(host) | Fault::Pause(host, _) => runs(host),
+            Fault::Cut(_, cut) => cut.these.iter().any(lives) && cut.those.iter().any(lives),
+            Fault::Start(_) | Fault::Resume(_) | Fault::Mend(_) | Fault::Link(_) | Fault::Refuse(_) => true,
+        }
+    }
+
     /// Does something to the world.
     ///
     /// # Errors
@@ -366,10 +379,9 @@ impl World {
 
     /// Notes when the next timer of a process is due.
     fn schedule(&mut self, host: HostId) {
-        let now = self.network.now();
         let Some(state) = self.hosts.get_mut(&host) else { return };
         let due = state.process.as_ref().filter(|_| !state.stopped).and_then(Process::due);
-        let due = due.map(|due| now + due.since(self.network.local_time(host)));
+        let due = due.map(|due| self.network.due(host, due));
         let before = std::mem::replace(&mut state.due, due);
         if before != due {
             before.map(|due| self.agenda.remove(&(due, host)));

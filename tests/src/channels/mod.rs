@@ -4,10 +4,12 @@
 //! Each end of an association looks at its path every `WATCH`; after `PATIENCE` looks in a row without an
 //! answer it gives the association up. What is sent while nothing passes waits for the path to heal.
 
+mod clock;
 mod happenings;
 
 use crate::cuts::{Cut, Cuts};
 use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Network, Role, Stop};
+use clock::Clock;
 use net::memory::Link;
 use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
 use rand::{RngExt, SeedableRng};
@@ -39,6 +41,8 @@ pub struct Manners {
     pub refused: u32,
     /// Bytes queued for an association when it is full.
     pub send_queue: usize,
+    /// By how many millionths at most the clock of a host goes too fast or too slowly.
+    pub skew: u32,
 }
 
 /// Hosts that are joined by associations.
@@ -65,6 +69,7 @@ struct Host {
     running: bool,
     stopped: Option<(Time, Stop)>,
     lag: Duration,
+    clock: Clock,
     /// What reached it while everything was stopped.
     missed: Vec<Happening>,
     inputs: VecDeque<Input>,
@@ -345,11 +350,20 @@ impl Network for Channels {
     }
 
     fn local_time(&self, host: HostId) -> Time {
-        self.now - self.hosts.get(&host).map_or(Duration::ZERO, |host| host.lag)
+        self.hosts.get(&host).map_or(self.now, |host| host.clock.at(self.now - host.lag))
+    }
+
+    fn due(&self, host: HostId, local: Time) -> Time {
+        let wait = local.since(self.local_time(host));
+        self.now + self.hosts.get(&host).map_or(wait, |host| host.clock.lasts(wait))
     }
 
     fn start(&mut self, host: HostId, _seed: [u8; 32]) {
         self.crash(host);
+        if !self.hosts.contains_key(&host) {
+            let clock = Clock::random(self.manners.skew, &mut self.rng);
+            self.hosts.insert(host, Host { clock, ..Host::default() });
+        }
         self.hosts.entry(host).or_default().running = true;
     }
 

@@ -27,8 +27,9 @@ const CHECKPOINT: u64 = 3;
 /// How long a session may take to deliver what is queued when it is closed.
 const CLOSE_BOUND: Duration = Duration::from_secs(30);
 /// A clock advances by 50 ms when its host wakes (design decision D2), and so late may be each of three timers in a
-/// row that a starved host sets one after the other; more when it is stopped again before it has looked at them.
-const LATENESS: Duration = Duration::from_millis(500);
+/// row that a starved host sets one after the other; more when it is stopped again before it has looked at them. And what is
+/// sent right before the end is waited for as long as anything else.
+const LATENESS: Duration = Duration::from_millis(600);
 
 /// The handle of a pool.
 pub fn handle(pool: u16) -> PoolHandle {

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Everything arrives after 1 ms, in order, exactly once.
 const LINK: Link = Link { loss: 0, duplication: 0, delay: Duration::from_millis(1), jitter: Duration::ZERO };
 /// A process that has ended is reported by its host.
-const MANNERS: Manners = Manners { icmp: true, refused: 0, send_queue: 1 << 20 };
+const MANNERS: Manners = Manners { icmp: true, refused: 0, send_queue: 1 << 20, skew: 0 };
 /// How far a process's clock advances at most while it does not look at it (design decision D2).
 const CLOCK_STEP: Duration = Duration::from_millis(50);
 /// More things at one instant than this are a loop.
