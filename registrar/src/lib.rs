@@ -56,6 +56,7 @@
 //! documented in `etc/registrar.toml`.
 
 pub mod admin;
+mod component_status;
 pub mod config;
 mod log;
 mod machine;

@@ -58,6 +58,7 @@ impl Config {
             ));
         }
         self.multicast.check()?;
+        self.component_status.check()?;
         let limits = &self.limits;
         for (key, limit) in [
             ("limits.pools", limits.pools),
@@ -295,10 +296,11 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&table),
-            "admin advertise compat dns foreign-addresses guard id limits listen log multicast peers profile registrar-pool sctp strict-rfc takeover timers"
+            "admin advertise compat component-status dns foreign-addresses guard id limits listen log multicast peers profile registrar-pool sctp strict-rfc takeover timers"
         );
         for (section, expected) in [
             ("admin", "socket tcp"),
+            ("component-status", "interval monitor"),
             ("dns", "domains server"),
             ("listen", "asap enrp"),
             ("multicast", "asap enabled enrp hops interfaces"),
@@ -339,6 +341,8 @@ mod tests {
         assert_eq!(message, format!("limits.resolution-bytes: {expected}"));
         let message = refused("[multicast]\nasap = [\"192.0.2.1:3863\"]\n");
         assert!(message.starts_with("multicast.asap: 192.0.2.1:3863 is no multicast group"), "{message}");
+        let message = refused("[component-status]\ninterval = \"1m\"\n");
+        assert!(message.starts_with("component-status.interval: 60s must be between"), "{message}");
         let message = refused("[timers]\nmax-time-last-heard = \"100ms\"\n");
         assert!(message.contains("longer than peer-heartbeat-cycle"), "{message}");
     }
