@@ -80,10 +80,11 @@ async fn have_done(user: &PoolUser, pool: &str, job: Job) -> anyhow::Result<bool
             }
             Received::Failover { from, to, .. } => {
                 println!("job {}: FAILOVER from {from} to {to}", job.number);
-                // With the cookie, which comes with the acceptance, the new server knows everything.
+                // With the cookie, which comes with the acceptance, the new server knows everything, and accepts.
                 if !accepted {
                     say(&session, Kind::Request, job).await?;
                 }
+                accepted = false;
             }
         }
     }
