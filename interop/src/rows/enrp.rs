@@ -173,7 +173,9 @@ fn suggestion(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
         let element = lab.start(id, &host, &element(id))?;
         rsplib::registered(&element)?;
     }
-    first.program.wait("with TakeoverSuggested flag", SOON)?;
+    for better in [&second, &ours] {
+        first.program.wait(&format!("Found better peer ${}", better.name()), SOON)?;
+    }
     for registrar in scope {
         registrar.agrees(lab, &expected)?;
     }

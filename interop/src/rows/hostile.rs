@@ -181,13 +181,13 @@ fn enrp_messages(victim: &str, address: &str) -> Vec<String> {
     messages
 }
 
-/// The message with each of its bytes changed in two ways, and cut in each place.
+/// The message with each of its bytes changed, and cut at some of them.
 fn mutations(hex: &str, into: &mut Vec<String>) {
     let hex = hex.replace(char::is_whitespace, "");
     for at in (0..hex.len()).step_by(2) {
-        into.push(hex[..at].to_owned() + "00");
-        for byte in ["ff", "01"] {
-            into.push(format!("{}{byte}{}", &hex[..at], &hex[at + 2..]));
+        into.push(format!("{}ff{}", &hex[..at], &hex[at + 2..]));
+        if at % 12 == 2 {
+            into.push(hex[..at].to_owned());
         }
     }
 }
@@ -198,8 +198,7 @@ fn kept(lab: &mut Lab, registrar: &Registrar, name: &str) -> anyhow::Result<Stri
     let kept = ["pools", "elements", "silent", "subscriptions", "peers", "associations"];
     let of_interest = |line: &&str| kept.iter().any(|word| line.starts_with(word));
     let status: String = status.lines().filter(of_interest).map(|line| format!("{line}\n")).collect();
-    let elements =
-        ours::admin(lab, &format!("elements-{name}"), &registrar.host, &["element", "-o", "name"])?;
+    let elements = ours::admin(lab, &format!("elements-{name}"), &registrar.host, &["element"])?;
     Ok(status + &elements)
 }
 
@@ -263,7 +262,8 @@ fn hostile(
         messages.len(),
         sizes.iter().map(|size| size / 1024).collect::<Vec<_>>()
     ));
-    ensure!(sizes[2] < sizes[0] + (1 << 20), "it keeps something: {sizes:?} bytes");
+    // The first time it fills buffers that it will use again.
+    ensure!(sizes[2] < sizes[1] + (1 << 19), "it keeps something: {sizes:?} bytes");
     still_serves(lab, way, &registrar, &victim)
 }
 

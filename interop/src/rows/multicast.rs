@@ -104,17 +104,14 @@ fn monitor(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
     lab.note(line.text);
     shown("beef", "PEs in")?;
 
-    // It takes leave.
+    // It takes leave: from one screen to the next.
     registrar.stop(Signal::SIGTERM, SOON)?;
-    let mark = monitor.mark();
-    for _ in 0..3 {
-        let mark = monitor.mark();
-        monitor.wait_after(mark, "beef", SOON)?;
+    for _ in 0..2 {
+        monitor.wait_after(monitor.mark(), "Current Component Status", SOON)?;
     }
-    let said = monitor.lines_after(mark);
-    let last = said.iter().rposition(|line| line.text.contains("beef")).unwrap_or_default();
-    let first = said.iter().position(|line| line.text.contains("beef")).unwrap_or_default();
-    let still = said[first..last].iter().find(|line| line.text.contains("c0ffee"));
+    let mark = monitor.mark();
+    monitor.wait_after(mark, "PR $0000beef [", SOON)?;
+    let still = monitor.lines_after(mark).into_iter().find(|line| line.text.contains("PR $00c0ffee ["));
     ensure!(still.is_none(), "it is still shown: {still:?}");
     Ok(())
 }
