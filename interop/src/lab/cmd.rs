@@ -47,6 +47,12 @@ impl Cmd {
         self
     }
 
+    /// Leaves out an argument.
+    pub(crate) fn without(mut self, arg: &str) -> Cmd {
+        self.args.retain(|other| other != arg);
+        self
+    }
+
     /// Sets a variable of its environment.
     pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Cmd {
         self.environment.push((name, value));

@@ -5,7 +5,7 @@ use super::scope::{
     Element, HIGH, Homes, LOW, MIDDLE, Registrar, dump, homes, log_name, settled, takeover_by,
 };
 use super::{Row, both_ways};
-use crate::lab::{Cmd, Lab};
+use crate::lab::{Cmd, Host, Lab};
 use crate::ours::{self, Way};
 use crate::rsplib::{self, ASAP_PORT};
 use anyhow::ensure;
@@ -135,19 +135,14 @@ fn takeover_race(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
 fn life_unit(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
     let first = Registrar::theirs(lab, way, LOW, &[])?;
     let second = Registrar::theirs(lab, way, MIDDLE, &[])?;
-    let host = lab.host("p1", way.ours())?;
-    let server = |name: &str| {
-        crate::lab::ours("ping_pong_server").args([
-            format!("--listen={}:0", host.v4()),
-            way.option(),
-            "--life=300".to_owned(),
-            format!("--pool={name}"),
-        ])
+    let [p1, p2] = [lab.host("p1", way.ours())?, lab.host("p2", way.ours())?];
+    let server = |host: &Host, pool: &str| {
+        let server = ours::example_server(way, "ping_pong_server", host, first.host.v4());
+        server.args(["--life=300".to_owned(), format!("--pool={pool}")])
     };
-    let registrar = format!("{}:{ASAP_PORT}", first.host.v4());
-    let aware = lab.start("rsplib", &host, &server("aware").arg("--rsplib").arg(&registrar))?;
+    let aware = lab.start("aware", &p1, &server(&p1, "aware"))?;
     let aware = ours::serving(&aware)?;
-    let seconds = lab.start("seconds", &host, &server("seconds").arg(&registrar))?;
+    let seconds = lab.start("seconds", &p2, &server(&p2, "seconds").without("--rsplib"))?;
     let seconds = ours::serving(&seconds)?;
     let home = first.name();
     first.agrees(lab, &[(aware.clone(), home.clone()), (seconds, home.clone())].into())?;

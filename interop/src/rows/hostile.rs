@@ -48,6 +48,7 @@ impl Sender {
         };
         let peer = crate::lab::ours("rserpool-interop").args([
             "peer".to_owned(),
+            "--patient".to_owned(),
             format!("--transport={transport}"),
             format!("--listen={}:7000", host.v4()),
         ]);
@@ -204,7 +205,7 @@ fn kept(lab: &mut Lab, registrar: &Registrar, name: &str) -> anyhow::Result<Stri
 
 /// Waits until nothing is left of what was before otherwise.
 fn wait_until_kept(lab: &mut Lab, registrar: &Registrar, before: &str) -> anyhow::Result<()> {
-    let until = Instant::now() + SOON;
+    let until = Instant::now() + SOON * 2;
     loop {
         let name = lab.elapsed().as_millis().to_string();
         let now = kept(lab, registrar, &name)?;
@@ -230,6 +231,8 @@ fn hostile(
     port: u16,
     messages: fn(&str, &str) -> Vec<String>,
 ) -> anyhow::Result<()> {
+    // tshark would find fault with what is wrong on purpose.
+    lab.no_capture();
     let registrar = Registrar::start(lab, way, Side::Ours)?;
     let victim = Element::start(lab, way, Side::Rsplib, "echo", &registrar, "echo")?;
     let before = kept(lab, &registrar, "before")?;
@@ -279,18 +282,21 @@ fn still_serves(lab: &mut Lab, way: Way, registrar: &Registrar, element: &Elemen
 }
 
 fn load(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
+    lab.no_capture();
     let registrar = Registrar::start(lab, way, Side::Ours)?;
     let element = Element::start(lab, way, Side::Rsplib, "echo", &registrar, "echo")?;
     let before = kept(lab, &registrar, "before")?;
     let [loader, reader] = [lab.host("loader", way.ours())?, lab.host("reader", way.theirs())?];
     let address = format!("{}:{ASAP_PORT}", registrar.address());
     let bench = crate::lab::ours("rserpool").args(["--registrar".to_owned(), address, way.option()]);
-    let bench = bench.args(["bench", "--elements=2000", "--pools=100", "--resolutions=10000000"]);
-    for round in 1..=3 {
+    let bench = bench.args(["bench", "--elements=500", "--pools=50"]);
+    // To its end, with everything deregistered; then broken off by force, while its table is read.
+    lab.run("bench", &loader, &bench.clone().arg("--resolutions=3000"))?;
+    wait_until_kept(lab, &registrar, &before)?;
+    for round in 1..=2 {
+        let bench = bench.clone().arg("--resolutions=10000000");
         let bench = lab.start(&format!("bench-{round}"), &loader, &bench)?;
-        for dump in 1..=round {
-            lab.run(&format!("hsdump-{round}-{dump}"), &reader, &rsplib::hsdump(&registrar.host))?;
-        }
+        lab.run(&format!("hsdump-{round}"), &reader, &rsplib::hsdump(&registrar.host))?;
         bench.stop(Signal::SIGKILL, SOON)?;
         wait_until_kept(lab, &registrar, &before)?;
     }
