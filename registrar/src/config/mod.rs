@@ -274,7 +274,8 @@ pub struct Limits {
     pub queued_bytes_total: Option<usize>,
     /// Packets that are behind from which on resolutions are shed, then reports, registrations and tables.
     pub backlog: Option<usize>,
-    /// Keep-alives a second; intervals stretch to stay below it.
+    /// Keep-alives a second; intervals stretch to stay below it. As many again, at most, for elements that are claimed,
+    /// doubted or reported, all together.
     pub probes_per_second: Option<u32>,
     /// Elements for which reports of unreachability are remembered.
     pub reported_elements: Option<usize>,

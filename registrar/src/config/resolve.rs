@@ -77,6 +77,10 @@ impl Config {
                 return Err(value(key, "0 would refuse everybody: leave it out for the default".into()));
             }
         }
+        if limits.probes_per_second == Some(0) {
+            let text = "0 would leave dead elements listed for ever: leave it out for the default";
+            return Err(value("limits.probes-per-second", text.into()));
+        }
         for (key, limit) in [
             ("limits.table-response-bytes", limits.table_response_bytes),
             ("limits.resolution-bytes", limits.resolution_bytes),
@@ -334,6 +338,8 @@ mod tests {
         assert!(message.contains("5 has no unit: write \"5ms\" or \"5s\""), "{message}");
         let message = refused("[limits]\npools = 0\n");
         assert_eq!(message, "limits.pools: 0 would refuse everybody: leave it out for the default");
+        let message = refused("[limits]\nprobes-per-second = 0\n");
+        assert!(message.starts_with("limits.probes-per-second: 0 would leave dead elements"), "{message}");
         let message = refused("[limits]\ntable-response-bytes = 65536\n");
         let expected = "65536 must be between 512 and 65532 bytes, what one message holds";
         assert_eq!(message, format!("limits.table-response-bytes: {expected}"));
