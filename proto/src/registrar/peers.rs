@@ -11,8 +11,7 @@ use super::timers::Timer;
 use super::{Event, PeerDownReason, PeerState, Registrar, State};
 use crate::{AssocId, Channel, DownReason, Time};
 use enrp::{Body, ListRequest, Presence};
-use params::{PoolHandle, RegistrarId, SctpTransport, ServerInformation, TransportUse};
-use std::collections::BTreeMap;
+use params::{RegistrarId, SctpTransport, ServerInformation, TransportUse};
 use std::net::SocketAddr;
 
 /// A registrar that was heard.
@@ -44,7 +43,7 @@ pub(super) struct Peer {
     /// Its association ended or restarted since its table was last read: it may have been started anew, and know less.
     pub(super) interrupted: bool,
     /// How many elements of pools are silent to it.
-    pub(super) silent: BTreeMap<PoolHandle, usize>,
+    pub(super) silent: super::silence::Told,
     /// That it is there was told last, not that it is down.
     up: bool,
 }
@@ -294,7 +293,7 @@ impl Registrar {
             // What is known of its elements is second-hand.
             missed: self.elements_of(sender) > 0,
             interrupted: false,
-            silent: BTreeMap::new(),
+            silent: super::silence::Told::default(),
             up: true,
         };
         self.peers.insert(sender, peer);
