@@ -149,3 +149,18 @@ impl Registrar {
         self.keep_alive_interval_of(most).max(self.keep_alive_interval())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_had_no_room_for_is_not_known() {
+        let silent = |handle: &[u8], elements| SilentElements { handle: PoolHandle::new(handle), elements };
+        let (named, other) = (PoolHandle::from("named"), PoolHandle::from("other"));
+        let all = Told::new(vec![silent(b"named", 3)]);
+        assert_eq!((all.of(&named), all.of(&other)), (Some(3), Some(0)));
+        let some = Told::new(vec![silent(b"named", 3), silent(SilentElements::OTHERS, 1)]);
+        assert_eq!((some.of(&named), some.of(&other)), (Some(3), None));
+    }
+}
