@@ -61,16 +61,15 @@ fn members(detail: &PoolDetail) -> Vec<String> {
 }
 
 fn silent(pool: &Pool) -> String {
-    match pool.guarded_seconds {
-        None => pool.silent.to_string(),
-        Some(since) => {
-            format!(
-                "{}, kept for {}: so many that the network may be the reason",
-                pool.silent,
-                seconds(since)
-            )
-        }
+    let mut silent = pool.silent.to_string();
+    if pool.silent_elsewhere > 0 {
+        silent += &format!(", and {} to other registrars or of such as do not answer", pool.silent_elsewhere);
     }
+    if let Some(since) = pool.guarded_seconds {
+        let since = seconds(since);
+        silent += &format!(", kept for {since}: so many that the network may be the reason");
+    }
+    silent
 }
 
 fn details(detail: &PoolDetail, columns: Columns) -> String {
@@ -83,4 +82,32 @@ fn details(detail: &PoolDetail, columns: Columns) -> String {
     ]);
     let rows = detail.members.iter().map(element::cells);
     format!("{head}\n{}", columns.table(&element::HEADER, element::ALWAYS, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_elements_are_kept_is_said() {
+        let mut pool = Pool {
+            handle: "web".into(),
+            handle_hex: "776562".into(),
+            policy: "round_robin".into(),
+            elements: 10,
+            silent: 0,
+            silent_elsewhere: 0,
+            guarded_seconds: None,
+            subscribers: 0,
+        };
+        assert_eq!(silent(&pool), "0");
+        (pool.silent, pool.silent_elsewhere) = (1, 3);
+        assert_eq!(silent(&pool), "1, and 3 to other registrars or of such as do not answer");
+        pool.guarded_seconds = Some(12.0);
+        let kept = format!("kept for {}: so many that the network may be the reason", seconds(12.0));
+        assert_eq!(
+            silent(&pool),
+            format!("1, and 3 to other registrars or of such as do not answer, {kept}")
+        );
+    }
 }

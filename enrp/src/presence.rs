@@ -28,7 +28,8 @@ pub struct Presence {
     pub checksum: Option<u16>,
     /// Where the sender can be reached. Always sent in a reply.
     pub information: Option<ServerInformation>,
-    /// Of which pools elements are silent to the sender. Ours: only registrars that say they are of our kind are told.
+    /// Of which pools elements are silent to the sender; what is not named has none, unless [`SilentElements::OTHERS`] is.
+    /// Ours: only registrars that say they are of our kind are told.
     pub silent: Vec<SilentElements>,
 }
 

@@ -20,9 +20,9 @@ fn entries() -> impl Strategy<Value = Vec<PoolEntry>> {
 
 fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
-        (any::<bool>(), option::of(any::<u16>()), option::of(server())).prop_map(
-            |(reply_required, checksum, information)| {
-                Presence { reply_required, checksum, information, silent: Vec::new() }.into()
+        (any::<bool>(), option::of(any::<u16>()), option::of(server()), vec(silent(), 0..4)).prop_map(
+            |(reply_required, checksum, information, silent)| {
+                Presence { reply_required, checksum, information, silent }.into()
             }
         ),
         any::<bool>().prop_map(|own_children_only| HandleTableRequest { own_children_only }.into()),

@@ -209,6 +209,11 @@ impl Handlespace {
         self.homes.count(home)
     }
 
+    /// How many elements of this pool have this home. Costs O(log n).
+    pub fn owned_count_in(&self, home: RegistrarId, handle: &PoolHandle) -> usize {
+        self.homes.count_in(home, handle)
+    }
+
     /// The registrars that are home to at least one element.
     pub fn homes(&self) -> impl Iterator<Item = RegistrarId> {
         self.homes.iter()

@@ -68,6 +68,10 @@ impl Homes {
         self.0.get(&home).map_or(0, |home| home.count)
     }
 
+    pub(crate) fn count_in(&self, home: RegistrarId, handle: &PoolHandle) -> usize {
+        self.0.get(&home).and_then(|home| home.pools.get(handle)).map_or(0, BTreeSet::len)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = RegistrarId> {
         self.0.keys().copied()
     }

@@ -11,20 +11,23 @@ use crate::{DecodeError, EncodeError, ParameterType, PoolHandle};
 /// +-------------------------------+-------------------------------+
 /// |                       Number of elements                      |
 /// +---------------------------------------------------------------+
-/// :                          Pool Handle                          :
+/// :               Pool Handle (none: all other pools)             :
 /// +---------------------------------------------------------------+
 /// ```
 ///
 /// No parameter of the RFCs. Its action bits are 10, so who does not know it skips it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SilentElements {
-    /// The pool.
+    /// The pool; [`Self::OTHERS`]: those that there was no room to name.
     pub handle: PoolHandle,
-    /// How many.
+    /// How many elements; of [`Self::OTHERS`] how many pools.
     pub elements: u32,
 }
 
 impl SilentElements {
+    /// No pool's handle: there are more pools with silent elements than could be told.
+    pub const OTHERS: &[u8] = b"";
+
     /// Octets of the parameter with its padding.
     pub fn encoded_length(&self) -> usize {
         HEADER + 4 + padded(self.handle.as_bytes().len())

@@ -315,4 +315,11 @@ proptest! {
         prop_assert_eq!(handle.encoded_length(), octets.len());
         prop_assert_eq!(PoolHandle::decode(&read(&octets)), handle);
     }
+
+    #[test]
+    fn silent_elements_survive(silent in strategies::silent()) {
+        let octets = written(|encoder| silent.encode(encoder));
+        prop_assert_eq!(silent.encoded_length(), octets.len());
+        prop_assert_eq!(SilentElements::decode(&read(&octets)), Ok(silent));
+    }
 }

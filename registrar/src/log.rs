@@ -44,9 +44,10 @@ fn tell(event: &Event) {
         Event::ElementCleared { handle, id } => {
             debug!(pool = %handle, element = %id, "element no longer suspect")
         }
-        Event::GuardBegan { handle, silent, elements } => warn!(
+        Event::GuardBegan { handle, silent, elsewhere, elements } => warn!(
             pool = %handle,
             silent,
+            elsewhere,
             elements,
             "many elements do not answer: a network problem? They are listed last, and kept for now"
         ),

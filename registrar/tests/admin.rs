@@ -82,7 +82,7 @@ async fn it_shows_the_registrar_its_pools_and_elements() {
 
     let pool = json!({
         "handle": "web", "handle_hex": "776562", "policy": "weighted_round_robin",
-        "elements": 1, "silent": 0, "subscribers": 0,
+        "elements": 1, "silent": 0, "silent_elsewhere": 0, "subscribers": 0,
     });
     assert_eq!(get(&registrar, "/v1/pools").await, json!({ "pools": [pool] }));
 

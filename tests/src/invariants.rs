@@ -6,12 +6,13 @@
 
 use crate::cuts::Cuts;
 use crate::faults::Fault;
+use crate::isolation::{Isolation, Isolations};
 use crate::network::HostId;
 use crate::spec::Spec;
 use bytes::Bytes;
 use enrp::{Body, UpdateAction};
 use params::{PeIdentifier, PoolHandle, RegistrarId};
-use proto::registrar::{Arbitration, Event, RemovalReason};
+use proto::registrar::{Arbitration, Event, Guard, RemovalReason};
 use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct Invariants {
     /// Whether connects are refused for no reason.
     refusing: bool,
     cuts: Cuts,
+    isolations: Isolations,
+    guard: Guard,
     stopped: BTreeSet<HostId>,
     /// What each registrar has seen.
     registrars: BTreeMap<HostId, Seen>,
@@ -105,6 +108,8 @@ impl Invariants {
             all_disturbed: if spec.link.loss > 0 { Time::NEVER } else { Time::ZERO },
             refusing: spec.refused > 0,
             cuts: Cuts::default(),
+            isolations: Isolations::default(),
+            guard: Guard { hold: spec.hold, ..Guard::of(Duration::ZERO) },
             stopped: BTreeSet::new(),
             registrars: BTreeMap::new(),
             takeovers: Vec::new(),
@@ -117,11 +122,14 @@ impl Invariants {
             Fault::Link(link) => self.all_disturbed = if link.loss > 0 { Time::NEVER } else { now },
             Fault::Refuse(refused) => self.refusing = *refused > 0,
             Fault::Cut(number, cut) => {
+                let well = cut.hosts().filter(|host| self.at_peace(*host, now - PEACE)).collect();
+                self.isolations.insert(now, *number, cut, well);
                 self.disturbed.extend(cut.hosts().map(|host| (host, now)));
                 self.cuts.insert(*number, cut.clone());
             }
             Fault::Mend(number) => {
                 let cut = self.cuts.remove(*number);
+                self.isolations.remove(*number);
                 self.disturbed.extend(cut.iter().flat_map(|cut| cut.hosts()).map(|host| (host, now)));
             }
             Fault::Pause(host, _) => {
@@ -281,6 +289,11 @@ impl Invariants {
             RemovalReason::RemovedByPeer if !self.may_remove(host, home) => {
                 Some("by the word of somebody who is not its home")
             }
+            RemovalReason::KeepAliveFailed | RemovalReason::AssociationEnded
+                if !left && home == id && self.is_one_of_many(source, name, truth) =>
+            {
+                Some("while much of its pool is cut off with it")
+            }
             RemovalReason::KeepAliveFailed
             | RemovalReason::AssociationEnded
             | RemovalReason::Expired
@@ -296,6 +309,63 @@ impl Invariants {
             }
             _ => None,
         }
+    }
+
+    /// Whether an element lives, was cut off from its home not long ago, and with it so much of its pool that it should be held
+    /// (design D9).
+    fn is_one_of_many(&self, source: Source, name: &Name, truth: &Truth<'_>) -> bool {
+        let Some(server) = (truth.living)(name) else { return false };
+        let Some((_, home_since)) = self.registrars.get(&source.host).and_then(|seen| seen.homes.get(name))
+        else {
+            return false;
+        };
+        // What is not exactly in time is no matter here.
+        let age = self.guard.hold.saturating_sub(Duration::from_secs(1));
+        self.isolations.between(source.host, server, source.now, age).any(|isolation| {
+            *home_since < isolation.at - PEACE
+                && self.only_parted(isolation, source.host)
+                && self.only_parted(isolation, server)
+                && self.is_mass(isolation, source, name, truth)
+        })
+    }
+
+    /// Whether a cut is all that is wrong with a host.
+    fn only_parted(&self, isolation: &Isolation, host: HostId) -> bool {
+        isolation.was_well(host)
+            && self.disturbed.get(&host) == Some(&isolation.at)
+            && self.all_disturbed < isolation.at - PEACE
+            && !self.refusing
+            && !self.stopped.contains(&host)
+    }
+
+    /// Whether a cut parts a registrar from too many elements of a pool. Only those count that live, and that are silent to a home
+    /// that can say so, or whose home cannot say anything, for it is cut off as well.
+    fn is_mass(&self, isolation: &Isolation, source: Source, name: &Name, truth: &Truth<'_>) -> bool {
+        let Source { host, id, .. } = source;
+        let Some(seen) = self.registrars.get(&host) else { return false };
+        let long_before = isolation.at - PEACE;
+        let tells =
+            |other: HostId| self.linked(host, other, long_before) && self.linked(other, host, long_before);
+        let silent = |name: &Name, home: RegistrarId| {
+            let Some(server) = (truth.living)(name).filter(|server| isolation.parts(host, *server)) else {
+                return false;
+            };
+            let mut homes =
+                self.registrars.iter().filter(|(_, seen)| seen.id == Some(home)).map(|(host, _)| *host);
+            let known = |other: HostId| {
+                self.only_parted(isolation, other)
+                    && (isolation.parts(host, other) || (isolation.parts(other, server) && tells(other)))
+            };
+            self.only_parted(isolation, server) && (home == id || homes.any(known))
+        };
+        let first = (name.0.clone(), PeIdentifier(0));
+        let pool = seen.homes.range(first..).take_while(|(other, _)| other.0 == name.0);
+        let (mut elements, mut many) = (0, 0);
+        for (name, (home, since)) in pool {
+            elements += 1;
+            many += usize::from(*since < long_before && silent(name, *home));
+        }
+        elements >= self.guard.floor && many > 1 && many * 100 > elements * usize::from(self.guard.share)
     }
 
     /// Whether the last thing that a registrar heard is the last page of a table.

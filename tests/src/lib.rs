@@ -20,6 +20,7 @@ pub mod cuts;
 pub mod datagrams;
 pub mod faults;
 pub mod invariants;
+pub mod isolation;
 pub mod minimise;
 pub mod network;
 pub mod processes;

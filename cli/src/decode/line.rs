@@ -3,7 +3,7 @@
 use super::analysis::{Analysis, Message};
 use asap::Message as Asap;
 use enrp::{Body, UpdateAction};
-use params::{OperationError, PoolElement, PoolHandle, RegistrarId};
+use params::{OperationError, PoolElement, PoolHandle, RegistrarId, SilentElements};
 use std::fmt::Display;
 
 /// What is in the message; of one that is dropped, why.
@@ -60,7 +60,8 @@ fn enrp(message: &enrp::Message) -> String {
     let said = match &message.body {
         Body::Presence(m) => {
             let checksum = m.checksum.map_or(String::new(), |sum| format!("checksum 0x{sum:04x}"));
-            let silent: u64 = m.silent.iter().map(|pool| u64::from(pool.elements)).sum();
+            let named = m.silent.iter().filter(|pool| pool.handle.as_bytes() != SilentElements::OTHERS);
+            let silent: u64 = named.map(|pool| u64::from(pool.elements)).sum();
             let silent = if silent > 0 { format!(", {silent} elements silent") } else { String::new() };
             checksum + if m.reply_required { ", reply required" } else { "" } + &silent
         }

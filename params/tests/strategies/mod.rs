@@ -16,6 +16,11 @@ pub(crate) fn handle() -> impl Strategy<Value = PoolHandle> {
     vec(any::<u8>(), 1..40).prop_map(PoolHandle::new)
 }
 
+pub(crate) fn silent() -> impl Strategy<Value = SilentElements> {
+    let handle = vec(any::<u8>(), 0..40).prop_map(PoolHandle::new);
+    (handle, any::<u32>()).prop_map(|(handle, elements)| SilentElements { handle, elements })
+}
+
 pub(crate) fn pe_id() -> impl Strategy<Value = PeIdentifier> {
     (1..=u32::MAX).prop_map(PeIdentifier)
 }

@@ -169,6 +169,11 @@ impl Associations {
         self.map.get(&assoc).is_some_and(|association| association.phase == Phase::Up)
     }
 
+    /// Whether what is sent over it does not have to wait.
+    pub(super) fn is_writable(&self, assoc: AssocId) -> bool {
+        self.map.get(&assoc).is_some_and(|association| !association.blocked)
+    }
+
     pub(super) fn ids(&self) -> Vec<AssocId> {
         self.map.keys().copied().collect()
     }

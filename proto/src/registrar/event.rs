@@ -80,8 +80,10 @@ pub enum Event {
     GuardBegan {
         /// The pool.
         handle: PoolHandle,
-        /// How many are silent, or were removed for that lately.
+        /// How many are silent, or were removed for that lately, here or elsewhere.
         silent: usize,
+        /// To how many of these other registrars say so, or do not speak for them.
+        elsewhere: usize,
         /// Of how many.
         elements: usize,
     },

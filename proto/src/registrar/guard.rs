@@ -4,13 +4,15 @@
 //! once. Whoever only stays silent, after a keep-alive and its repetition or until SCTP gives up, is *silent* first:
 //! listed last, and looked for on and on. What becomes of it depends on how many others of its pool are:
 //!
-//! * few: it is removed when the others had the time to show the same, one keep-alive interval;
+//! * few: it is removed when the others had the time to show the same, one keep-alive interval, and of a pool that has several
+//!   homes the longest of theirs;
 //! * more than [`Guard::share`]: all are *held*. An answer or a registration makes an element regular again, a refusal
 //!   removes it, and after [`Guard::hold`] it is removed whatever the others do. When the mass has come back, the
 //!   rest is given up after a few more attempts.
 //!
-//! The share is one of the whole pool: registrars tell each other how many of their own elements are silent (see
-//! [`silence`](super::silence)). In a scope with rsplib, which does not, it is one of the elements that are ours. (Those of
+//! The share is one of the whole pool: registrars tell each other how many of their own elements are silent, and those of a home
+//! that does not speak count as silent (see [`silence`](super::silence)). The share of what one home has says little: of four
+//! elements two may well be dead. In a scope with rsplib, which tells nothing, it is all there is to judge by. (Those of
 //! other homes that a registrar looked for because of reports are judged on their own. Those that were held are left to
 //! their home, which guards them too and looks for them on and on.) With less than [`Guard::floor`] of them whoever is
 //! silent is removed at once: nobody could tell a dead server from a dead site, and a last resort that is not
@@ -32,7 +34,7 @@ pub struct Guard {
     pub floor: usize,
     /// How long a removal for silence counts.
     pub window: Duration,
-    /// How long an element may stay silent at most.
+    /// How long an element may stay silent at most; it is two keep-alive intervals when these have become longer than that.
     pub hold: Duration,
 }
 
@@ -149,9 +151,10 @@ impl Registrar {
         if !watch.silent.contains_key(&key.id) {
             watch.insert(now, key.id);
             self.counters.elements_silent += 1;
+            let hold = self.hold();
             // Its life does not end while nobody could tell us that it goes on.
             if let Some(owned) = self.owned.get_mut(key) {
-                owned.expires = owned.expires.max(now + self.config.guard.hold * 2);
+                owned.expires = owned.expires.max(now + hold * 2);
             }
             self.update_suspicion(now, key);
             self.silence_changed(now);
@@ -186,11 +189,12 @@ impl Registrar {
                 watch.removed.pop_front();
             }
         }
+        let Some(watch) = self.guards.0.get(scope) else { return };
+        // Who was asked when the first fell silent has had the time to answer.
+        let first = watch.by_time.first().map(|(since, _)| *since);
+        let unheard_since = first.filter(|since| *since + self.patience(scope, watch) <= now);
         let elements = self.at_risk(scope);
-        let elsewhere = match scope.1 && !self.config.compat.is_rsplib() {
-            true => self.silent_elsewhere(&scope.0),
-            false => 0,
-        };
+        let elsewhere = if scope.1 { self.silent_elsewhere(&scope.0, unheard_since) } else { 0 };
         let Some(watch) = self.guards.0.get_mut(scope) else { return };
         let silent = watch.silent.len() + watch.removed.len();
         let silent = silent.saturating_add(elsewhere).min(elements);
@@ -200,7 +204,12 @@ impl Registrar {
                 watch.holding = Some(Holding { since: now, calm: None, released: 0, removed: 0 });
                 self.counters.guards_begun += 1;
                 let handle = scope.0.clone();
-                self.events.push_back(Event::GuardBegan { handle, silent, elements });
+                self.events.push_back(Event::GuardBegan {
+                    handle,
+                    silent,
+                    elsewhere: elsewhere.min(silent),
+                    elements,
+                });
             }
             Some(holding) if watch.silent.is_empty() => {
                 let (released, removed) = (holding.released, holding.removed);
@@ -213,14 +222,16 @@ impl Registrar {
             Some(holding) => _ = holding.calm.get_or_insert(now),
             None => {}
         }
-        self.set_guard_timer(scope);
+        self.set_guard_timer(now, scope);
     }
 
-    fn set_guard_timer(&mut self, scope: &Scope) {
+    fn set_guard_timer(&mut self, now: Time, scope: &Scope) {
         let Some(watch) = self.guards.0.get(scope) else { return };
         let first = watch.by_time.first().map(|(since, _)| self.given_up_at(scope, watch, *since));
         let forgotten = watch.removed.front().map(|at| *at + self.config.guard.window);
-        match first.into_iter().chain(forgotten).min() {
+        // Others may have gone or come back meanwhile.
+        let again = watch.holding.as_ref().map(|_| now + self.attempt(scope));
+        match first.into_iter().chain(forgotten).chain(again).min() {
             Some(at) => self.timers.set(Timer::Guard(scope.clone()), at),
             None => {
                 self.guards.0.remove(scope);
@@ -229,21 +240,41 @@ impl Registrar {
         }
     }
 
-    /// When an element that is silent since then is given up, if nothing changes.
-    fn given_up_at(&self, scope: &Scope, watch: &Watch, since: Time) -> Time {
-        let interval = self.keep_alive_interval();
+    /// How often an element of the pool is looked at, at least.
+    fn interval(&self, scope: &Scope) -> Duration {
+        if scope.1 { self.longest_keep_alive_interval(&scope.0) } else { self.keep_alive_interval() }
+    }
+
+    /// How long a living element of the pool may take to show that it lives.
+    fn attempt(&self, scope: &Scope) -> Duration {
+        self.interval(scope) + self.config.timers.keep_alive_timeout * 2
+    }
+
+    /// How long an element stays silent before it is given up, if the others are not.
+    fn patience(&self, scope: &Scope, watch: &Watch) -> Duration {
         let shared = scope.1 && self.at_risk(scope) > self.owned.count_in(&scope.0) + watch.removed.len();
         // Others need the time to tell, too.
-        let soon = since + if shared { interval + interval / 2 } else { interval };
+        let telling = if shared { self.config.timers.keep_alive_interval / 2 } else { Duration::ZERO };
+        self.interval(scope) + telling
+    }
+
+    /// How long an element may stay silent at most. It is asked again meanwhile.
+    fn hold(&self) -> Duration {
+        self.config.guard.hold.max(self.keep_alive_interval() * 2)
+    }
+
+    /// When an element that is silent since then is given up, if nothing changes.
+    fn given_up_at(&self, scope: &Scope, watch: &Watch, since: Time) -> Time {
+        let soon = since + self.patience(scope, watch);
         let Some(holding) = &watch.holding else { return soon };
-        let attempt = interval + self.config.timers.keep_alive_timeout * 2;
-        let rest = holding.calm.map(|calm| soon.max(calm + attempt * LAST_ATTEMPTS));
-        let hold = since + self.config.guard.hold;
+        let rest = holding.calm.map(|calm| soon.max(calm + self.attempt(scope) * LAST_ATTEMPTS));
+        let hold = since + self.hold();
         rest.map_or(hold, |rest| rest.min(hold))
     }
 
     /// Gives up who was silent for long enough.
     pub(super) fn guard_timeout(&mut self, now: Time, scope: &Scope) {
+        self.judge_silence(now, scope);
         while let Some(watch) = self.guards.0.get(scope)
             && let Some((since, id)) = watch.by_time.first().copied()
             && self.given_up_at(scope, watch, since) <= now

@@ -45,8 +45,13 @@ pub(super) struct Probe {
 impl Registrar {
     /// Keep-alives of all owned elements fit into the budget of probes a second (design D7).
     pub(super) fn keep_alive_interval(&self) -> Duration {
+        self.keep_alive_interval_of(self.owned.len())
+    }
+
+    /// The same for a registrar that owns so many.
+    pub(super) fn keep_alive_interval_of(&self, elements: usize) -> Duration {
         let budget = f64::from(self.config.limits.probes_per_second);
-        let needed = Duration::from_secs_f64(self.owned.len() as f64 / budget / MEAN_SPREAD);
+        let needed = Duration::from_secs_f64(elements as f64 / budget / MEAN_SPREAD);
         self.config.timers.keep_alive_interval.max(needed)
     }
 

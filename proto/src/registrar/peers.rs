@@ -11,8 +11,7 @@ use super::timers::Timer;
 use super::{Event, PeerDownReason, PeerState, Registrar, State};
 use crate::{AssocId, Channel, DownReason, Time};
 use enrp::{Body, ListRequest, Presence};
-use params::{PoolHandle, RegistrarId, SctpTransport, ServerInformation, TransportUse};
-use std::collections::BTreeMap;
+use params::{RegistrarId, SctpTransport, ServerInformation, TransportUse};
 use std::net::SocketAddr;
 
 /// A registrar that was heard.
@@ -46,7 +45,7 @@ pub(super) struct Peer {
     /// It was started anew with its identifier, and has not listed since what it still knows.
     pub(super) restart: Option<super::audit::Restart>,
     /// How many elements of pools are silent to it.
-    pub(super) silent: BTreeMap<PoolHandle, usize>,
+    pub(super) silent: super::silence::Told,
     /// That it is there was told last, not that it is down.
     up: bool,
 }
@@ -300,7 +299,7 @@ impl Registrar {
             missed: self.elements_of(sender) > 0,
             incarnation: None,
             restart: None,
-            silent: BTreeMap::new(),
+            silent: super::silence::Told::default(),
             up: true,
         };
         self.peers.insert(sender, peer);

@@ -1,87 +1,166 @@
 //! What registrars tell each other of elements that are silent, so that the guard judges by whole pools (design D9).
 //!
 //! A site that is cut off has elements of every home, of some perhaps a single one. Each registrar says in its PRESENCE how
-//! many elements of a pool are silent to it, soon after that changes. Only ours understand that, so only they are told.
+//! many elements of a pool are silent to it, soon after that changes, and asks for theirs. Only ours understand that, so only
+//! they are told.
+//!
+//! What nobody speaks for counts as silent: the elements of a home that is suspected to be dead, for the site may have been
+//! cut off together with it; of one that was not heard since an element here fell silent, when that is to be given up; and of
+//! one that has silent elements in more pools than it had room to name, and does not name this one.
 
+use super::peers::Peer;
 use super::timers::Timer;
 use super::{PeerState, Registrar};
 use crate::Time;
 use params::{PoolHandle, RegistrarId, SilentElements};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Changes within this share of a keep-alive interval are told together.
 const TOGETHER: u32 = 8;
-/// How many pools are told of, and in how many octets: those with the most silent elements.
-const POOLS: usize = 32;
-const OCTETS: usize = 1024;
+/// How many octets of a PRESENCE tell of pools at most, if the peer takes as much.
+const OCTETS: usize = 32 << 10;
+
+/// What a peer told of elements that are silent to it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pools: BTreeMap<PoolHandle, usize>,
+    /// There was no room for others.
+    incomplete: bool,
+}
+
+impl Told {
+    fn new(told: Vec<SilentElements>) -> Self {
+        let mut pools: BTreeMap<PoolHandle, usize> = told
+            .into_iter()
+            .map(|pool| (pool.handle, usize::try_from(pool.elements).unwrap_or(usize::MAX)))
+            .collect();
+        let incomplete = pools.remove(SilentElements::OTHERS).is_some();
+        Self { pools, incomplete }
+    }
+
+    /// How many elements of a pool are silent; `None`: that was left out.
+    fn of(&self, handle: &PoolHandle) -> Option<usize> {
+        self.pools.get(handle).copied().or((!self.incomplete).then_some(0))
+    }
+}
 
 impl Registrar {
     /// How many elements of a pool are silent to this registrar has changed.
     pub(super) fn silence_changed(&mut self, now: Time) {
         if self.timers.at(&Timer::Silence).is_none() {
-            self.timers.set(Timer::Silence, now + self.keep_alive_interval() / TOGETHER);
+            self.timers.set(Timer::Silence, now + self.config.timers.keep_alive_interval / TOGETHER);
         }
     }
 
-    /// Tells the others.
+    /// Tells the others, and asks them: whoever does not answer may be cut off, too.
     pub(super) fn tell_silence(&mut self) {
         for (id, assoc) in self.connected_peers() {
             if self.understands_silence(id) {
-                self.send_presence(assoc, RegistrarId::NONE, false);
+                // Questions that wait would become many.
+                let asks = self.guards.has_silent() && self.associations.is_writable(assoc);
+                self.send_presence(assoc, RegistrarId::NONE, asks);
             }
         }
     }
 
-    /// What this peer is told.
+    /// What this peer is told: the pools with the most silent elements, and of how many others there was no room to tell.
     pub(super) fn silence_for(&self, peer: Option<RegistrarId>) -> Vec<SilentElements> {
-        if !peer.is_some_and(|peer| self.understands_silence(peer)) {
-            return Vec::new();
-        }
-        let mut pools = self.guards.silent_pools();
-        pools.sort_by_key(|(_, silent)| std::cmp::Reverse(*silent));
+        let peer = peer.filter(|peer| self.understands_silence(*peer));
+        let Some(peer) = peer.and_then(|peer| self.peers.get(&peer)) else { return Vec::new() };
         // Of pools without elements of others there is nothing to judge together.
         let shared = |(handle, _): &(&PoolHandle, usize)| {
             self.handlespace.pool(handle).is_some_and(|pool| pool.len() > self.owned.count_in(handle))
         };
-        let mut room = OCTETS;
-        let told = pools.into_iter().filter(shared).map(|(handle, silent)| SilentElements {
-            handle: handle.clone(),
-            elements: u32::try_from(silent).unwrap_or(u32::MAX),
-        });
-        let fits = |pool: &SilentElements| {
-            let rest = room.checked_sub(pool.encoded_length());
-            room = rest.unwrap_or(room);
-            rest.is_some()
+        let mut pools: Vec<_> = self.guards.silent_pools().into_iter().filter(shared).collect();
+        pools.sort_by_key(|(_, silent)| Reverse(*silent));
+        let told = |handle: PoolHandle, elements: usize| SilentElements {
+            handle,
+            elements: u32::try_from(elements).unwrap_or(u32::MAX),
         };
-        told.filter(fits).take(POOLS).collect()
+        let size = peer.table_response_size.and_then(|size| usize::try_from(size).ok());
+        let mut room = OCTETS.min(size.unwrap_or(0));
+        let mut list = Vec::new();
+        for (handle, silent) in &pools {
+            let pool = told((*handle).clone(), *silent);
+            let Some(rest) = room.checked_sub(pool.encoded_length()) else { break };
+            room = rest;
+            list.push(pool);
+        }
+        let left_out = pools.len() - list.len();
+        if left_out > 0 {
+            list.push(told(PoolHandle::new(SilentElements::OTHERS), left_out));
+        }
+        list
     }
 
     fn understands_silence(&self, peer: RegistrarId) -> bool {
-        let is_ours = |peer: &super::peers::Peer| peer.table_response_size.is_some();
-        !self.config.compat.is_rsplib() && self.peers.get(&peer).is_some_and(is_ours)
+        !self.config.compat.is_rsplib()
+            && self.peers.get(&peer).is_some_and(|peer| peer.table_response_size.is_some())
     }
 
     /// What a peer tells; it replaces what it told before.
     pub(super) fn silence_heard(&mut self, now: Time, sender: RegistrarId, told: Vec<SilentElements>) {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
-        let told: BTreeMap<PoolHandle, usize> = told
-            .into_iter()
-            .take(POOLS)
-            .map(|pool| (pool.handle, usize::try_from(pool.elements).unwrap_or(usize::MAX)))
-            .collect();
+        let told = Told::new(told);
         if peer.silent == told {
             return;
         }
         let before = std::mem::replace(&mut peer.silent, told);
-        let concerned: BTreeSet<PoolHandle> = before.into_keys().chain(peer.silent.keys().cloned()).collect();
+        // Its word counts only where we have something to judge.
+        let concerned = self.guards.silent_pools().into_iter().map(|(handle, _)| handle);
+        let changed = |handle: &&PoolHandle| {
+            self.peers.get(&sender).is_some_and(|peer| peer.silent.of(handle) != before.of(handle))
+        };
+        let concerned: Vec<PoolHandle> = concerned.filter(changed).cloned().collect();
         for handle in concerned {
             self.judge_silence(now, &(handle, true));
         }
     }
 
-    /// How many elements of a pool are silent to others.
-    pub(super) fn silent_elsewhere(&self, handle: &PoolHandle) -> usize {
-        let peers = self.peers.values().filter(|peer| peer.state == PeerState::Active);
-        peers.filter_map(|peer| peer.silent.get(handle)).fold(0, |sum, silent| sum.saturating_add(*silent))
+    /// How many elements of a pool are silent to others, or have a home that does not speak for them. `unheard_since`: nor does
+    /// one that was not heard since then.
+    pub(super) fn silent_elsewhere(&self, handle: &PoolHandle, unheard_since: Option<Time>) -> usize {
+        if self.config.compat.is_rsplib() {
+            return 0;
+        }
+        let silent = |(id, peer): (&RegistrarId, &Peer)| {
+            let cut_off = unheard_since
+                .is_some_and(|since| peer.last_heard < since && peer.table_response_size.is_some());
+            let speaks = peer.state == PeerState::Active && !cut_off;
+            let told = speaks.then(|| peer.silent.of(handle)).flatten();
+            told.unwrap_or_else(|| self.handlespace.owned_count_in(*id, handle))
+        };
+        let unknown = |home: RegistrarId| match home == self.id || self.peers.contains_key(&home) {
+            true => 0,
+            false => self.handlespace.owned_count_in(home, handle),
+        };
+        let silent = self.peers.iter().map(silent).chain(self.handlespace.homes().map(unknown));
+        silent.fold(0, usize::saturating_add)
+    }
+
+    /// How long the home of elements of this pool that looks at them the least often may take for each, if the registrars of
+    /// the scope have the same budget of probes (design D7).
+    pub(super) fn longest_keep_alive_interval(&self, handle: &PoolHandle) -> Duration {
+        let homes =
+            self.handlespace.homes().filter(|home| self.handlespace.owned_count_in(*home, handle) > 0);
+        let most = homes.map(|home| self.handlespace.owned_count(home)).max().unwrap_or(0);
+        self.keep_alive_interval_of(most).max(self.keep_alive_interval())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_had_no_room_for_is_not_known() {
+        let silent = |handle: &[u8], elements| SilentElements { handle: PoolHandle::new(handle), elements };
+        let (named, other) = (PoolHandle::from("named"), PoolHandle::from("other"));
+        let all = Told::new(vec![silent(b"named", 3)]);
+        assert_eq!((all.of(&named), all.of(&other)), (Some(3), Some(0)));
+        let some = Told::new(vec![silent(b"named", 3), silent(SilentElements::OTHERS, 1)]);
+        assert_eq!((some.of(&named), some.of(&other)), (Some(3), None));
     }
 }

@@ -99,6 +99,8 @@ pub struct PoolSummary {
     pub elements: usize,
     /// How many of them are silent: looked for, and listed last.
     pub silent: usize,
+    /// How many more are silent to other registrars, as these tell, or have a home that does not speak for them.
+    pub silent_elsewhere: usize,
     /// For how long the silent ones have been held, not removed, because they are so many (design D9).
     pub guarded: Option<Duration>,
     /// How many clients have subscribed to it.
@@ -258,6 +260,7 @@ impl Registrar {
             policy: pool.policy().clone(),
             elements: pool.len(),
             silent,
+            silent_elsewhere: self.silent_elsewhere(pool.handle(), None).min(pool.len()),
             guarded: guarded.map(|since| now.since(since)),
             subscribers: self.subscriptions.of(pool.handle()),
         }

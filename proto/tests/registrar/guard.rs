@@ -339,6 +339,14 @@ fn registrars_judge_a_pool_together() {
     network.run(ms(30_000));
     assert_eq!((removals(&network, 1), removals(&network, 2)), (vec![], vec![]));
     assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((5, 1), (1, 1)));
+    // Whoever looks at one of them sees why.
+    let now = network.now;
+    let summaries = [1, 2].map(|host| network.registrar(host).pool(now, &pool()).unwrap());
+    assert_eq!(summaries.map(|pool| (pool.silent, pool.silent_elsewhere)), [(5, 1), (1, 5)]);
+    let began = guard_events(&network, 2);
+    let [Event::GuardBegan { silent: 5..=6, elsewhere: 4..=5, elements: 13, .. }] = &began[..] else {
+        panic!("{began:?}")
+    };
     network.heal_all();
     network.run(ms(5_000));
     assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((0, 0), (0, 0)));
@@ -351,4 +359,111 @@ fn registrars_judge_a_pool_together() {
     assert!(took < ms(1500), "{took:?}");
     network.run(ms(10));
     assert_eq!(network.table(1).len(), 12);
+}
+
+// Design D9: the pool counts, however unequally its elements are spread. A registrar with few of them looks at each more often
+// than one with many can, and waits for what that one will see.
+#[test]
+fn who_has_few_elements_waits_for_who_has_many() {
+    let mut network = Network::new();
+    for registrar in [1, 2] {
+        let mut config = Network::config(registrar, &[3 - registrar]);
+        // 120 elements, one keep-alive each in 4 s.
+        config.limits.probes_per_second = 40;
+        network.start_with(registrar, config);
+    }
+    network.run(ms(3000));
+    let (many, few) = (11..=130, 131..=140);
+    for host in many.clone() {
+        network.add_element(host, 1);
+    }
+    for host in few.clone() {
+        network.add_element(host, 2);
+    }
+    network.run(ms(5000));
+    let site: Vec<Host> = many.skip(72).chain(few.skip(6)).collect();
+    for host in &site {
+        network.client(*host).hangs = true;
+    }
+    network.run(ms(30_000));
+    assert_eq!((removals(&network, 1), removals(&network, 2)), (vec![], vec![]));
+    assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((48, 1), (4, 1)));
+    for host in &site {
+        network.client(*host).hangs = false;
+    }
+    network.run(ms(10_000));
+    assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((0, 0), (0, 0)));
+
+    // One alone is one alone.
+    network.client(140).hangs = true;
+    let took = network.run_until(ms(8000), |network| network.table(2).len() == 129);
+    assert!(took < ms(6000), "{took:?}");
+}
+
+// Design D9: a site is cut off together with its registrar. What that one has there is silent to nobody, for nobody but itself
+// looks for it, and it tells nobody.
+#[test]
+fn a_site_is_cut_off_with_its_registrar() {
+    let mut network = Network::of_registrars(2);
+    for host in 11..=17 {
+        network.add_element(host, 1);
+    }
+    for host in 18..=20 {
+        network.add_element(host, 2);
+    }
+    network.run(ms(1000));
+    for host in [2, 17, 18, 19, 20] {
+        black_out(&mut network, host, (11..=16).chain([1]));
+    }
+    network.run(ms(800));
+    let now = network.now;
+    let summary = network.registrar(1).pool(now, &pool()).unwrap();
+    assert_eq!((summary.silent, summary.silent_elsewhere), (1, 3));
+    network.run(ms(29_200));
+    assert_eq!((removals(&network, 1), removals(&network, 2)), (vec![], vec![]));
+    assert_eq!(silent(&mut network, 1), (4, 1));
+    network.heal_all();
+    network.run(ms(10_000));
+    assert_eq!((removals(&network, 1), removals(&network, 2)), (vec![], vec![]));
+    assert_eq!(network.table(1), network.table(2));
+    assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((0, 0), (0, 0)));
+}
+
+// The death of a registrar is not that of its elements: what is silent meanwhile is held, but no longer than it takes to
+// see that the others live.
+#[test]
+fn the_death_of_a_registrar_ends_no_element_and_holds_none_for_long() {
+    let mut network = Network::of_registrars(2);
+    for host in 11..=17 {
+        network.add_element(host, 1);
+    }
+    for host in 18..=20 {
+        network.add_element(host, 2);
+    }
+    network.run(ms(1000));
+    network.cut(17, 1);
+    network.kill(2);
+    network.run(ms(8000));
+    assert_eq!(removals(&network, 1), [(17, RemovalReason::KeepAliveFailed)]);
+    assert_eq!((network.table(1).len(), silent(&mut network, 1)), (9, (0, 0)));
+}
+
+// Design D7: the more elements a registrar has, the more seldom it looks at each; nobody is given up without that.
+#[test]
+fn whoever_is_held_is_asked_again_before_he_is_given_up() {
+    let mut network = Network::new();
+    let mut config = Network::config(1, &[]);
+    // 50 elements, one keep-alive each in 66 s.
+    config.limits.probes_per_second = 1;
+    network.start_with(1, config);
+    for host in HERE.chain(SITE) {
+        network.add_element(host, 1);
+    }
+    network.run(ms(1000));
+    black_out(&mut network, 1, SITE);
+    network.run(ms(30_000));
+    network.heal_all();
+    network.run(ms(140_000));
+    assert_eq!(removals(&network, 1), []);
+    assert_eq!(silent(&mut network, 1), (0, 0));
 }

@@ -87,6 +87,9 @@ pub struct Pool {
     pub elements: usize,
     /// How many of them do not answer: they are looked for, and listed last.
     pub silent: usize,
+    /// How many more do not answer other registrars, as these tell, or have a home that does not speak for them.
+    #[serde(default)]
+    pub silent_elsewhere: usize,
     /// Since when these are held, not removed, because they are so many that the network must be the reason; absent:
     /// they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -39,6 +39,7 @@ pub(super) fn pool(pool: &PoolSummary) -> api::Pool {
         policy: policy_name(pool.policy.policy_type()),
         elements: pool.elements,
         silent: pool.silent,
+        silent_elsewhere: pool.silent_elsewhere,
         subscribers: pool.subscribers,
         guarded_seconds: pool.guarded.map(|since| since.as_secs_f64()),
     }

@@ -207,7 +207,7 @@ pub struct Guard {
     /// How long a removal for silence counts.
     #[serde(deserialize_with = "values::optional_duration")]
     pub window: Option<Duration>,
-    /// How long an element may stay silent at most.
+    /// How long an element may stay silent at most; never less than two keep-alive intervals.
     #[serde(deserialize_with = "values::optional_duration")]
     pub hold: Option<Duration>,
 }

@@ -26,8 +26,9 @@ pub(super) fn of_registrar(event: &Event) -> String {
             format!("{handle}/{:#x} suspect: {why}", id.0)
         }
         Event::ElementCleared { handle, id } => format!("{handle}/{:#x} no longer suspect", id.0),
-        Event::GuardBegan { handle, silent, elements } => {
-            format!("guard of {handle} holds: {silent} of {elements} are silent")
+        Event::GuardBegan { handle, silent, elsewhere, elements } => {
+            let elsewhere = if *elsewhere > 0 { format!(", {elsewhere} to others") } else { String::new() };
+            format!("guard of {handle} holds: {silent} of {elements} are silent{elsewhere}")
         }
         Event::GuardEnded { handle, released, removed, .. } => {
             format!("guard of {handle} released: {released} heard again, {removed} removed")

@@ -115,6 +115,51 @@ fn a_blackout_of_a_site_removes_nobody() {
     }
 }
 
+/// Design D9: so it is when the site has elements of very many pools, more than the registrars have room to tell of.
+#[test]
+fn a_blackout_of_a_site_removes_nobody_from_any_of_many_pools() {
+    for (pools, hosts, page) in [(60, 60, 32 << 10), (100, 100, 1400)] {
+        let mut story = Story::new(&format!(
+            "seed={pools},registrars=3,elements={}/{hosts},users=0/0,pools={pools},page={page},hold=60000",
+            hosts * 10
+        ));
+        // Ten elements a pool, on hosts that follow each other: four of them.
+        let site: Vec<HostId> = (0..hosts).filter(|number| number % 5 < 2).map(element).collect();
+        story.cut(&site);
+        story.pass_seconds(30);
+        assert_eq!(story.happened("elements removed"), 0, "{pools} pools");
+        story.inflict([Fault::Mend(0)]);
+        story.pass_seconds(5);
+        assert_eq!(story.happened("elements removed"), 0, "{pools} pools");
+        story.world.converged().unwrap();
+    }
+}
+
+/// Design D9: a site is cut off with its own registrar, and with one element that has its home elsewhere. That is not taken for
+/// the only one that is silent.
+#[test]
+fn a_blackout_of_a_site_with_its_registrar_removes_nobody() {
+    let mut stories = 0;
+    for seed in 50..70 {
+        let mut story = Story::new(&format!("seed={seed},registrars=2,elements=10/10,users=0/0,hold=60000"));
+        let mut site = story.elements_of(1);
+        if !(3..=5).contains(&site.len()) {
+            continue;
+        }
+        stories += 1;
+        site.extend(story.elements_of(0).first());
+        site.push(registrar(1));
+        story.cut(&site);
+        story.pass_seconds(30);
+        assert_eq!(story.happened("elements removed"), 0, "seed {seed}");
+        story.inflict([Fault::Mend(0)]);
+        // Each goes to the registrar that reaches it first, which may be the other one.
+        story.until(|world| world.converged().is_ok());
+        assert_eq!((story.lists(0), story.lists(1)), (10, 10), "seed {seed}");
+    }
+    assert!(stories > 5, "{stories}");
+}
+
 /// Design D9: the same 40 % are killed, and the hosts say so. All are gone within a second.
 #[test]
 fn who_is_killed_is_removed_within_a_second() {
