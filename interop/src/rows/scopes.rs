@@ -217,10 +217,10 @@ fn large(lab: &mut Lab, way: Way, count: usize) -> anyhow::Result<()> {
             let host = lab.host(&format!("e{has:x}-{number}"), way.ours())?;
             let element = ours::element(way, &host, registrar.host.v4(), "echo").arg("--life=3600");
             let element = element.arg(format!("--more={}", BATCH - 1));
-            elements.push(lab.start(&format!("elements-{has:x}-{number}"), &host, &element)?);
-        }
-        for element in &elements {
+            let element = lab.start(&format!("elements-{has:x}-{number}"), &host, &element)?;
+            // One after the other: rsplib's registrar would not keep up.
             element.wait(&format!("registered {} more", BATCH - 1), LIMIT)?;
+            elements.push(element);
         }
         let registered = lab.elapsed();
         let joins = match first {
