@@ -1,14 +1,17 @@
 //! Whatever chunks a peer puts into packets with the right ports, tag and checksum, before, during and after a
-//! handshake: the endpoint does not panic, and what it keeps stays bounded.
+//! handshake, from whatever of its addresses: the endpoint does not panic, and what it keeps stays bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use net::sctp::{SctpConfig, SctpEndpoint};
+use net::sctp::{Datagram, SctpConfig, SctpEndpoint};
 use proto::{AssocId, Channel, Time, Transmit};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CLIENT: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))];
+const SERVER: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4))];
 /// Source and destination port, verification tag, checksum.
 const HEADER: usize = 12;
 
@@ -22,12 +25,13 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Self {
-        let endpoint = |port, seed| {
-            let local = SocketAddr::new(LOOPBACK, port);
+    fn new(is_multihomed: bool) -> Self {
+        let endpoint = |[first, second]: [IpAddr; 2], port, seed| {
+            let local = SocketAddr::new(first, port);
             SctpEndpoint::new(SctpConfig::control(), Channel::Asap, local, [seed; 32])
+                .with_addresses(is_multihomed.then_some(second))
         };
-        let (mut client, server) = (endpoint(7001, 1), endpoint(7002, 2));
+        let (mut client, server) = (endpoint(CLIENT, 7001, 1), endpoint(SERVER, 7002, 2));
         let remote = vec![server.local_address()];
         let assoc = AssocId::connected(1);
         client.carry_out(Time::ZERO, Transmit::Connect { assoc, channel: Channel::Asap, remote });
@@ -43,11 +47,11 @@ impl Pair {
             while let Some(datagram) = self.client.poll_datagram() {
                 silent = false;
                 self.header.copy_from_slice(&datagram.bytes[..HEADER]);
-                self.server.handle_datagram(self.now, self.client.local_address(), LOOPBACK, &datagram.bytes);
+                deliver(&mut self.server, self.now, self.client.local_address(), &datagram);
             }
             while let Some(datagram) = self.server.poll_datagram() {
                 silent = false;
-                self.client.handle_datagram(self.now, self.server.local_address(), LOOPBACK, &datagram.bytes);
+                deliver(&mut self.client, self.now, self.server.local_address(), &datagram);
             }
             while self.client.poll_input().is_some() {}
             while self.server.poll_input().is_some() {}
@@ -57,18 +61,27 @@ impl Pair {
         }
     }
 
-    fn inject(&mut self, chunks: &[u8]) {
+    fn inject(&mut self, source: usize, chunks: &[u8]) {
         let mut packet = self.header.to_vec();
         packet[8..].fill(0);
         packet.extend_from_slice(chunks);
         let checksum = crc32c::crc32c(&packet).to_le_bytes();
         packet[8..HEADER].copy_from_slice(&checksum);
-        self.server.handle_datagram(self.now, self.client.local_address(), LOOPBACK, &packet);
+        let from = SocketAddr::new(CLIENT[source], self.client.local_address().port());
+        self.server.handle_datagram(self.now, from, SERVER[0], &packet);
     }
 }
 
+/// A datagram of the endpoint at `sender` arrives.
+fn deliver(receiver: &mut SctpEndpoint, now: Time, sender: SocketAddr, datagram: &Datagram) {
+    let from = SocketAddr::new(datagram.from.unwrap_or(sender.ip()), sender.port());
+    receiver.handle_datagram(now, from, datagram.to.ip(), &datagram.bytes);
+}
+
 fuzz_target!(|script: &[u8]| {
-    let mut pair = Pair::new();
+    // First: whether both have two addresses.
+    let [first, script @ ..] = script else { return };
+    let mut pair = Pair::new(first & 1 != 0);
     let mut rest = script;
     // Each step: what happens first, how long the chunks are, the chunks.
     while let [step, length, tail @ ..] = rest {
@@ -78,11 +91,11 @@ fuzz_target!(|script: &[u8]| {
             pair.talk();
         }
         if step & 2 != 0 {
-            pair.now += Duration::from_millis(u64::from(step >> 2) * 10);
+            pair.now += Duration::from_millis(u64::from((step >> 2) & 31) * 20);
             pair.client.handle_timeout(pair.now);
             pair.server.handle_timeout(pair.now);
         }
-        pair.inject(chunks);
+        pair.inject(usize::from(step >> 7), chunks);
     }
     pair.talk();
     assert!(pair.server.associations() <= 1 && pair.client.associations() <= 1);

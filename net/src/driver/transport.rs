@@ -115,7 +115,7 @@ pub enum BackendCounters {
         /// The socket's counters.
         socket: SocketCounters,
         /// The SCTP core's counters.
-        sctp: sctp::Counters,
+        sctp: Box<sctp::Counters>,
     },
     /// The kernel's SCTP.
     Kernel(KernelCounters),
@@ -215,7 +215,7 @@ impl Backend for EmbeddedEndpoint {
     fn counters(&self) -> BackendCounters {
         BackendCounters::Embedded {
             socket: self.socket_counters().clone(),
-            sctp: self.sctp_counters().clone(),
+            sctp: Box::new(self.sctp_counters().clone()),
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Network {
     link: Link,
     nodes: Vec<Option<SctpEndpoint>>,
     by_address: BTreeMap<SocketAddr, NodeId>,
+    /// Further addresses of hosts, with the first one of each.
+    aliases: BTreeMap<IpAddr, IpAddr>,
     hosts: BTreeMap<IpAddr, Host>,
     blocked: BTreeSet<(IpAddr, IpAddr)>,
     /// Datagrams on their way, by time of arrival and order of sending.
@@ -68,6 +70,7 @@ impl Network {
             link,
             nodes: Vec::new(),
             by_address: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             hosts: BTreeMap::new(),
             blocked: BTreeSet::new(),
             flying: BTreeMap::new(),
@@ -84,18 +87,25 @@ impl Network {
 
     /// The time as the endpoint's host sees it: behind by what it has slept through.
     pub fn local_time(&self, node: NodeId) -> Time {
-        let host = self.endpoint(node).and_then(|endpoint| self.hosts.get(&endpoint.local_address().ip()));
+        let host = self.endpoint(node).and_then(|endpoint| self.host(endpoint.local_address().ip()));
         host.map_or(self.now, |host| self.now - host.lag)
     }
 
-    /// Adds an endpoint at its local address, which must be specified. An endpoint that was there is gone.
+    /// Adds an endpoint at its local addresses, which must be specified: from then on they are one host's. An endpoint that
+    /// was at one of them is gone.
     pub fn add(&mut self, endpoint: SctpEndpoint) -> NodeId {
         let node = NodeId(self.nodes.len());
-        let address = endpoint.local_address();
-        if let Some(replaced) = self.by_address.insert(address, node) {
-            self.nodes[replaced.0] = None;
+        let first = endpoint.local_address().ip();
+        for address in endpoint.local_addresses() {
+            if let Some(replaced) = self.by_address.get(address) {
+                self.crash(*replaced);
+            }
+            self.by_address.insert(*address, node);
+            if address.ip() != first {
+                self.aliases.insert(address.ip(), first);
+            }
         }
-        self.hosts.entry(address.ip()).or_default();
+        self.hosts.entry(self.host_of(first)).or_default();
         self.nodes.push(Some(endpoint));
         node
     }
@@ -104,8 +114,19 @@ impl Network {
     /// ([`Network::set_icmp`]).
     pub fn crash(&mut self, node: NodeId) {
         if let Some(endpoint) = self.nodes.get_mut(node.0).and_then(Option::take) {
-            self.by_address.remove(&endpoint.local_address());
+            for address in endpoint.local_addresses() {
+                self.by_address.remove(address);
+            }
         }
+    }
+
+    /// The name of the host with an address: its first one.
+    fn host_of(&self, address: IpAddr) -> IpAddr {
+        self.aliases.get(&address).copied().unwrap_or(address)
+    }
+
+    fn host(&self, address: IpAddr) -> Option<&Host> {
+        self.hosts.get(&self.host_of(address))
     }
 
     /// An endpoint, unless it crashed.
@@ -157,12 +178,12 @@ impl Network {
     /// A host stops: no timer runs, what arrives waits.
     pub fn pause(&mut self, host: IpAddr) {
         let now = self.now;
-        self.hosts.entry(host).or_default().paused.get_or_insert(now);
+        self.hosts.entry(self.host_of(host)).or_default().paused.get_or_insert(now);
     }
 
     /// A paused host goes on, with its clock where it was.
     pub fn resume(&mut self, address: IpAddr) {
-        let Some(host) = self.hosts.get_mut(&address) else { return };
+        let Some(host) = self.hosts.get_mut(&self.host_of(address)) else { return };
         let Some(since) = host.paused.take() else { return };
         host.lag += self.now.since(since).saturating_sub(CLOCK_STEP);
         for datagram in std::mem::take(&mut host.waiting) {
@@ -226,14 +247,15 @@ impl Network {
 
     fn next_timer(&self) -> Option<(Time, NodeId)> {
         let nodes = self.by_address.iter().filter_map(|(address, node)| {
-            let host = self.hosts.get(&address.ip()).filter(|host| host.paused.is_none())?;
+            let host = self.host(address.ip()).filter(|host| host.paused.is_none())?;
             Some((self.endpoint(*node)?.poll_timeout()? + host.lag, *node))
         });
         nodes.min()
     }
 
     fn arrive(&mut self, datagram: Flying) -> Option<NodeId> {
-        if let Some(host) = self.hosts.get_mut(&datagram.to.ip()).filter(|host| host.paused.is_some()) {
+        let host = self.hosts.get_mut(&self.host_of(datagram.to.ip()));
+        if let Some(host) = host.filter(|host| host.paused.is_some()) {
             if host.waiting.len() < RECEIVE_BUFFER {
                 host.waiting.push_back(datagram);
             }

@@ -107,3 +107,37 @@ fn a_new_endpoint_takes_the_place_of_a_crashed_one() {
     assert!(network.endpoint(first).is_none());
     assert_eq!(network.endpoint(second).expect("there").counters().received, 1);
 }
+
+#[test]
+fn a_host_with_several_addresses_is_one_host() {
+    let mut network = Network::new(1, Link::perfect());
+    let node = network.add(endpoint(address(1)).with_addresses([address(2).ip()]));
+    let received = |network: &Network| network.endpoint(node).expect("there").counters().received;
+    network.inject(address(9), address(1), silent_packet(1));
+    network.inject(address(9), address(2), silent_packet(2));
+    network.run(millis(1));
+    assert_eq!(received(&network), 2);
+    // A cable can be cut for itself, but the host stops as a whole.
+    network.block(address(9).ip(), address(1).ip());
+    network.inject(address(9), address(1), silent_packet(3));
+    network.inject(address(9), address(2), silent_packet(4));
+    network.run(millis(2));
+    assert_eq!(received(&network), 3);
+    network.heal();
+    network.pause(address(2).ip());
+    network.inject(address(9), address(1), silent_packet(5));
+    network.run(millis(1000));
+    assert_eq!(received(&network), 3);
+    network.resume(address(1).ip());
+    network.run(millis(1001));
+    assert_eq!(received(&network), 4);
+    assert_eq!(network.local_time(node), millis(53), "50 ms for the pause");
+
+    // Whoever comes to one of its addresses takes its place at all of them.
+    let other = network.add(endpoint(address(2)));
+    network.inject(address(9), address(1), silent_packet(6));
+    network.inject(address(9), address(2), silent_packet(7));
+    network.run(millis(1002));
+    assert!(network.endpoint(node).is_none());
+    assert_eq!(network.endpoint(other).expect("there").counters().received, 1);
+}

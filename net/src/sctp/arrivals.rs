@@ -1,5 +1,6 @@
 //! The way of a packet to its association: INIT, COOKIE ECHO, and everything else (RFC 9260 §5, §8.4, §8.5).
 
+use super::addresses::{self, Listed};
 use super::association::{Association, Progress};
 use super::cookie::{CookieError, Opened, find_cookie};
 use super::endpoint::SctpEndpoint;
@@ -34,7 +35,14 @@ impl SctpEndpoint {
             self.counters.dropped_init += 1;
             return;
         }
-        let existing = self.table.by_key(&arrival.key);
+        let tag = fields.map_or(0, |fields| fields.initiate_tag);
+        let listed = match arrival.packet.first().map(|init| Listed::parse(&init)) {
+            Some(Ok(listed)) => listed,
+            Some(Err(error)) => return self.refuse_addresses(arrival, tag, &error),
+            None => Listed::default(),
+        };
+        let others = listed.beside(arrival.key.remote, |address| self.reaches(address));
+        let existing = self.association_at(&arrival.key, &others);
         let channel = self.channel_at(&arrival.key);
         if existing.is_none() && channel.is_none() {
             self.answer_out_of_the_blue(arrival);
@@ -42,6 +50,11 @@ impl SctpEndpoint {
         }
         if !self.listeners.take_handshake(arrival.key.local_port, arrival.now) {
             self.counters.dropped_init_rate += 1;
+            return;
+        }
+        if let Some(assoc) = existing
+            && self.refuse_new_addresses(arrival, assoc, tag, &others)
+        {
             return;
         }
         self.reseed();
@@ -59,27 +72,37 @@ impl SctpEndpoint {
             return;
         }
         if channel.is_some_and(|channel| self.listeners.is_full(channel)) {
-            self.refuse_full(arrival, fields.map_or(0, |fields| fields.initiate_tag));
+            self.refuse_full(arrival, tag);
             return;
         }
         let mut socket = dcsctp::new_socket("", &self.config.options(&arrival.key, 0));
         socket.handle_input(arrival.packet.bytes());
         while let Some(event) = socket.poll_event() {
             if let SocketEvent::SendPacket(answer) = event {
-                self.answer_init(arrival, &answer);
+                self.answer_init(arrival, &listed, &answer);
             }
         }
     }
 
     /// Sends an INIT ACK with a sealed cookie, unless it is too large for its INIT.
-    fn answer_init(&mut self, arrival: &Arrival<'_>, answer: &[u8]) {
-        let Some(sealed) = self.cookies.seal(arrival.now, &arrival.key, answer, &mut self.rng) else {
+    fn answer_init(&mut self, arrival: &Arrival<'_>, listed: &Listed, answer: &[u8]) {
+        let others = listed.beside(arrival.key.remote, |address| self.reaches(address));
+        let sealed = self.cookies.seal(arrival.now, &arrival.key, &others, answer, &mut self.rng);
+        let Some(mut sealed) = sealed else {
             self.counters.errors += 1;
             return;
         };
-        if sealed.len() > AMPLIFICATION * arrival.packet.bytes().len() {
+        let init = arrival.packet.bytes().len();
+        if sealed.len() > AMPLIFICATION * init {
             self.counters.dropped_amplification += 1;
             return;
+        }
+        if self.local.len() > 1 {
+            // On the network both have headers: as many addresses as the same rule allows there.
+            let headers = self.carrier.headers();
+            let room = AMPLIFICATION * (init + headers) - headers - sealed.len();
+            let offered = addresses::offered(&self.local, arrival.key.remote.ip());
+            addresses::append(&mut sealed, &offered, listed, room);
         }
         self.counters.inits_answered += 1;
         self.transmit(arrival.key.remote, Some(arrival.to), sealed);
@@ -103,7 +126,13 @@ impl SctpEndpoint {
         };
         let Some(packet) = Packet::own(&opened.packet) else { return };
         self.reseed();
-        match (self.table.by_key(&arrival.key), self.channel_at(&arrival.key)) {
+        let existing = self.association_at(&arrival.key, &opened.addresses);
+        if let Some(assoc) = existing
+            && self.refuse_new_addresses(arrival, assoc, opened.peer_tag, &opened.addresses)
+        {
+            return;
+        }
+        match (existing, self.channel_at(&arrival.key)) {
             (Some(assoc), _) => self.cookie_of_association(arrival, assoc, &opened, &packet),
             (None, Some(channel)) => self.accept(arrival, channel, &opened, &packet),
             // Issued while the peer's handshake crossed one of ours, which is gone.
@@ -123,6 +152,12 @@ impl SctpEndpoint {
         // Where connects cross, this is the first packet that shows at which of our addresses we are reached.
         if let Some(association) = self.associations.get_mut(&assoc) {
             association.local = Some(arrival.to);
+            if let Some(paths) = &mut association.paths {
+                paths.arrive(arrival.key.remote, arrival.to);
+            }
+            if association.is_connecting() && association.local_tag == packet.tag() {
+                self.adopt_addresses(arrival, assoc, &opened.addresses);
+            }
         }
         let part = |is_cookie| packet.with_chunks(|chunk| (chunk.kind == chunk::COOKIE_ECHO) == is_cookie);
         let (cookie, rest) = (part(true), part(false));
@@ -156,6 +191,13 @@ impl SctpEndpoint {
         association.local = Some(arrival.to);
         association.local_tag = packet.tag();
         association.peer_tag = opened.peer_tag;
+        association.offered = addresses::offered(&self.local, arrival.key.remote.ip());
+        if let Some(&primary) = opened.addresses.first() {
+            association.key.remote = primary;
+            let mut paths = self.paths_to(&opened.addresses);
+            paths.arrive(arrival.key.remote, arrival.to);
+            association.paths = Some(Box::new(paths));
+        }
         let mut progress = Progress::default();
         let rule =
             association.receive(arrival.now, packet, &mut self.inputs, &mut self.counters, &mut progress);
@@ -165,23 +207,29 @@ impl SctpEndpoint {
         }
         self.accepted += 1;
         self.cookies.spend(arrival.now, opened);
-        self.table.insert(arrival.key, association.local_tag, id);
         self.listeners.begin(channel);
         self.associations.insert(id, Box::new(association));
+        self.enter(id);
         if let Err(reason) = rule {
             progress.end = Some(DownReason::Violation(reason));
         }
         self.settle(arrival.now, id, progress);
     }
 
-    /// After a restart, or after the peer's handshake overtook ours, other tags hold.
+    /// After a restart, or after the peer's handshake overtook ours, other tags and addresses hold.
     fn adopt_tags(&mut self, arrival: &Arrival<'_>, assoc: AssocId, opened: &Opened) {
         self.cookies.spend(arrival.now, opened);
-        let Some(association) = self.associations.get_mut(&assoc) else { return };
-        self.table.remove(&association.key, association.local_tag, assoc);
-        association.local_tag = arrival.packet.tag();
-        association.peer_tag = opened.peer_tag;
-        self.table.insert(association.key, association.local_tag, assoc);
+        self.leave(assoc);
+        if let Some(association) = self.associations.get_mut(&assoc) {
+            association.local_tag = arrival.packet.tag();
+            association.peer_tag = opened.peer_tag;
+        }
+        self.adopt_addresses(arrival, assoc, &opened.addresses);
+        if let Some(paths) =
+            self.associations.get_mut(&assoc).and_then(|association| association.paths.as_mut())
+        {
+            paths.begin(arrival.now);
+        }
     }
 
     /// Every other packet: by its addresses and tag, or by its tag alone.
@@ -204,14 +252,19 @@ impl SctpEndpoint {
             return;
         };
         if let Some(first) = packet.first().filter(|first| first.kind == chunk::INIT_ACK) {
-            let is_valid = InitFields::parse(first.value).is_some_and(|fields| fields.is_valid());
-            if !is_valid || !self.can_echo(packet) {
+            let fields =
+                InitFields::parse(first.value).filter(|fields| fields.is_valid() && self.can_echo(packet));
+            let Some(fields) = fields else {
                 self.counters.dropped_init += 1;
+                return;
+            };
+            if !self.learn_addresses(arrival, assoc, &first, fields.initiate_tag) {
                 return;
             }
             self.reseed();
         }
         self.follow(arrival, assoc);
+        self.take_answers(arrival, assoc);
         self.deliver(arrival, assoc, packet);
     }
 
@@ -225,7 +278,9 @@ impl SctpEndpoint {
     fn follow(&mut self, arrival: &Arrival<'_>, assoc: AssocId) {
         let Some(association) = self.associations.get_mut(&assoc) else { return };
         association.local = Some(arrival.to);
-        if association.key != arrival.key {
+        if association.paths.is_some() {
+            self.follow_path(arrival, assoc);
+        } else if association.key != arrival.key {
             self.counters.rebound += 1;
             self.table.remove(&association.key, association.local_tag, assoc);
             association.key = arrival.key;
@@ -246,7 +301,8 @@ impl SctpEndpoint {
         let established = progress.established;
         let is_init_ack = |packet: &Vec<u8>| packet.get(packet::HEADER) == Some(&chunk::INIT_ACK);
         for answer in progress.packets.extract_if(.., |packet| is_init_ack(packet)).collect::<Vec<_>>() {
-            self.answer_init(arrival, &answer);
+            let listed = packet.first().and_then(|init| Listed::parse(&init).ok()).unwrap_or_default();
+            self.answer_init(arrival, &listed, &answer);
         }
         self.settle(arrival.now, assoc, progress);
         established
@@ -271,7 +327,7 @@ impl SctpEndpoint {
     }
 
     /// A rate-limited answer of one chunk that belongs to no association.
-    fn answer(&mut self, arrival: &Arrival<'_>, tag: u32, kind: u8, value: &[u8]) {
+    pub(super) fn answer(&mut self, arrival: &Arrival<'_>, tag: u32, kind: u8, value: &[u8]) {
         if self.answers.take(arrival.now) {
             let ports = (arrival.key.local_port, arrival.key.peer_port);
             let bytes = packet::single(ports, tag, kind, 0, value);

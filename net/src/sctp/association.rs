@@ -1,9 +1,12 @@
 //! One association: a `dcsctp` socket with the addresses, tags and queues that belong to it.
 
+mod liveness;
+
 use super::carrier::Carrier;
 use super::inbound::{self, Inbound};
 use super::outbound::{Outbound, Outgoing};
-use super::packet::{self, Packet, SackFields, cause, chunk};
+use super::packet::{self, Packet, cause, chunk};
+use super::paths::{self, Paths};
 use super::table::Key;
 use super::{Counters, SctpConfig};
 use bytes::Bytes;
@@ -26,6 +29,10 @@ pub(super) struct Association {
     pub(super) peer_tag: u32,
     /// Our address that the peer uses.
     pub(super) local: Option<IpAddr>,
+    /// The paths to a peer with several addresses: then they say where packets go, instead of `key` and `local`.
+    pub(super) paths: Option<Box<Paths>>,
+    /// Our addresses that the peer was told, if there are several.
+    pub(super) offered: Vec<IpAddr>,
     /// What the timers hold for it.
     pub(super) armed: Option<Time>,
     /// What is charged to the endpoint's receive budget for it.
@@ -87,6 +94,8 @@ impl Association {
             local_tag: 0,
             peer_tag: 0,
             local: None,
+            paths: None,
+            offered: Vec::new(),
             armed: None,
             charged: 0,
             is_dirty: false,
@@ -115,6 +124,11 @@ impl Association {
         self.state == State::Connecting
     }
 
+    /// Whether it has sent an INIT that was not answered: which addresses the peer has is open.
+    pub(super) fn is_waiting_for_cookie(&self) -> bool {
+        self.state == State::Connecting && self.peer_tag == 0
+    }
+
     /// Whether there is no association yet: a COOKIE ECHO did not make one.
     pub(super) fn is_closed(&self) -> bool {
         self.socket.state() == SocketState::Closed
@@ -133,11 +147,18 @@ impl Association {
     ) -> Result<(), String> {
         let closed = self.inbound.is_closed();
         let mut has_data = false;
+        let mut has_probe = false;
         let mut shutdown = None;
         for chunk in packet.chunks() {
+            if let Some(paths) = &mut self.paths
+                && let Some(tsn) = paths::cumulative_tsn(&chunk)
+            {
+                paths.acknowledge(tsn);
+            }
             match chunk.kind {
                 chunk::DATA => {
                     has_data = true;
+                    self.paths.iter_mut().for_each(|paths| paths.hear());
                     let stream = packet::u16_at(chunk.value, 4).ok_or("DATA too short")?;
                     if stream >= self.in_streams {
                         return Err(format!("stream {stream} of {}", self.in_streams));
@@ -147,6 +168,7 @@ impl Association {
                     }
                 }
                 chunk::SACK => self.keep_alive_at_zero_window(chunk.value),
+                chunk::HEARTBEAT_ACK if self.paths.is_some() => has_probe = true,
                 chunk::HEARTBEAT_ACK => self.take_late_heartbeat(chunk.value),
                 // RFC 6525 §3.1. dcsctp answers each of them in one chunk, which then may not fit into a packet.
                 chunk::RE_CONFIG if chunk.parameters().nth(2).is_some() => {
@@ -168,9 +190,12 @@ impl Association {
         let marked = packet.mark_unordered();
         let packet = marked.as_deref().and_then(Packet::own).unwrap_or(*packet);
         let hold_shutdown = shutdown.is_some() && has_unacknowledged(&*self.socket);
-        if (closed && has_data) || hold_shutdown {
+        if (closed && has_data) || hold_shutdown || has_probe {
+            // Answers to probes of a path are the endpoint's.
             let keep = |chunk: &packet::Chunk<'_>| {
-                !(closed && chunk.kind == chunk::DATA || hold_shutdown && chunk.kind == chunk::SHUTDOWN)
+                !(closed && chunk.kind == chunk::DATA
+                    || hold_shutdown && chunk.kind == chunk::SHUTDOWN
+                    || has_probe && chunk.kind == chunk::HEARTBEAT_ACK)
             };
             if let Some(rest) = packet.with_chunks(keep) {
                 self.socket.handle_input(&rest);
@@ -239,6 +264,7 @@ impl Association {
         if self.outbound.reopens(&*self.socket) {
             inputs.push_back(Input::Writable { assoc: self.id });
         }
+        self.tell_paths(inputs, counters, progress);
         if progress.end.is_some() {
             self.inbound.deliver_unread(inputs);
         }
@@ -254,6 +280,11 @@ impl Association {
         match event {
             SocketEvent::SendPacket(mut packet) => {
                 self.observe(&mut packet);
+                if self.paths.is_some() && packet.get(packet::HEADER) == Some(&chunk::HEARTBEAT) {
+                    // Each path is probed instead.
+                    self.clear_error_count();
+                    return;
+                }
                 progress.packets.push(packet);
             }
             SocketEvent::OnConnected() => {
@@ -284,6 +315,9 @@ impl Association {
     fn observe(&mut self, bytes: &mut [u8]) {
         let Some(packet) = Packet::own(bytes) else { return };
         let Some(first) = packet.first() else { return };
+        if let Some(paths) = &mut self.paths {
+            paths.observe(&packet);
+        }
         match first.kind {
             chunk::COOKIE_ECHO => self.peer_tag = packet.tag(),
             chunk::HEARTBEAT => {
@@ -320,8 +354,16 @@ impl Association {
         inputs.push_back(Input::Up {
             assoc: self.id,
             channel: self.channel,
-            remote: vec![SocketAddr::new(self.key.remote.ip(), self.key.peer_port)],
-            local: self.local.into_iter().collect(),
+            remote: self
+                .keys()
+                .into_iter()
+                .map(|key| SocketAddr::new(key.remote.ip(), key.peer_port))
+                .collect(),
+            local: if self.offered.is_empty() {
+                self.local.into_iter().collect()
+            } else {
+                self.offered.clone()
+            },
             streams: self.out_streams,
         });
     }
@@ -428,7 +470,15 @@ impl Association {
 
     /// Runs the timers that are due.
     pub(super) fn handle_timeout(&mut self, now: Time) {
-        self.socket.advance_time(self.socket_time(now));
+        let now_there = self.socket_time(now);
+        if let Some(paths) = &mut self.paths {
+            paths.run_timers(now);
+            // How many errors are too many is for the paths to say: dcsctp never gets to its second one.
+            if self.socket.poll_timeout() <= now_there {
+                self.clear_error_count();
+            }
+        }
+        self.socket.advance_time(now_there);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
@@ -436,7 +486,12 @@ impl Association {
         let due = self.socket.poll_timeout();
         // dcsctp counts in nanoseconds: round up, or the timer would be due here and not yet there, for ever.
         let after = (due - SocketTime::zero()).saturating_add(Duration::from_nanos(999));
-        (due != SocketTime::infinite_future()).then(|| self.epoch + after)
+        let due = (due != SocketTime::infinite_future()).then(|| self.epoch + after);
+        let probe = self.paths.as_ref().and_then(|paths| paths.poll_timeout());
+        match (due, probe) {
+            (Some(due), Some(probe)) => Some(due.min(probe)),
+            (due, probe) => due.or(probe),
+        }
     }
 
     /// Messages that will never be sent come back.
@@ -463,39 +518,18 @@ impl Association {
         SocketTime::zero() + now.since(self.epoch)
     }
 
-    fn packet(&self, kind: u8, value: &[u8]) -> Vec<u8> {
+    /// The key of each address of the peer, that of the primary one first.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.paths.as_ref().map_or_else(|| vec![self.key], |paths| paths.keys(self.key).collect())
+    }
+
+    pub(super) fn packet(&self, kind: u8, value: &[u8]) -> Vec<u8> {
         packet::single((self.key.local_port, self.key.peer_port), self.peer_tag, kind, 0, value)
     }
 
     fn window_update(&mut self) -> Option<Vec<u8>> {
         let sack = self.inbound.window_update()?;
         Some(self.packet(chunk::SACK, &sack))
-    }
-
-    /// A peer that answers probes of its closed window is alive (RFC 9260 §6.1 A), but dcsctp counts each probe
-    /// as an error. Only the answer to its heartbeat clears that count, so it is given one.
-    fn keep_alive_at_zero_window(&mut self, sack: &[u8]) {
-        if SackFields::parse(sack).is_some_and(|sack| (sack.window as usize) < self.mtu) {
-            self.clear_error_count();
-        }
-    }
-
-    /// An answer to a heartbeat before the last one: the peer is slow, not dead (RFC 9260 §8.1), but dcsctp takes
-    /// only the answer to the last one. What is older than it takes to give a peer up says nothing about now.
-    fn take_late_heartbeat(&mut self, answer: &[u8]) {
-        let Some(counter) = answer.get(4..8).and_then(|info| packet::u32_at(info, 0)) else { return };
-        let age = u32::from_be_bytes(self.heartbeat).wrapping_sub(counter);
-        if (1..=self.max_retransmissions).contains(&age) {
-            self.clear_error_count();
-        }
-    }
-
-    fn clear_error_count(&mut self) {
-        let mut value = vec![0, 1, 0, 8];
-        value.extend_from_slice(&self.heartbeat);
-        let ports = (self.key.peer_port, self.key.local_port);
-        let answer = packet::single(ports, self.local_tag, chunk::HEARTBEAT_ACK, 0, &value);
-        self.socket.handle_input(&answer);
     }
 
     /// dcsctp sends its SHUTDOWN as soon as what is in flight is acknowledged, even if more waits in its queue.

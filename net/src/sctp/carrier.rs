@@ -29,6 +29,13 @@ impl Carrier {
         destination
     }
 
+    /// The headers around a packet on the network, at least.
+    pub(super) fn headers(self) -> usize {
+        const IPV4: usize = 20;
+        const UDP: usize = 8;
+        if self == Self::Ip { IPV4 } else { IPV4 + UDP }
+    }
+
     /// Whether a packet can come from there.
     pub(super) fn can_come_from(self, source: SocketAddr) -> bool {
         match self {

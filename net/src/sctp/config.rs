@@ -126,8 +126,11 @@ pub struct SctpTiming {
     /// HB.interval of an idle association, without the round-trip time; zero sends none. It is longer when there
     /// are many associations: [`SctpLimits::heartbeats_per_second`].
     pub heartbeat_interval: Duration,
-    /// Association.Max.Retrans.
+    /// Association.Max.Retrans. Where the peer has several addresses it is at least the sum of the paths' limits.
     pub max_retransmissions: u32,
+    /// Path.Max.Retrans: errors in a row after which one of several addresses of a peer counts as unreachable. (The
+    /// kernel's SCTP takes half of `max_retransmissions`, at least 1.)
+    pub path_max_retransmissions: u32,
     /// Valid.Cookie.Life.
     pub cookie_life: Duration,
 }
@@ -155,6 +158,7 @@ impl SctpTiming {
             max_init_retransmits: 2,
             heartbeat_interval: ms(200),
             max_retransmissions: 2,
+            path_max_retransmissions: 2,
             cookie_life: ms(10_000),
         }
     }
@@ -174,6 +178,7 @@ impl SctpTiming {
             max_init_retransmits: 8,
             heartbeat_interval: s(30),
             max_retransmissions: 10,
+            path_max_retransmissions: 5,
             cookie_life: s(60),
         }
     }
@@ -188,6 +193,8 @@ pub struct SctpLimits {
     pub handshakes_per_second: u32,
     /// Answers to packets of no association per second (RFC 9260 §8.4).
     pub out_of_the_blue_per_second: u32,
+    /// Heartbeats per second, of all associations together, to addresses that a peer has named and that never answered.
+    pub unconfirmed_probes_per_second: u32,
     /// Heartbeats per second of all associations together, about: the more there are when an association
     /// starts, the longer its HB.interval (design decision D7).
     pub heartbeats_per_second: u32,
@@ -205,6 +212,7 @@ impl Default for SctpLimits {
             associations: 20_000,
             handshakes_per_second: 5_000,
             out_of_the_blue_per_second: 500,
+            unconfirmed_probes_per_second: 500,
             heartbeats_per_second: 2_000,
             send_queue: 256 * 1024,
             unread_messages: 1024,

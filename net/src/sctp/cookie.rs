@@ -5,12 +5,16 @@
 //! way in checks the seal and takes it off again:
 //!
 //! ```text
-//! | dcsctp's cookie (opaque) | issued: 8 | peer's tag: 4 | HMAC-SHA256, first 16 bytes |
+//! | dcsctp's cookie (opaque) | addresses: 4 or 16 each | their number: 1 | which are IPv6: 1 | issued: 6 |
+//! | peer's tag: 4 | HMAC-SHA256, first 16 bytes |
 //! ```
 //!
-//! The HMAC covers what precedes it, the peer's address, its UDP port and both SCTP ports. A cookie opens an
+//! The addresses are those of a multi-homed peer, where its INIT came from first; a single-homed one has none here. The HMAC
+//! covers what precedes it, the address that the INIT came from, its UDP port and both SCTP ports; the COOKIE ECHO may
+//! come from any of the addresses (RFC 9260 §5.1 does not bind it to one). A cookie opens an
 //! association once: the seals of those that did are remembered until they are too old to be accepted anyway.
 
+use super::addresses::MAX_ADDRESSES;
 use super::packet::{self, CHUNK_HEADER, HEADER, InitFields, Packet};
 use super::table::Key;
 use hmac::{Hmac, KeyInit, Mac};
@@ -19,10 +23,11 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 use sha2::Sha256;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 const SEAL: usize = 16;
+/// The number of addresses, their families, and the time.
 const ISSUED: usize = 8;
 const PEER_TAG: usize = 4;
 /// What sealing adds to a cookie.
@@ -56,6 +61,8 @@ pub(super) struct Opened {
     pub(super) packet: Vec<u8>,
     /// The peer's verification tag.
     pub(super) peer_tag: u32,
+    /// The addresses of a multi-homed peer, that of its INIT first; none if it has just one.
+    pub(super) addresses: Vec<SocketAddr>,
     /// Whether it has opened an association before.
     pub(super) used: bool,
     issued: Time,
@@ -82,11 +89,13 @@ impl CookieJar {
         }
     }
 
-    /// Seals the cookie inside an INIT ACK. `None` if there is none: that would be a defect of dcsctp.
+    /// Seals the cookie inside an INIT ACK for the peer at `key`, which has these addresses besides. `None` if there is
+    /// none: that would be a defect of dcsctp.
     pub(super) fn seal(
         &mut self,
         now: Time,
         key: &Key,
+        others: &[SocketAddr],
         packet: &[u8],
         rng: &mut ChaCha20Rng,
     ) -> Option<Vec<u8>> {
@@ -96,17 +105,31 @@ impl CookieJar {
         let cookie = packet.get(start + CHUNK_HEADER..start + length)?;
         let tail = packet.get(start + length.next_multiple_of(4)..).unwrap_or_default();
 
-        let mut sealed = Vec::with_capacity(packet.len() + OVERHEAD);
+        let first = (!others.is_empty()).then_some(key.remote);
+        let addresses: Vec<IpAddr> =
+            first.iter().chain(others).take(MAX_ADDRESSES).map(SocketAddr::ip).collect();
+        let mut issued = now.as_micros().to_be_bytes();
+        issued[0] = addresses.len() as u8;
+        issued[1] = addresses.iter().rev().fold(0, |bits, ip| bits << 1 | u8::from(ip.is_ipv6()));
+
+        let mut sealed = Vec::with_capacity(packet.len() + OVERHEAD + 16 * addresses.len());
         sealed.extend_from_slice(packet.get(..start + CHUNK_HEADER)?);
         sealed.extend_from_slice(cookie);
-        sealed.extend_from_slice(&now.as_micros().to_be_bytes());
+        for address in &addresses {
+            match address {
+                IpAddr::V4(v4) => sealed.extend_from_slice(&v4.octets()),
+                IpAddr::V6(v6) => sealed.extend_from_slice(&v6.octets()),
+            }
+        }
+        sealed.extend_from_slice(&issued);
         sealed.extend_from_slice(&peer_tag.to_be_bytes());
         let seal = self.current.seal(sealed.get(start + CHUNK_HEADER..)?, key);
         sealed.extend_from_slice(&seal);
+        let cookie_end = sealed.len();
         sealed.resize(sealed.len().next_multiple_of(4), 0);
         sealed.extend_from_slice(tail);
 
-        let cookie_length = packet::length16(length + OVERHEAD);
+        let cookie_length = packet::length16(cookie_end - start);
         sealed.get_mut(start + 2..start + 4)?.copy_from_slice(&cookie_length.to_be_bytes());
         let chunk_length = packet::length16(sealed.len() - HEADER);
         sealed.get_mut(HEADER + 2..HEADER + 4)?.copy_from_slice(&chunk_length.to_be_bytes());
@@ -119,12 +142,25 @@ impl CookieJar {
         let echo = packet.first().ok_or(CookieError::Forged)?;
         let (sealed, seal) = echo.value.split_last_chunk::<SEAL>().ok_or(CookieError::Forged)?;
         let (rest, peer_tag) = sealed.split_last_chunk::<PEER_TAG>().ok_or(CookieError::Forged)?;
-        let (cookie, issued) = rest.split_last_chunk::<ISSUED>().ok_or(CookieError::Forged)?;
-        let issued = Time::from_micros(u64::from_be_bytes(*issued));
+        let (rest, issued) = rest.split_last_chunk::<ISSUED>().ok_or(CookieError::Forged)?;
+        let [count, families, micros @ ..] = *issued;
+        let (cookie, addresses) = split_addresses(rest, count, families).ok_or(CookieError::Forged)?;
+        let beside = |ip: IpAddr| {
+            if ip == key.remote.ip() { key.remote } else { SocketAddr::new(ip, key.remote.port()) }
+        };
+        let addresses: Vec<SocketAddr> = addresses.into_iter().map(beside).collect();
+        let mut key = *key;
+        if let Some(first) = addresses.first() {
+            if addresses.iter().all(|address| address.ip() != key.remote.ip()) {
+                return Err(CookieError::Forged);
+            }
+            key.remote = *first;
+        }
+        let issued = Time::from_micros(micros.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)));
         let peer_tag = u32::from_be_bytes(*peer_tag);
 
         let secret = if issued >= self.current.since { Some(&self.current) } else { self.previous.as_ref() };
-        if issued > now || !secret.is_some_and(|secret| secret.verifies(sealed, key, seal)) {
+        if issued > now || !secret.is_some_and(|secret| secret.verifies(sealed, &key, seal)) {
             return Err(CookieError::Forged);
         }
         let age = now.since(issued);
@@ -144,7 +180,7 @@ impl CookieJar {
         packet::seal_checksum(&mut stripped);
 
         let used = self.used.contains(&(issued, *seal));
-        Ok(Opened { packet: stripped, peer_tag, used, issued, seal: *seal })
+        Ok(Opened { packet: stripped, peer_tag, addresses, used, issued, seal: *seal })
     }
 
     /// Remembers that a cookie has opened its association.
@@ -185,11 +221,8 @@ impl Secret {
     fn mac(&self, sealed: &[u8], key: &Key) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         mac.update(sealed);
-        let (address, scope) = match key.remote {
-            SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), 0),
-            SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
-        };
-        mac.update(&address.octets());
+        let scope = if let SocketAddr::V6(v6) = key.remote { v6.scope_id() } else { 0 };
+        mac.update(&as_ipv6(&key.remote.ip()).octets());
         mac.update(&scope.to_be_bytes());
         for port in [key.remote.port(), key.peer_port, key.local_port] {
             mac.update(&port.to_be_bytes());
@@ -208,6 +241,34 @@ impl Secret {
     fn verifies(&self, sealed: &[u8], key: &Key, seal: &[u8; SEAL]) -> bool {
         self.mac(sealed, key).verify_truncated_left(seal).is_ok()
     }
+}
+
+fn as_ipv6(ip: &IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => *v6,
+    }
+}
+
+/// The cookie before its addresses, and those: so many, IPv6 where there is a bit, the first one the lowest.
+fn split_addresses(bytes: &[u8], count: u8, families: u8) -> Option<(&[u8], Vec<IpAddr>)> {
+    let is_ipv6 = |index: u8| families.checked_shr(index.into()).unwrap_or_default() & 1 != 0;
+    let length = (0..count).map(|index| if is_ipv6(index) { 16 } else { 4 }).sum();
+    let (cookie, mut rest) = bytes.split_at_checked(bytes.len().checked_sub(length)?)?;
+    let mut addresses = Vec::new();
+    for index in 0..count {
+        let ip = if is_ipv6(index) {
+            let (octets, after) = rest.split_first_chunk::<16>()?;
+            rest = after;
+            IpAddr::from(*octets)
+        } else {
+            let (octets, after) = rest.split_first_chunk::<4>()?;
+            rest = after;
+            IpAddr::from(*octets)
+        };
+        addresses.push(ip);
+    }
+    Some((cookie, addresses))
 }
 
 /// Where the State Cookie parameter of an INIT ACK starts, and its length with header.

@@ -35,6 +35,12 @@ counters! {
     inits_answered,
     /// Out-of-the-blue packets answered (RFC 9260 §8.4).
     out_of_the_blue_answered,
+    /// Further addresses of peers that have answered for the first time (RFC 9260 §5.4).
+    paths_confirmed,
+    /// Paths that went down: an address of a peer that has others, too.
+    paths_down,
+    /// Paths that came up again.
+    paths_up,
     /// Associations ended because the peer broke a rule or a limit.
     violations,
     /// Associations ended by an ICMP message.
@@ -63,6 +69,10 @@ counters! {
     dropped_cookie_stale,
     /// Dropped: COOKIE ECHO whose association was there and is gone.
     dropped_cookie_replayed,
+    /// Refused: INIT or INIT ACK with addresses that cannot be (RFC 9260 §5.1.2).
+    refused_addresses,
+    /// Refused: an association was to be restarted from addresses that it did not have (RFC 9260 §5.2.4.1).
+    refused_restart,
     /// Refused: all associations are in use.
     refused_full,
     /// Dropped: belongs to no association, and RFC 9260 §8.4 wants silence.

@@ -1,5 +1,6 @@
 //! The endpoint: its associations, what the machine wants of them and what follows from what happens.
 
+use super::addresses::{self, Listed, MAX_ADDRESSES};
 use super::arrivals::Arrival;
 use super::association::{Association, Progress};
 use super::carrier::Carrier;
@@ -15,17 +16,20 @@ use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Source ports of sessions are taken from here on (RFC 6335 §6: the rest is assigned).
 const FIRST_SESSION_PORT: u16 = 1024;
+
+const UNBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// Where to: the peer's UDP port, 0 without UDP.
     pub to: SocketAddr,
-    /// The local address to send it from; the route's choice if there is none.
+    /// The local address to send it from; the route's choice if there is none. An endpoint with several sockets always has
+    /// one: that of the socket.
     pub from: Option<IpAddr>,
     /// One SCTP packet.
     pub bytes: Vec<u8>,
@@ -44,13 +48,13 @@ pub struct SctpEndpoint {
     pub(super) config: SctpConfig,
     pub(super) carrier: Carrier,
     pub(super) listeners: Listeners,
-    /// The socket's address.
-    pub(super) local: SocketAddr,
+    /// The sockets' addresses, at least one.
+    pub(super) local: Vec<SocketAddr>,
     pub(super) rng: ChaCha20Rng,
     pub(super) cookies: CookieJar,
     pub(super) associations: BTreeMap<AssocId, Box<Association>>,
     pub(super) table: Table,
-    timers: Timers,
+    pub(super) timers: Timers,
     /// Associations with messages that wait for the end of the batch.
     dirty: Vec<AssocId>,
     /// Sum of what is charged for held-back messages.
@@ -58,6 +62,8 @@ pub struct SctpEndpoint {
     pub(super) accepted: u64,
     next_session_port: u16,
     pub(super) answers: Rate,
+    /// Heartbeats to addresses that nobody has confirmed.
+    pub(super) probes: Rate,
     pub(super) counters: Counters,
     pub(super) inputs: VecDeque<Input>,
     datagrams: VecDeque<Datagram>,
@@ -91,10 +97,11 @@ impl SctpEndpoint {
             cookies: CookieJar::new(config.timing.cookie_life, &mut rng),
             listeners: Listeners::new(ports, &config.limits),
             answers: Rate::new(config.limits.out_of_the_blue_per_second),
+            probes: Rate::new(config.limits.unconfirmed_probes_per_second),
             next_session_port: FIRST_SESSION_PORT + offset,
             config,
             carrier,
-            local: canonical(local),
+            local: vec![canonical(local)],
             rng,
             associations: BTreeMap::new(),
             table: Table::default(),
@@ -108,9 +115,27 @@ impl SctpEndpoint {
         }
     }
 
-    /// Its socket's address. With [`Carrier::OwnPorts`] the port is the SCTP port, too.
+    /// The endpoint with further local addresses, each with a socket at the same port. Peers are told of all of them (RFC
+    /// 9260 §5.1.2) if there are several; at most 8 are used. They must be specified.
+    pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let port = self.local_address().port();
+        for ip in addresses {
+            let address = canonical(SocketAddr::new(ip, port));
+            if !self.local.contains(&address) && self.local.len() < MAX_ADDRESSES {
+                self.local.push(address);
+            }
+        }
+        self
+    }
+
+    /// Its first socket's address. With [`Carrier::OwnPorts`] the port is the SCTP port, too.
     pub fn local_address(&self) -> SocketAddr {
-        self.local
+        self.local.first().copied().unwrap_or(UNBOUND)
+    }
+
+    /// The addresses of all its sockets, the first one first.
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        &self.local
     }
 
     /// A datagram arrived from `from` at our address `to`.
@@ -157,18 +182,18 @@ impl SctpEndpoint {
         let assoc = ports.and_then(|(local_port, peer_port)| {
             self.table.by_key(&Key { remote: canonical(destination), peer_port, local_port })
         });
-        let reason = assoc
-            .and_then(|assoc| self.associations.get(&assoc))
-            .filter(|association| association.is_quoted(quoted))
-            .map(|association| association.unreachable(self.carrier));
-        match (assoc, reason) {
-            (Some(assoc), Some(reason)) => {
-                self.counters.unreachable += 1;
-                let progress = Progress { end: Some(reason), ..Progress::default() };
-                self.settle(now, assoc, progress);
-            }
-            _ => self.counters.dropped_icmp += 1,
-        }
+        let association = assoc
+            .and_then(|assoc| self.associations.get_mut(&assoc))
+            .filter(|association| association.is_quoted(quoted));
+        let Some(association) = association else {
+            self.counters.dropped_icmp += 1;
+            return;
+        };
+        let assoc = association.id;
+        let is_end = association.refused_at(now, canonical(destination));
+        let end = is_end.then(|| association.unreachable(self.carrier));
+        self.counters.unreachable += u64::from(is_end);
+        self.settle(now, assoc, Progress { end, ..Progress::default() });
     }
 
     /// Carries out a transmit of the machine. Failures come back as inputs.
@@ -221,6 +246,7 @@ impl SctpEndpoint {
             association.armed = None;
             association.handle_timeout(now);
             self.settle(now, assoc, Progress::default());
+            self.probe_paths(now, assoc);
         }
     }
 
@@ -265,14 +291,21 @@ impl SctpEndpoint {
             return;
         }
         match self.connect_to(id, channel, remote) {
-            Ok(key) => {
+            Ok((key, candidates)) => {
                 self.reseed();
                 let others = self.associations.len();
                 let mut association = Box::new(Association::new(now, id, channel, key, &self.config, others));
+                association.offered = addresses::offered(&self.local, key.remote.ip());
+                association.local = self.source_for(key.remote.ip());
+                if candidates.len() > 1 {
+                    association.paths = Some(Box::new(self.paths_to(&candidates).candidates()));
+                }
                 association.connect();
                 let mut progress = Progress::default();
                 association.progress(now, &mut self.inputs, &mut self.counters, &mut progress);
-                self.table.insert(key, association.local_tag, id);
+                for key in association.keys() {
+                    self.table.insert(key, association.local_tag, id);
+                }
                 self.listeners.begin(channel);
                 self.associations.insert(id, association);
                 self.settle(now, id, progress);
@@ -281,42 +314,57 @@ impl SctpEndpoint {
         }
     }
 
-    /// Where a new association goes, if it may.
+    /// Where a new association goes, if it may: its key, and all addresses to try.
     fn connect_to(
         &mut self,
         id: AssocId,
         channel: Channel,
         remote: &[SocketAddr],
-    ) -> Result<Key, DownReason> {
+    ) -> Result<(Key, Vec<SocketAddr>), DownReason> {
         let failed = |text: &str| Err(DownReason::ConnectFailed(text.into()));
-        let mut candidates = remote.iter().map(|address| canonical(*address));
-        let reaches = |peer: &SocketAddr| is_usable(*peer) && self.carrier.reaches(self.local, *peer);
-        let Some(peer) = candidates.find(reaches) else {
+        let usable = remote.iter().map(|address| canonical(*address));
+        let usable = usable.filter(|peer| is_usable(*peer) && self.reaches(*peer));
+        let mut peers: Vec<SocketAddr> = Vec::new();
+        for peer in usable {
+            // An endpoint has one SCTP port.
+            let is_another =
+                peers.first().is_none_or(|first| first.port() == peer.port()) && !peers.contains(&peer);
+            if is_another && peers.len() < MAX_ADDRESSES {
+                peers.push(peer);
+            }
+        }
+        let Some(&peer) = peers.first() else {
             return failed("no usable address");
         };
         if self.listeners.is_full(channel) {
             return failed("too many associations");
         }
         let local_port = self.listeners.of_channel(channel).port;
+        let candidates: Vec<SocketAddr> = peers.iter().map(|peer| self.carrier.destination(*peer)).collect();
         let mut key = Key { remote: self.carrier.destination(peer), peer_port: peer.port(), local_port };
         if channel == Channel::Session {
-            let Some(port) = self.session_port(key) else { return failed("no free port") };
+            let Some(port) = self.session_port(key, &candidates) else { return failed("no free port") };
             key.local_port = port;
-        } else if key.remote == self.local && key.peer_port == key.local_port {
-            return failed("own address");
-        } else if let Some(existing) = self.table.by_key(&key).filter(|existing| *existing != id) {
-            return Err(DownReason::Duplicate(existing));
+            return Ok((key, candidates));
         }
-        Ok(key)
+        if key.peer_port == key.local_port && candidates.iter().any(|to| self.local.contains(to)) {
+            return failed("own address");
+        }
+        let named = candidates.iter().filter_map(|&remote| self.table.by_key(&Key { remote, ..key }));
+        match named.into_iter().find(|existing| *existing != id) {
+            Some(existing) => Err(DownReason::Duplicate(existing)),
+            None => Ok((key, candidates)),
+        }
     }
 
     /// A source port that no session to this peer uses.
-    fn session_port(&mut self, key: Key) -> Option<u16> {
+    fn session_port(&mut self, key: Key, candidates: &[SocketAddr]) -> Option<u16> {
         // A free one is found after as many steps as there are sessions with this peer, normally the first.
         for _ in FIRST_SESSION_PORT..=u16::MAX {
             let port = self.next_session_port;
             self.next_session_port = port.checked_add(1).unwrap_or(FIRST_SESSION_PORT);
-            let taken = self.table.by_key(&Key { local_port: port, ..key }).is_some();
+            let is_taken = |&remote| self.table.by_key(&Key { local_port: port, remote, ..key }).is_some();
+            let taken = candidates.iter().any(is_taken);
             if self.listeners.at(port).is_none() && !taken {
                 return Some(port);
             }
@@ -353,11 +401,11 @@ impl SctpEndpoint {
     pub(super) fn settle(&mut self, now: Time, assoc: AssocId, mut progress: Progress) {
         let Some(association) = self.associations.get_mut(&assoc) else { return };
         association.progress(now, &mut self.inputs, &mut self.counters, &mut progress);
-        self.conclude(assoc, progress);
+        self.conclude(now, assoc, progress);
     }
 
     /// The second half of [`settle`](Self::settle).
-    pub(super) fn conclude(&mut self, assoc: AssocId, mut progress: Progress) {
+    pub(super) fn conclude(&mut self, now: Time, assoc: AssocId, mut progress: Progress) {
         let Some(association) = self.associations.get_mut(&assoc) else { return };
         let charge = association.charge();
         self.receive_charge = self.receive_charge - association.charged + charge;
@@ -376,6 +424,14 @@ impl SctpEndpoint {
             }
         }
         let (remote, local) = (association.key.remote, association.local);
+        let mut routes = Vec::new();
+        if let Some(paths) = &mut association.paths {
+            routes.extend(progress.packets.iter().map(|packet| paths.route(now, packet)));
+            paths.packets_are_sent();
+            if progress.established {
+                paths.begin(now);
+            }
+        }
         match progress.end {
             Some(why) => self.remove(assoc, why),
             None => {
@@ -383,8 +439,14 @@ impl SctpEndpoint {
                 self.timers.arm(assoc, &mut association.armed, due);
             }
         }
-        for packet in progress.packets {
-            self.transmit(remote, local, packet);
+        let mut routes = routes.into_iter();
+        for mut packet in progress.packets {
+            let (to, from) = routes.next().flatten().unwrap_or((remote, local));
+            if self.local.len() > 1 && packet.get(packet::HEADER) == Some(&chunk::INIT) {
+                let offered = addresses::offered(&self.local, to.ip());
+                addresses::append(&mut packet, &offered, &Listed::default(), usize::MAX);
+            }
+            self.transmit(to, from, packet);
         }
         if progress.established {
             self.mark_dirty(assoc);
@@ -395,7 +457,9 @@ impl SctpEndpoint {
         let Some(mut association) = self.associations.remove(&assoc) else { return };
         self.listeners.end(association.channel);
         association.fail_batch("association gone", &mut self.inputs);
-        self.table.remove(&association.key, association.local_tag, assoc);
+        for key in association.keys() {
+            self.table.remove(&key, association.local_tag, assoc);
+        }
         self.timers.disarm(assoc, &mut association.armed);
         self.receive_charge -= association.charged;
         self.inputs.push_back(Input::Down { assoc, why });

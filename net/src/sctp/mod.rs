@@ -6,6 +6,7 @@
 //! everything, and turns what happens into [`proto::Input`]s. It is sans-IO: whoever owns the sockets (or the
 //! [simulated network](crate::memory)) feeds it datagrams and the time, and takes datagrams out.
 
+mod addresses;
 mod arrivals;
 mod association;
 mod carrier;
@@ -15,9 +16,11 @@ mod counters;
 mod endpoint;
 mod inbound;
 mod listener;
+mod multihoming;
 mod out_of_the_blue;
 mod outbound;
 mod packet;
+mod paths;
 mod rate;
 mod table;
 mod timers;

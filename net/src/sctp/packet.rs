@@ -37,6 +37,8 @@ pub(super) mod chunk {
 pub(super) mod cause {
     pub(crate) const STALE_COOKIE: u16 = 3;
     pub(crate) const OUT_OF_RESOURCE: u16 = 4;
+    pub(crate) const UNRESOLVABLE_ADDRESS: u16 = 5;
+    pub(crate) const RESTART_WITH_NEW_ADDRESSES: u16 = 11;
     pub(crate) const USER_INITIATED_ABORT: u16 = 12;
     pub(crate) const PROTOCOL_VIOLATION: u16 = 13;
 
@@ -175,9 +177,15 @@ impl Packet<'_> {
 }
 
 impl<'a> Chunk<'a> {
-    /// The parameters of a chunk that has no fixed part: they look like chunks, but for a type of 16 bits.
+    /// The parameters of a chunk that has no fixed part: they look like chunks, but for a type of 16 bits (`kind` and
+    /// `flags`).
     pub(super) fn parameters(&self) -> Chunks<'a> {
-        Chunks { rest: self.value }
+        self.parameters_after(0)
+    }
+
+    /// The parameters behind a fixed part of so many bytes.
+    pub(super) fn parameters_after(&self, fixed: usize) -> Chunks<'a> {
+        Chunks { rest: self.value.get(fixed..).unwrap_or_default() }
     }
 }
 

@@ -39,7 +39,12 @@ impl Table {
 
     pub(super) fn insert(&mut self, key: Key, tag: u32, assoc: AssocId) {
         self.by_key.insert(key, assoc);
-        self.by_tag.insert(tag_key(&key, tag), assoc);
+        self.insert_tag(&key, tag, assoc);
+    }
+
+    /// By our tag alone: an address that is not known to be the peer's must not keep its true owner away.
+    pub(super) fn insert_tag(&mut self, key: &Key, tag: u32, assoc: AssocId) {
+        self.by_tag.insert(tag_key(key, tag), assoc);
     }
 
     /// Removes what names `assoc`: after a move another one may have taken over its address.

@@ -316,7 +316,7 @@ pub(crate) struct Embedded {
 /// The counters of an embedded endpoint; those of another backend fail the test.
 pub(crate) fn embedded(counters: EndpointCounters) -> Embedded {
     match counters.backend {
-        BackendCounters::Embedded { socket, sctp } => Embedded { udp: socket, sctp },
+        BackendCounters::Embedded { socket, sctp } => Embedded { udp: socket, sctp: *sctp },
         other => panic!("not an embedded endpoint: {other:?}"),
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of the endpoint: two or more of them on a simulated network, or packets by hand.
 
+mod addresses;
 mod assumptions;
 mod carriers;
 mod cookies;
@@ -9,6 +10,7 @@ mod flow;
 mod handshake;
 mod hostile;
 mod packets;
+mod paths;
 mod ports;
 mod scale;
 mod soak;
