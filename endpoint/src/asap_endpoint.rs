@@ -51,9 +51,10 @@ impl AsapEndpoint {
         let driver = DriverConfig {
             name: "asap-endpoint".into(),
             listen: vec![Listen {
-                transport: config
-                    .transport
-                    .with(UdpConfig { icmp: config.icmp, encap: config.encap }, config.also_listen),
+                transport: config.transport.with(
+                    UdpConfig { icmp: config.icmp, encap: config.encap, ..UdpConfig::default() },
+                    config.also_listen,
+                ),
                 ..Listen::new(Channel::Asap, listen, sctp)
             }],
             multicast: config.discovery.multicast.clone().map(Into::into),

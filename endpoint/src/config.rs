@@ -18,7 +18,7 @@ pub struct Config {
     /// the UDP port, too, unless `encap` is set; 0 takes any free one. `None`: loopback if all registrars are known to
     /// be there, else any.
     pub listen: Option<SocketAddr>,
-    /// Further local addresses beside `listen`, on the same port; with the kernel's SCTP only.
+    /// Further local addresses beside `listen`, on the same port.
     pub also_listen: Vec<IpAddr>,
     /// What carries SCTP. The same for the whole scope.
     pub transport: TransportKind,
@@ -78,24 +78,28 @@ impl Config {
         if registrars.is_empty() && !finds_others {
             return Err(EndpointError::NoRegistrarConfigured);
         }
-        if self.transport != TransportKind::Kernel && !self.also_listen.is_empty() {
-            return Err(EndpointError::Invalid("several addresses need the transport \"kernel\""));
-        }
         if self.encap.is_some_and(|ports| ports.remote == 0) {
             return Err(EndpointError::Invalid("0 is no UDP port for SCTP: the assigned one is 9899"));
         }
         let outside = registrars.iter().find(|registrar| !registrar.ip().is_loopback());
-        match (self.listen, outside) {
+        let listen = match (self.listen, outside) {
             (Some(listen), Some(&registrar)) if listen.ip().is_loopback() => {
-                Err(EndpointError::LoopbackOnly { listen, registrar })
+                return Err(EndpointError::LoopbackOnly { listen, registrar });
             }
-            (Some(listen), _) => Ok(listen),
+            (Some(listen), _) => listen,
             (None, outside) => {
                 let v4 = registrars.first().is_none_or(SocketAddr::is_ipv4);
                 let loopback = outside.is_none() && !finds_others;
-                Ok(SocketAddr::new(any_address(v4, loopback), 0))
+                SocketAddr::new(any_address(v4, loopback), 0)
             }
+        };
+        let is_named = !listen.ip().is_unspecified() && !self.also_listen.iter().any(IpAddr::is_unspecified);
+        if !self.also_listen.is_empty() && !is_named {
+            return Err(EndpointError::Invalid(
+                "several addresses: each has to be named, none can stand for all",
+            ));
         }
+        Ok(listen)
     }
 
     /// The same for the machine, which knows neither sockets nor the port that it will have.
@@ -142,7 +146,14 @@ mod tests {
         {
             assert_eq!(Config::new(others).listen().ok(), Some(SocketAddr::from(([0, 0, 0, 0], 0))));
         }
-        let two = Config { also_listen: vec![Ipv4Addr::LOCALHOST.into()], ..config() };
-        assert!(matches!(two.listen(), Err(EndpointError::Invalid(why)) if why.contains("kernel")));
+        let two = Config { also_listen: vec![Ipv4Addr::new(127, 0, 0, 2).into()], ..config() };
+        assert_eq!(two.listen().ok(), Some(SocketAddr::from(([127, 0, 0, 1], 0))));
+        for all in
+            [[Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST], [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED]]
+        {
+            let listen = Some(SocketAddr::new(all[0].into(), 0));
+            let also = Config { listen, also_listen: vec![all[1].into()], ..config() };
+            assert!(matches!(also.listen(), Err(EndpointError::Invalid(why)) if why.contains("named")));
+        }
     }
 }

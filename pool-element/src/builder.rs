@@ -83,8 +83,9 @@ impl Builder {
         self
     }
 
-    /// Further local addresses, on the port of [`Self::listen`]; with [`TransportKind::Kernel`] only. To listen on
-    /// `0.0.0.0` or `[::]` uses all addresses of the host.
+    /// Further local addresses, on the port of [`Self::listen`], which then has to be a specified address, too: in several
+    /// networks, an association lives on as long as one path works. All are registered. (With [`TransportKind::Kernel`]
+    /// to listen on `0.0.0.0` or `[::]` uses all addresses of the host.)
     pub fn also_listen(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         self.config.also_listen.extend(addresses);
         self

@@ -7,7 +7,7 @@ use endpoint::{
     SessionOptions, TransportKind, Watch,
 };
 use params::{PeIdentifier, PoolElement, PoolHandle};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -192,6 +192,13 @@ impl Builder {
     /// on all addresses.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = Some(address);
+        self
+    }
+
+    /// Further local addresses, on the port of [`Self::listen`], which then has to be a specified address, too: in several
+    /// networks, an association lives on as long as one path works.
+    pub fn also_listen(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.config.also_listen.extend(addresses);
         self
     }
 

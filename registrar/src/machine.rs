@@ -30,7 +30,7 @@ impl Machine {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let id = config.id.unwrap_or_else(|| random_id(&mut rng));
 
-        let udp = UdpConfig { icmp: config.sctp.icmp, encap: config.sctp.encap_port };
+        let udp = UdpConfig { icmp: config.sctp.icmp, encap: config.sctp.encap_port, ..UdpConfig::default() };
         let listen = |channel, at: &ListenAddress| Listen {
             transport: at.transport.with(udp.clone(), at.further.clone()),
             ..Listen::new(channel, at.address, config.sctp_endpoint())

@@ -42,12 +42,12 @@ pub enum TransportKind {
 }
 
 impl TransportKind {
-    /// The transport, with the settings that it takes: all those of UDP, whether to listen to ICMP on IP, or the
-    /// kernel's further local addresses and the UDP port of its peers.
+    /// The transport with further local addresses, and the settings that it takes: all those of UDP, whether to listen to
+    /// ICMP on IP, or for the kernel the UDP port of its peers.
     pub fn with(self, udp: UdpConfig, addresses: Vec<IpAddr>) -> Transport {
         match self {
-            Self::Udp => Transport::Udp(udp),
-            Self::Raw => Transport::Raw(RawConfig { icmp: udp.icmp }),
+            Self::Udp => Transport::Udp(UdpConfig { addresses, ..udp }),
+            Self::Raw => Transport::Raw(RawConfig { icmp: udp.icmp, addresses }),
             Self::Kernel => Transport::Kernel(KernelConfig {
                 addresses,
                 encapsulation_port: udp.encap.map(|encap| encap.remote),
@@ -84,8 +84,9 @@ impl Transport {
     /// The local addresses beside the one to listen on.
     pub(super) fn further_addresses(&self) -> &[IpAddr] {
         match self {
+            Self::Udp(config) => &config.addresses,
             Self::Kernel(config) => &config.addresses,
-            Self::Udp(_) | Self::Raw(_) => &[],
+            Self::Raw(config) => &config.addresses,
         }
     }
 
@@ -220,7 +221,7 @@ impl Backend for EmbeddedEndpoint {
     }
 
     fn batch(&self) -> usize {
-        Self::BATCH
+        Self::batch(self)
     }
 }
 

@@ -1,6 +1,7 @@
-//! The embedded SCTP on a socket: the shell around [`SctpEndpoint`], over [UDP](crate::udp) or on [IP](crate::raw).
+//! The embedded SCTP on sockets: the shell around [`SctpEndpoint`], over [UDP](crate::udp) or on [IP](crate::raw).
 //!
-//! One socket carries all associations of an endpoint. Datagrams are received and sent in batches, over UDP with the
+//! One socket carries all associations of an endpoint; an endpoint with several addresses has one at each, and what is to
+//! leave from an address leaves through its socket. Datagrams are received and sent in batches, over UDP with the
 //! kernel's segmentation offload where consecutive datagrams to one peer have the same size. An answer leaves from the
 //! address that the packet came to, so a socket on `0.0.0.0` or `[::]` works on a host with many addresses.
 //!
@@ -8,28 +9,23 @@
 //! it. A pending error of one peer never costs another its packet.
 
 mod errors;
+mod line;
 mod outgoing;
 pub(crate) mod ports;
 pub(crate) mod socket;
 
 use crate::Endpoint;
 use crate::sctp::{Carrier, Counters, SctpConfig, SctpEndpoint};
-use errors::Report;
-use outgoing::Outgoing;
+use line::Line;
 use proto::{Channel, Input, Time, Transmit};
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use socket::{BoundSocket, mapped, watch};
+use quinn_udp::BATCH_SIZE;
+use socket::BoundSocket;
 use socket2::SockRef;
-use std::future::Future;
-use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
-use std::pin::Pin;
-use std::rc::Rc;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
-use std::task::{Context, Poll, Waker};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tracing::{trace, warn};
+use std::task::{Context, Poll};
+use tracing::warn;
 
 /// The most that one received buffer can hold: a UDP datagram, or a run of them with receive offload.
 const BUFFER: usize = 1 << 16;
@@ -60,40 +56,49 @@ pub struct SocketCounters {
     pub icmp_ignored: u64,
 }
 
-/// A socket that is bound and waits for its thread.
+/// Sockets that are bound and wait for their thread.
 ///
 /// [`EmbeddedEndpoint`]s are not `Send`; binding first tells whoever starts the thread what is wrong with an address.
 pub struct EmbeddedListener {
-    bound: BoundSocket,
+    first: BoundSocket,
+    /// At further local addresses, with the same port.
+    further: Vec<BoundSocket>,
     carrier: Carrier,
     ports: Vec<(Channel, u16)>,
     icmp: bool,
 }
 
 impl EmbeddedListener {
-    /// Logs a warning, once per process, when the address is not a loopback one: nothing is authenticated (design
+    /// Logs a warning, once per process, when an address is not a loopback one: nothing is authenticated (design
     /// decision D12).
-    pub(crate) fn new(bound: BoundSocket, carrier: Carrier, ports: Vec<(Channel, u16)>, icmp: bool) -> Self {
-        warn_unless_loopback(bound.local);
-        Self { bound, carrier, ports, icmp }
+    pub(crate) fn new(
+        first: BoundSocket,
+        further: Vec<BoundSocket>,
+        carrier: Carrier,
+        ports: Vec<(Channel, u16)>,
+        icmp: bool,
+    ) -> Self {
+        std::iter::once(&first).chain(&further).for_each(|bound| warn_unless_loopback(bound.local));
+        Self { first, further, carrier, ports, icmp }
     }
 
-    /// Bytes of packets that the system keeps for the socket until they are read.
+    /// Bytes of packets that the system keeps for each socket until they are read.
     pub fn receive_buffer(&self) -> io::Result<usize> {
         // Linux keeps as much again for its book-keeping, and counts it.
-        Ok(SockRef::from(&self.bound.socket).recv_buffer_size()? / 2)
+        Ok(SockRef::from(&self.first.socket).recv_buffer_size()? / 2)
     }
 
-    /// Lets sockets that are bound to multicast groups have its port, too. Whoever has not bound it by now still cannot,
+    /// Lets sockets that are bound to multicast groups have the port, too. Whoever has not bound it by now still cannot,
     /// except with the same option.
     pub(crate) fn admit_groups(&self) -> io::Result<()> {
-        SockRef::from(&self.bound.socket).set_reuse_address(true)
+        let sockets = std::iter::once(&self.first).chain(&self.further).map(|bound| &bound.socket);
+        sockets.into_iter().try_for_each(|socket| SockRef::from(socket).set_reuse_address(true))
     }
 
-    /// Where it listens: the socket's address with each of the SCTP ports.
+    /// Where it listens: the first socket's address with each of the SCTP ports.
     pub fn local_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let with_port = |&(_, port): &(Channel, u16)| {
-            let mut address = self.bound.local;
+            let mut address = self.first.local;
             address.set_port(port);
             address
         };
@@ -110,248 +115,115 @@ fn warn_unless_loopback(address: SocketAddr) {
     }
 }
 
-type Wake = Pin<Box<dyn Future<Output = io::Result<()>>>>;
-
-/// An embedded SCTP endpoint on one socket.
-pub struct EmbeddedEndpoint {
+/// What all sockets of an endpoint share.
+struct Core {
     sctp: SctpEndpoint,
-    socket: Rc<AsyncFd<UdpSocket>>,
-    state: UdpSocketState,
-    local: SocketAddr,
-    has_ip_header: bool,
     buffers: Vec<u8>,
-    /// The last receive emptied the socket's queue.
-    drained: bool,
-    outgoing: Outgoing,
-    /// Set while the socket takes nothing more.
-    writable: Option<Wake>,
-    /// Resolves when there is something in the error queue; none with ICMP off.
-    error_pending: Option<Wake>,
-    waker: Waker,
     counters: SocketCounters,
 }
 
-impl EmbeddedEndpoint {
-    /// What it reads at least before it leaves the rest for later.
-    pub(crate) const BATCH: usize = BATCH_SIZE;
+/// An embedded SCTP endpoint on its sockets.
+pub struct EmbeddedEndpoint {
+    core: Core,
+    /// One for each local address, at least one.
+    lines: Vec<Line>,
+    /// Which of them is read first.
+    next: usize,
+}
 
-    /// An endpoint on a bound socket. Must be called inside a tokio runtime. `seed` must be unpredictable.
+impl EmbeddedEndpoint {
+    /// An endpoint on bound sockets. Must be called inside a tokio runtime. `seed` must be unpredictable.
     pub fn new(listener: EmbeddedListener, config: SctpConfig, seed: [u8; 32]) -> io::Result<Self> {
-        let EmbeddedListener { bound, carrier, ports, icmp } = listener;
-        let BoundSocket { socket, state, local, has_ip_header } = bound;
-        // Only readable: with writable too, every datagram that a peer reads would wake this thread.
-        let socket = Rc::new(watch(socket, Interest::READABLE)?);
+        let EmbeddedListener { first, further, carrier, ports, icmp } = listener;
+        let sctp = SctpEndpoint::with_ports(config, carrier, first.local, &ports, seed)
+            .with_addresses(further.iter().map(|bound| bound.local.ip()));
+        let lines = std::iter::once(first).chain(further).map(|bound| Line::new(bound, icmp));
         Ok(Self {
-            sctp: SctpEndpoint::with_ports(config, carrier, local, &ports, seed),
-            error_pending: icmp.then(|| error_pending(socket.clone())),
-            socket,
-            state,
-            local,
-            has_ip_header,
-            buffers: vec![0; BATCH_SIZE * BUFFER],
-            drained: false,
-            outgoing: Outgoing::default(),
-            writable: None,
-            waker: Waker::noop().clone(),
-            counters: SocketCounters::default(),
+            lines: lines.collect::<io::Result<_>>()?,
+            core: Core { sctp, buffers: vec![0; BATCH_SIZE * BUFFER], counters: SocketCounters::default() },
+            next: 0,
         })
+    }
+
+    /// What it reads at least before it leaves the rest for later, of each socket: they take turns. A power of two.
+    pub(crate) fn batch(&self) -> usize {
+        BATCH_SIZE / self.lines.len().next_power_of_two()
     }
 
     /// What the shell has counted.
     pub fn socket_counters(&self) -> &SocketCounters {
-        &self.counters
+        &self.core.counters
     }
 
     /// What the SCTP core has counted.
     pub fn sctp_counters(&self) -> &Counters {
-        self.sctp.counters()
+        self.core.sctp.counters()
     }
 
-    /// One batch of datagrams from the socket to the core.
-    fn receive(&mut self, now: Time) -> io::Result<()> {
-        let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        let mut chunks = self.buffers.chunks_exact_mut(BUFFER);
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let count = self.state.recv(self.socket.get_ref().into(), &mut slices, &mut metas)?;
-        self.counters.receive_calls += 1;
-        self.drained = count < BATCH_SIZE;
-        for (buffer, meta) in self.buffers.chunks_exact(BUFFER).zip(metas.iter().take(count)) {
-            let to = meta.dst_ip.unwrap_or(self.local.ip());
-            let datagrams = buffer.get(..meta.len).unwrap_or_default();
-            for datagram in datagrams.chunks(meta.stride.max(1)) {
-                self.counters.received += 1;
-                let datagram = if self.has_ip_header { ip_payload(datagram) } else { datagram };
-                self.sctp.handle_datagram(now, meta.addr, to, datagram);
-            }
-        }
-        Ok(())
+    /// The socket that sends from an address, which every datagram names if there are several.
+    fn line(&mut self, from: Option<IpAddr>) -> Option<&mut Line> {
+        let index = match self.lines.as_slice() {
+            [_] => Some(0),
+            lines => lines.iter().position(|line| Some(line.local.ip()) == from),
+        };
+        self.lines.get_mut(index?)
     }
-
-    /// Sends what waits, until the socket takes no more.
-    fn send_queued(&mut self, now: Time) {
-        let mut failures = 0;
-        while self.writable.is_none() {
-            let Some(run) = self.outgoing.run(self.state.max_gso_segments()) else { return };
-            let count = run.count;
-            let transmit = quinn_udp::Transmit {
-                destination: mapped(run.to, self.local),
-                ecn: None,
-                contents: run.contents,
-                segment_size: run.segment,
-                // A socket on one address has no choice to make.
-                src_ip: run.from.filter(|_| self.local.ip().is_unspecified()),
-            };
-            match self.state.try_send(self.socket.get_ref().into(), &transmit) {
-                Ok(()) => {
-                    self.counters.send_calls += 1;
-                    self.counters.sent += count as u64;
-                    self.outgoing.done(count);
-                    failures = 0;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait_until_writable(),
-                Err(error) => {
-                    // Most likely the error of another packet, sent earlier, to somebody else.
-                    self.read_errors(now);
-                    failures += 1;
-                    if failures == SEND_ATTEMPTS {
-                        failures = 0;
-                        self.give_up(count, &error);
-                    }
-                }
-            }
-        }
-    }
-
-    /// The datagrams at the head cannot be sent, at least not together.
-    fn give_up(&mut self, count: usize, error: &io::Error) {
-        trace!(count, %error, "the system refuses to send");
-        if count > 1 {
-            self.outgoing.split(count);
-        } else {
-            self.outgoing.done(1);
-            self.counters.dropped_refused += 1;
-        }
-    }
-
-    fn wait_until_writable(&mut self) {
-        match self.socket.get_ref().try_clone().and_then(|socket| watch(socket, Interest::WRITABLE)) {
-            Ok(socket) => {
-                let mut writable: Wake = Box::pin(async move { socket.writable().await.map(drop) });
-                let ready = writable.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
-                self.writable = (!ready).then_some(writable);
-            }
-            Err(error) => trace!(%error, "no second descriptor: what waits goes with the next flush"),
-        }
-    }
-
-    /// Passes what is in the error queue to the core.
-    fn read_errors(&mut self, now: Time) {
-        if self.error_pending.is_none() {
-            return;
-        }
-        for _ in 0..MAX_REPORTS {
-            match errors::next(self.socket.get_ref()) {
-                Ok(Some(Report { destination: Some(destination), quoted, refused: true })) => {
-                    self.counters.icmp_refused += 1;
-                    self.sctp.handle_unreachable(now, destination, &quoted);
-                }
-                Ok(Some(_)) => self.counters.icmp_ignored += 1,
-                Ok(None) => return,
-                Err(error) => {
-                    trace!(%error, "error queue");
-                    return;
-                }
-            }
-        }
-    }
-
-    fn poll_errors(&mut self, cx: &mut Context<'_>, now: Time) {
-        while let Some(pending) = &mut self.error_pending {
-            if pending.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            self.error_pending = Some(error_pending(self.socket.clone()));
-            self.read_errors(now);
-        }
-    }
-
-    fn poll_writable(&mut self, cx: &mut Context<'_>, now: Time) {
-        if let Some(writable) = &mut self.writable
-            && writable.as_mut().poll(cx).is_ready()
-        {
-            self.writable = None;
-            self.send_queued(now);
-        }
-    }
-}
-
-/// What follows the header of an IPv4 packet; nothing if that is no header.
-fn ip_payload(packet: &[u8]) -> &[u8] {
-    let words = packet.first().map_or(0, |first| usize::from(first & 0x0f));
-    packet.get(4 * words..).filter(|_| words >= 5).unwrap_or_default()
-}
-
-/// Resolves when the socket reports an error.
-fn error_pending(socket: Rc<AsyncFd<UdpSocket>>) -> Wake {
-    Box::pin(async move {
-        socket.ready(Interest::ERROR).await?.clear_ready();
-        Ok(())
-    })
 }
 
 impl Endpoint for EmbeddedEndpoint {
     fn local_address(&self) -> SocketAddr {
-        self.local
+        self.core.sctp.local_address()
     }
 
     fn carry_out(&mut self, now: Time, transmit: Transmit) {
-        self.sctp.carry_out(now, transmit);
+        self.core.sctp.carry_out(now, transmit);
     }
 
     fn flush(&mut self, now: Time) {
-        self.sctp.finish_batch(now);
-        while let Some(datagram) = self.sctp.poll_datagram() {
-            if !self.outgoing.push(datagram) {
-                self.counters.dropped_full += 1;
+        self.core.sctp.finish_batch(now);
+        while let Some(datagram) = self.core.sctp.poll_datagram() {
+            let is_queued = self.line(datagram.from).is_some_and(|line| line.outgoing.push(datagram));
+            if !is_queued {
+                self.core.counters.dropped_full += 1;
             }
         }
-        self.send_queued(now);
+        for line in &mut self.lines {
+            line.send_queued(now, &mut self.core);
+        }
     }
 
     fn poll_input(&mut self) -> Option<Input> {
-        self.sctp.poll_input()
+        self.core.sctp.poll_input()
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.sctp.poll_timeout()
+        self.core.sctp.poll_timeout()
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        self.sctp.handle_timeout(now);
+        self.core.sctp.handle_timeout(now);
     }
 
-    /// Asks the socket itself each time: what tokio remembers of its readiness may be older than a freeze of
+    /// Asks the sockets themselves each time: what tokio remembers of their readiness may be older than a freeze of
     /// this process, and the clock relies on `Pending` (see `clock`).
     fn poll_io(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<io::Result<()>> {
-        self.waker.clone_from(cx.waker());
-        self.poll_errors(cx, now);
-        self.poll_writable(cx, now);
-        if !self.drained {
-            match self.receive(now) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    trace!(%error, "receive");
-                    self.read_errors(now);
-                    return Poll::Ready(Ok(()));
-                }
+        let Self { core, lines, next } = self;
+        for line in lines.iter_mut() {
+            line.wake(cx.waker());
+            line.poll_errors(cx, now, core);
+            line.poll_writable(cx, now, core);
+        }
+        // In turns: none waits for the end of a flood at another.
+        let count = lines.len();
+        for _ in 0..count {
+            let Some(line) = lines.get_mut(*next) else { break };
+            *next = (*next + 1) % count;
+            if line.poll_receive(now, core).is_ready() {
+                return Poll::Ready(Ok(()));
             }
         }
-        self.drained = false;
-        // An arrival since then has left its edge in epoll, so forgetting the readiness loses nothing.
-        while let Poll::Ready(guard) = self.socket.poll_read_ready(cx) {
-            guard?.clear_ready();
+        for line in lines {
+            line.rest(cx)?;
         }
         Poll::Pending
     }
@@ -359,10 +231,11 @@ impl Endpoint for EmbeddedEndpoint {
 
 #[cfg(test)]
 mod tests {
+    use super::errors::Report;
     use super::*;
     use crate::sctp::Datagram;
     use crate::udp::{self, UdpConfig};
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
     use std::time::Duration;
 
     const BOTH: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -375,7 +248,15 @@ mod tests {
     }
 
     fn send(endpoint: &mut EmbeddedEndpoint, to: SocketAddr, bytes: &[u8]) {
-        assert!(endpoint.outgoing.push(Datagram { to, from: None, bytes: bytes.to_vec() }));
+        assert!(endpoint.lines[0].outgoing.push(Datagram { to, from: None, bytes: bytes.to_vec() }));
+    }
+
+    fn send_queued(endpoint: &mut EmbeddedEndpoint) {
+        endpoint.lines[0].send_queued(Time::ZERO, &mut endpoint.core);
+    }
+
+    fn read_errors(endpoint: &mut EmbeddedEndpoint) {
+        endpoint.lines[0].read_errors(Time::ZERO, &mut endpoint.core);
     }
 
     /// Sends to a dead and to a healthy peer in turns; what the healthy one received.
@@ -386,7 +267,7 @@ mod tests {
         for round in 0..ROUNDS {
             send(endpoint, dead, &[0; 20]);
             send(endpoint, healthy.local_addr().unwrap(), &[round]);
-            endpoint.send_queued(Time::ZERO);
+            send_queued(endpoint);
         }
         let receive = |_| {
             let mut byte = [0; 8];
@@ -401,7 +282,7 @@ mod tests {
             let mut endpoint = endpoint(ip, true);
             let received = dead_beside_healthy(&mut endpoint, ip);
             assert_eq!(received, (0..ROUNDS).collect::<Vec<_>>());
-            endpoint.read_errors(Time::ZERO);
+            read_errors(&mut endpoint);
             let counters = endpoint.socket_counters();
             assert_eq!((counters.sent, counters.dropped_refused), (2 * u64::from(ROUNDS), 0));
             assert_eq!((counters.icmp_refused, counters.icmp_ignored), (u64::from(ROUNDS), 0));
@@ -415,15 +296,15 @@ mod tests {
             let mut endpoint = endpoint(ip, true);
             let dead = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap();
             send(&mut endpoint, dead, b"not a packet of any association");
-            endpoint.send_queued(Time::ZERO);
-            let report = errors::next(endpoint.socket.get_ref()).unwrap().unwrap();
+            send_queued(&mut endpoint);
+            let report = errors::next(endpoint.lines[0].socket.get_ref()).unwrap().unwrap();
             let quoted = b"not a packet of any association".to_vec();
             assert_eq!(report, Report { destination: Some(dead), quoted, refused: true });
-            assert_eq!(errors::next(endpoint.socket.get_ref()).unwrap(), None);
+            assert_eq!(errors::next(endpoint.lines[0].socket.get_ref()).unwrap(), None);
 
             send(&mut endpoint, dead, b"another one");
-            endpoint.send_queued(Time::ZERO);
-            endpoint.read_errors(Time::ZERO);
+            send_queued(&mut endpoint);
+            read_errors(&mut endpoint);
             assert_eq!(endpoint.sctp_counters().dropped_icmp, 1);
             assert!(endpoint.poll_input().is_none());
         }
@@ -440,17 +321,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_ipv4_header_is_taken_off_with_its_options() {
-        let packet: Vec<u8> = [0x45].into_iter().chain(1..24).collect();
-        assert_eq!(ip_payload(&packet), [20, 21, 22, 23]);
-        let with_options: Vec<u8> = [0x46].into_iter().chain(1..26).collect();
-        assert_eq!(ip_payload(&with_options), [24, 25]);
-        for broken in [&[][..], &[0x44; 30], &[0x45; 19], &[0x4f; 59]] {
-            assert_eq!(ip_payload(broken), [0_u8; 0]);
-        }
-    }
-
     #[tokio::test]
     async fn an_error_wakes_an_idle_endpoint() {
         for ip in BOTH {
@@ -458,10 +328,10 @@ mod tests {
             let dead = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap();
             for round in 1..=3 {
                 send(&mut endpoint, dead, b"anybody?");
-                endpoint.send_queued(Time::ZERO);
+                send_queued(&mut endpoint);
                 let heard = std::future::poll_fn(|cx| {
                     while endpoint.poll_io(cx, Time::ZERO).is_ready() {}
-                    if endpoint.counters.icmp_refused < round { Poll::Pending } else { Poll::Ready(()) }
+                    if endpoint.core.counters.icmp_refused < round { Poll::Pending } else { Poll::Ready(()) }
                 });
                 tokio::time::timeout(Duration::from_secs(5), heard).await.expect("woken by the error");
             }
@@ -479,12 +349,12 @@ mod tests {
                 step += 1;
                 if step == 1 {
                     // As after a send that would block; the driver polls no more in this turn.
-                    endpoint.wait_until_writable();
+                    endpoint.lines[0].wait_until_writable();
                     send(&mut endpoint, healthy.local_addr().unwrap(), b"late");
                     endpoint.flush(Time::ZERO);
-                    assert_eq!(endpoint.counters.sent, 0);
+                    assert_eq!(endpoint.core.counters.sent, 0);
                 }
-                if endpoint.counters.sent == 1 { Poll::Ready(()) } else { Poll::Pending }
+                if endpoint.core.counters.sent == 1 { Poll::Ready(()) } else { Poll::Pending }
             });
             tokio::time::timeout(Duration::from_secs(5), sent).await.expect("woken when writable");
             let mut bytes = [0; 8];
@@ -500,8 +370,8 @@ mod tests {
         let too_large = vec![0; 70_000];
         send(&mut endpoint, healthy.local_addr().unwrap(), &too_large);
         send(&mut endpoint, healthy.local_addr().unwrap(), b"fits");
-        endpoint.send_queued(Time::ZERO);
-        assert_eq!((endpoint.counters.sent, endpoint.counters.dropped_refused), (1, 1));
+        send_queued(&mut endpoint);
+        assert_eq!((endpoint.core.counters.sent, endpoint.core.counters.dropped_refused), (1, 1));
         let mut bytes = [0; 8];
         assert_eq!(healthy.recv(&mut bytes).unwrap(), 4);
     }

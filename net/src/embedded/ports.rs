@@ -1,9 +1,10 @@
 //! SCTP ports on a socket that is not at an SCTP port: nobody but this process gives them away.
 
+use crate::sctp::MAX_ADDRESSES;
 use proto::Channel;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 /// SCTP ports for whom any will do (RFC 6335 §6: dynamic ports).
@@ -28,6 +29,26 @@ pub(crate) fn assign(ports: &[(Channel, SocketAddr)]) -> io::Result<Vec<(Channel
         Ok((channel, port))
     };
     ports.iter().map(assign).collect()
+}
+
+/// The addresses of further sockets beside a first one, each once, with its port.
+pub(crate) fn further(first: SocketAddr, addresses: &[IpAddr]) -> io::Result<Vec<SocketAddr>> {
+    if !addresses.is_empty() && addresses.iter().any(IpAddr::is_unspecified) | first.ip().is_unspecified() {
+        let text = "several addresses: each has to be named, none can be the unspecified one";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let mut further: Vec<SocketAddr> = Vec::new();
+    for ip in addresses {
+        let address = SocketAddr::new(*ip, first.port());
+        if address != first && !further.contains(&address) {
+            further.push(address);
+        }
+    }
+    if further.len() >= MAX_ADDRESSES {
+        let text = format!("more than {MAX_ADDRESSES} addresses");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(further)
 }
 
 #[cfg(test)]

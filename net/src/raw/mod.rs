@@ -24,11 +24,14 @@ const KERNEL_SCTP: &str = "/proc/net/sctp";
 pub struct RawConfig {
     /// Whether to listen to ICMP: a peer that has no SCTP any more is then noticed at once instead of by silence.
     pub icmp: bool,
+    /// Further local addresses, each with a socket: peers learn all of them, and reach this endpoint as long as one path to
+    /// it works. Not with an unspecified address (`0.0.0.0`, `[::]`), which has no others.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Default for RawConfig {
     fn default() -> Self {
-        Self { icmp: true }
+        Self { icmp: true, addresses: Vec::new() }
     }
 }
 
@@ -64,12 +67,19 @@ pub fn kernel_has_sctp() -> bool {
     Path::new(KERNEL_SCTP).exists()
 }
 
-/// Binds the raw socket for SCTP ports, at the address of the first; port 0 takes any.
+/// Binds the raw sockets for SCTP ports, at the address of the first; port 0 takes any.
 pub fn bind(ports: &[(Channel, SocketAddr)], config: &RawConfig) -> Result<EmbeddedListener, RawError> {
     let &[(_, address), ..] = ports else { return Err(io::Error::from(io::ErrorKind::InvalidInput).into()) };
     if kernel_has_sctp() {
         return Err(RawError::KernelSctp);
     }
+    let first = bind_one(address, config)?;
+    let further = sctp_ports::further(first.local, &config.addresses)?;
+    let further = further.into_iter().map(|address| bind_one(address, config)).collect::<Result<_, _>>()?;
+    Ok(EmbeddedListener::new(first, further, Carrier::Ip, sctp_ports::assign(ports)?, config.icmp))
+}
+
+fn bind_one(address: SocketAddr, config: &RawConfig) -> Result<BoundSocket, RawError> {
     let bound = BoundSocket::raw(address, PROTOCOL, config.icmp).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => RawError::NotPermitted { program: program() },
         _ => error.into(),
@@ -77,7 +87,7 @@ pub fn bind(ports: &[(Channel, SocketAddr)], config: &RawConfig) -> Result<Embed
     if others::is_shared(bound.local.ip(), PROTOCOL) {
         return Err(RawError::InUse { address: bound.local.ip() });
     }
-    Ok(EmbeddedListener::new(bound, Carrier::Ip, sctp_ports::assign(ports)?, config.icmp))
+    Ok(bound)
 }
 
 /// The file of this process.

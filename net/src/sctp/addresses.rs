@@ -10,7 +10,7 @@ use super::table::is_group;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Addresses of a peer, and of an endpoint, that are made use of; what a peer lists beyond is ignored.
-pub(super) const MAX_ADDRESSES: usize = 8;
+pub(crate) const MAX_ADDRESSES: usize = 8;
 
 /// How much of a host name an ABORT shows.
 const MAX_NAME: usize = 256;

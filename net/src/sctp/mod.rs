@@ -28,6 +28,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use addresses::MAX_ADDRESSES;
 pub use carrier::Carrier;
 pub use config::{SctpConfig, SctpLimits, SctpTiming};
 pub use counters::Counters;

@@ -1,10 +1,10 @@
 //! Registration, resolution, and what one process can hold.
 
-use crate::support::{Fate, counter, number, registrar, serve, within};
+use crate::support::{Fate, counter, number, quiet, registrar, serve, within};
 use pool_element::{
     Load, LoadUpdates, PeIdentifier, Policy, PoolElement, RegisterError, TcpTransport, Transport,
 };
-use registrar::Event;
+use registrar::{Event, Registrar};
 use rserpool_pool_user::{PoolUser, ResolveError, SessionError};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -36,6 +36,35 @@ async fn an_element_is_found_where_it_listens_and_gone_when_it_has_deregistered(
     within("deregistration", element.deregister()).await.unwrap();
     let error = within("resolution", user.resolve_uncached("echo")).await.unwrap_err();
     assert!(matches!(error, ResolveError::UnknownPool(_)));
+}
+
+// SCTP-6458-04, SCTP-6458-05: several addresses, from the element's sockets to whoever resolves the pool.
+#[tokio::test]
+async fn all_addresses_of_an_element_are_registered_and_resolved() {
+    let mut config = quiet();
+    config.listen.asap = "127.0.0.1:0,127.0.0.2:0".parse().unwrap();
+    config.listen.enrp = "127.0.0.1:0,127.0.0.2:0".parse().unwrap();
+    let registrar = Registrar::spawn(config).unwrap();
+    let addresses = [3, 4].map(|n| Ipv4Addr::new(127, 0, 0, n));
+    let element = PoolElement::builder("echo")
+        .registrars([registrar.asap_address()])
+        .listen((addresses[0], 0).into())
+        .also_listen([addresses[1].into()])
+        .register();
+    let mut element = within("registration", element).await.unwrap();
+
+    let user = PoolUser::builder([registrar.asap_address()])
+        .listen((Ipv4Addr::new(127, 0, 0, 5), 0).into())
+        .also_listen([Ipv4Addr::new(127, 0, 0, 6).into()])
+        .build();
+    let resolution = within("resolution", user.resolve("echo")).await.unwrap();
+    let Transport::Sctp(sctp) = &resolution.elements[0].user_transport else { panic!("{resolution:?}") };
+    assert_eq!(sctp.addresses, addresses);
+
+    let client = within("a session", user.connect("echo")).await.unwrap();
+    client.send(&b"hello"[..]).await.unwrap();
+    let mut server = within("a session", element.accept()).await.unwrap();
+    assert_eq!(within("a request", server.recv()).await.unwrap().as_deref(), Some(&b"hello"[..]));
 }
 
 #[tokio::test]

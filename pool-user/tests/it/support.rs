@@ -17,14 +17,19 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
         .unwrap_or_else(|_| panic!("still waiting after 20 s: {what}"))
 }
 
-/// A registrar on free ports that knows these others.
-pub(crate) fn registrar(peers: &[&Registrar]) -> Registrar {
+/// The settings of a registrar on free ports that nobody administers.
+pub(crate) fn quiet() -> Config {
     let mut config = Config::default();
     config.listen.asap = "127.0.0.1:0".parse().unwrap();
     config.listen.enrp = "127.0.0.1:0".parse().unwrap();
-    config.peers = peers.iter().map(|peer| vec![peer.enrp_address()]).collect();
     config.admin.socket = AdminSocket::Off;
-    Registrar::spawn(config).unwrap()
+    config
+}
+
+/// A registrar on free ports that knows these others.
+pub(crate) fn registrar(peers: &[&Registrar]) -> Registrar {
+    let peers = peers.iter().map(|peer| vec![peer.enrp_address()]).collect();
+    Registrar::spawn(Config { peers, ..quiet() }).unwrap()
 }
 
 /// Two registrars that serve the same scope.

@@ -15,7 +15,7 @@ pub struct ListenAddress {
     pub transport: TransportKind,
     /// Address and port.
     pub address: SocketAddr,
-    /// Further addresses with the same port, with the kernel's SCTP only.
+    /// Further addresses with the same port.
     pub further: Vec<IpAddr>,
 }
 
@@ -46,10 +46,10 @@ impl FromStr for ListenAddress {
         let addresses =
             addresses.split(',').map(|one| parse_address(one.trim())).collect::<Result<Vec<_>, _>>()?;
         let [address, others @ ..] = addresses.as_slice() else { return Err("no address".into()) };
-        if transport != TransportKind::Kernel && !others.is_empty() {
-            return Err(format!(
-                "{text:?} has several addresses, which only the kernel's SCTP can use: write \"kernel:…\""
-            ));
+        if !others.is_empty()
+            && [&[*address][..], others].concat().iter().any(|one| one.ip().is_unspecified())
+        {
+            return Err(format!("{text:?} has several addresses: name each, none can stand for all"));
         }
         if let Some(other) = others.iter().find(|other| other.port() != address.port()) {
             return Err(format!(
@@ -93,10 +93,15 @@ mod tests {
 
     // SCTP-6458-05
     #[test]
-    fn several_addresses_are_for_the_kernel_and_have_one_port() {
-        let address: ListenAddress = "kernel:192.0.2.1:3863, 198.51.100.1:3863".parse().unwrap();
-        assert_eq!(address.further, ["198.51.100.1".parse::<IpAddr>().unwrap()]);
-        assert!(parsed("udp:192.0.2.1:1,192.0.2.2:1").unwrap_err().contains("write \"kernel:…\""));
+    fn several_addresses_are_named_and_have_one_port() {
+        for transport in ["udp", "kernel", "raw"] {
+            let text = format!("{transport}:192.0.2.1:3863, 198.51.100.1:3863");
+            let address: ListenAddress = text.parse().unwrap();
+            assert_eq!(address.further, ["198.51.100.1".parse::<IpAddr>().unwrap()]);
+        }
+        for text in ["udp:0.0.0.0:1,192.0.2.2:1", "kernel:192.0.2.2:1,[::]:1"] {
+            assert!(parsed(text).unwrap_err().contains("name each"), "{text}");
+        }
         assert!(parsed("kernel:192.0.2.1:1,192.0.2.2:2").unwrap_err().contains("write 192.0.2.2:1"));
     }
 
