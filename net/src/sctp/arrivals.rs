@@ -41,7 +41,7 @@ impl SctpEndpoint {
             Some(Err(error)) => return self.refuse_addresses(arrival, tag, &error),
             None => Listed::default(),
         };
-        let others = listed.beside(arrival.key.remote, |address| self.reaches(address));
+        let others = self.others(arrival, &listed);
         let existing = self.association_at(&arrival.key, &others);
         let channel = self.channel_at(&arrival.key);
         if existing.is_none() && channel.is_none() {
@@ -86,7 +86,7 @@ impl SctpEndpoint {
 
     /// Sends an INIT ACK with a sealed cookie, unless it is too large for its INIT.
     fn answer_init(&mut self, arrival: &Arrival<'_>, listed: &Listed, answer: &[u8]) {
-        let others = listed.beside(arrival.key.remote, |address| self.reaches(address));
+        let others = self.others(arrival, listed);
         let sealed = self.cookies.seal(arrival.now, &arrival.key, &others, answer, &mut self.rng);
         let Some(mut sealed) = sealed else {
             self.counters.errors += 1;

@@ -8,6 +8,7 @@ use super::cookie::CookieJar;
 use super::listener::Listeners;
 use super::outbound::Outgoing;
 use super::packet::{self, Packet, PacketError, cause, chunk};
+use super::paths::Refusal;
 use super::rate::Rate;
 use super::table::{Key, Table, canonical, is_group, is_usable};
 use super::timers::Timers;
@@ -190,10 +191,16 @@ impl SctpEndpoint {
             return;
         };
         let assoc = association.id;
-        let is_end = association.refused_at(now, canonical(destination));
-        let end = is_end.then(|| association.unreachable(self.carrier));
-        self.counters.unreachable += u64::from(is_end);
-        self.settle(now, assoc, Progress { end, ..Progress::default() });
+        let mut progress = Progress::default();
+        match association.refused_at(now, canonical(destination)) {
+            Refusal::End => {
+                self.counters.unreachable += 1;
+                progress.end = Some(association.unreachable(self.carrier));
+            }
+            Refusal::News { init } => progress.packets.extend(init),
+            Refusal::Known => {}
+        }
+        self.settle(now, assoc, progress);
     }
 
     /// Carries out a transmit of the machine. Failures come back as inputs.

@@ -51,6 +51,12 @@ impl SctpEndpoint {
         self.answer(arrival, tag, chunk::ABORT, &error.cause);
     }
 
+    /// The addresses that a peer names beside the one that its packet came from, as far as they can be its and of use.
+    pub(super) fn others(&self, arrival: &Arrival<'_>, listed: &Listed) -> Vec<SocketAddr> {
+        let is_of_use = |address| self.reaches(address) && !self.local.contains(&address);
+        listed.beside(arrival.key.remote, is_of_use)
+    }
+
     /// INIT ACK: where the peer is, too (RFC 9260 §5.1.2). Only the first one counts. Returns `false` if it has ended the
     /// attempt to connect.
     pub(super) fn learn_addresses(
@@ -73,7 +79,7 @@ impl SctpEndpoint {
                 return false;
             }
         };
-        let others = listed.beside(arrival.key.remote, |address| self.reaches(address));
+        let others = self.others(arrival, &listed);
         if association.paths.is_some() || !others.is_empty() {
             let mut addresses = vec![arrival.key.remote];
             addresses.extend(others);

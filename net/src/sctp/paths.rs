@@ -39,6 +39,8 @@ pub(super) struct Paths {
     timeout: Duration,
     /// Whether the association is established: before, nothing is probed or told.
     has_begun: bool,
+    /// The INIT that was sent last, until the association is established.
+    init: Option<Vec<u8>>,
     /// DATA that is not acknowledged, in the order of its TSNs: where it was sent last.
     flight: VecDeque<(u32, usize)>,
     /// Where the packet that is being answered came from.
@@ -57,6 +59,16 @@ enum Timer {
     Running,
     /// And something was retransmitted.
     Expired,
+}
+
+/// What becomes of an association when an address refuses it.
+pub(super) enum Refusal {
+    /// There is no other address.
+    End,
+    /// There is; while it connects, its INIT is to go there.
+    News { init: Option<Vec<u8>> },
+    /// That was known.
+    Known,
 }
 
 /// One of the peer's addresses.
@@ -113,6 +125,7 @@ impl Paths {
             interval: config.heartbeat_interval(others.saturating_mul(count)),
             timeout: config.timing.rto_initial.max(Duration::from_millis(1)),
             has_begun: false,
+            init: None,
             flight: VecDeque::new(),
             arriving: None,
             heard: 0,
@@ -149,6 +162,7 @@ impl Paths {
     /// The association is established.
     pub(super) fn begin(&mut self, now: Time) {
         self.has_begun = true;
+        self.init = None;
         self.errors = 0;
         for path in &mut self.list {
             path.errors = 0;
@@ -221,12 +235,14 @@ impl Paths {
         }
     }
 
-    /// Nobody listens at an address, says an ICMP message. Returns whether that was the last path; the others are probed.
-    pub(super) fn refuse(&mut self, now: Time, remote: SocketAddr) -> bool {
+    /// Nobody listens at an address, says an ICMP message. The others are probed, or tried to connect to.
+    pub(super) fn refuse(&mut self, now: Time, remote: SocketAddr) -> Refusal {
+        let mut refusal = Refusal::Known;
         for (index, path) in self.list.iter_mut().enumerate() {
             if path.remote != remote {
-                path.next_probe = path.next_probe.min(now);
+                path.next_probe = if self.has_begun { path.next_probe.min(now) } else { Time::NEVER };
             } else if path.state == State::Up {
+                refusal = Refusal::News { init: self.init.clone() };
                 path.errors = path.errors.max(self.limit.saturating_add(1));
                 path.state = State::Down;
                 if self.has_begun {
@@ -234,7 +250,7 @@ impl Paths {
                 }
             }
         }
-        self.list.iter().all(|path| path.state != State::Up)
+        if self.list.iter().all(|path| path.state != State::Up) { Refusal::End } else { refusal }
     }
 
     fn succeed(&mut self, index: usize) {
@@ -261,6 +277,9 @@ impl Paths {
             self.launch(tsn, best);
         }
         let has = |kind| packet.contains(kind);
+        if has(chunk::INIT) {
+            self.init = Some(packet.bytes().to_vec());
+        }
         if has_data {
             if let Some(path) = self.list.get_mut(best)
                 && path.errors == 0

@@ -3,6 +3,7 @@
 use super::{Association, Progress};
 use crate::sctp::Counters;
 use crate::sctp::packet::{self, SackFields, cause, chunk};
+use crate::sctp::paths::Refusal;
 use proto::{DownReason, Input, Time};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -55,9 +56,9 @@ impl Association {
         self.socket.handle_input(&answer);
     }
 
-    /// Nobody listens at an address of the peer. Returns whether it has no other one.
-    pub(in crate::sctp) fn refused_at(&mut self, now: Time, destination: SocketAddr) -> bool {
-        self.paths.as_mut().is_none_or(|paths| paths.refuse(now, destination))
+    /// Nobody listens at an address of the peer. Without another one that is the end.
+    pub(in crate::sctp) fn refused_at(&mut self, now: Time, destination: SocketAddr) -> Refusal {
+        self.paths.as_mut().map_or(Refusal::End, |paths| paths.refuse(now, destination))
     }
 
     /// Whether the peer is at this address, as far as we know.

@@ -241,6 +241,28 @@ fn a_claimed_address_stays_its_owners() {
     }
 }
 
+// An address that many hosts have behind their walls, or that is ours: who lives there knows nothing of the association.
+#[test]
+fn who_lives_at_a_named_address_cannot_end_the_association() {
+    let mut bench = Bench::new(Family::V4.at(1, PORT));
+    let (peer, other) = (Family::V4.at(2, 5000), Family::V4.at(3, 5000));
+    establish_with(&mut bench, peer, &[other.ip()]);
+    bench.pass(Duration::from_millis(1));
+    let probe = bench.sent().remove(0);
+    assert_eq!(probe.to, other);
+    // RFC 9260 §8.4: with the tag of the probe and the T bit.
+    let tag = Packet::parse(&probe.bytes).expect("a packet").tag();
+    receive(&mut bench, other, &packet::single((5000, PORT), tag, chunk::ABORT, chunk::FLAG_T, &[]));
+    assert_eq!(bench.endpoint.associations(), 1);
+
+    // Our own socket is no other's. (With a UDP port of its own it could be.)
+    let mut bench = Bench::new(Family::V4.at(1, PORT));
+    let endpoint = SctpEndpoint::new(SctpConfig::control(), Channel::Asap, Family::V4.at(1, PORT), [1; 32]);
+    bench.endpoint = endpoint.with_addresses([other.ip()]);
+    establish_with(&mut bench, Family::V4.at(2, PORT), &[other.ip()]);
+    assert_eq!(up(&mut bench).1, [peer.ip()]);
+}
+
 // RFC 9260 §3.3.2.1: a Host Name Address is to be refused, with the cause.
 #[test]
 fn a_host_name_is_refused_as_unresolvable() {

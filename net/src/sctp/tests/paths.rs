@@ -359,6 +359,35 @@ fn a_process_that_is_gone_refuses_at_all_its_addresses_and_that_is_the_end() {
     assert_eq!(downs(&pair.client_inputs), [(pair.ours, why)]);
 }
 
+// A server that is gone at its first address costs no timer: ICMP sends the INIT to the next one.
+#[test]
+fn a_connect_that_is_refused_at_one_address_goes_to_the_next_at_once() {
+    let mut world = World::new();
+    world.network.set_icmp(true);
+    let config = SctpConfig::control();
+    let client = endpoint(&mut world, &config, &[address(Family::V4, 1, 1), address(Family::V4, 2, 1)]);
+    let server = endpoint(&mut world, &config, &[address(Family::V4, 2, 2)]);
+    let remote = [1, 2].map(|network| SocketAddr::new(address(Family::V4, network, 2), PORT)).to_vec();
+    let connect = |n| Transmit::Connect {
+        assoc: AssocId::connected(n),
+        channel: Channel::Asap,
+        remote: remote.clone(),
+    };
+    world.network.carry_out(client, [connect(0)]);
+    world.run(10);
+    assert_eq!(ups(&world.inputs(client)), [AssocId::connected(0)]);
+    assert_eq!(ups(&world.inputs(server)).len(), 1);
+
+    // Nobody at any of them.
+    world.network.crash(server);
+    world.network.carry_out(client, [Transmit::Abort { assoc: AssocId::connected(0), cause: String::new() }]);
+    world.inputs(client);
+    world.network.carry_out(client, [connect(1)]);
+    world.run(10);
+    let why = DownReason::ConnectFailed("ICMP: port unreachable".into());
+    assert_eq!(downs(&world.inputs(client)), [(AssocId::connected(1), why)]);
+}
+
 #[test]
 fn a_paused_process_is_not_accused_and_accuses_nobody() {
     let mut pair = Pair::new(Family::V4);
