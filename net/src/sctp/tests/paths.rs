@@ -3,7 +3,7 @@
 
 use super::support::*;
 use crate::memory::{Link, NodeId};
-use crate::sctp::{SctpConfig, SctpEndpoint};
+use crate::sctp::{SctpConfig, SctpEndpoint, SctpTiming};
 use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -178,6 +178,24 @@ fn a_path_that_is_cut_loses_no_message_and_holds_none_up_for_long() {
                 assert_eq!(pair.paths(inputs), [(network, false), (network, true)]);
             }
         }
+    }
+}
+
+// The same with the timers of the RFC: RTO.Min is a second there, HB.interval thirty.
+#[test]
+fn with_the_timers_of_the_rfc_a_cut_costs_one_retransmission() {
+    let config = SctpConfig { timing: SctpTiming::rfc(), ..SctpConfig::control() };
+    let mut pair = Pair::with(Family::V4, &config, Link::perfect(), 2);
+    pair.talk(2000);
+    pair.cut(1);
+    pair.talk(240_000);
+    pair.heal();
+    pair.talk(60_000);
+    pair.run(2000);
+    let gap = pair.assert_all_arrived();
+    assert!(gap < Duration::from_millis(1500), "{gap:?}");
+    for inputs in [&pair.client_inputs, &pair.server_inputs] {
+        assert_eq!(pair.paths(inputs), [(1, false), (1, true)]);
     }
 }
 
