@@ -58,6 +58,12 @@ impl SctpEndpoint {
             return;
         }
         self.reseed();
+        if let Some((assoc, redirected)) =
+            existing.and_then(|assoc| Some((assoc, self.redirected(arrival, assoc, &others)?)))
+        {
+            self.deliver(&redirected, assoc, &redirected.packet);
+            return;
+        }
         if let Some(assoc) = existing {
             let is_ours = self.associations.get(&assoc).is_some_and(|association| {
                 association.is_connecting()
@@ -127,10 +133,18 @@ impl SctpEndpoint {
         let Some(packet) = Packet::own(&opened.packet) else { return };
         self.reseed();
         let existing = self.association_at(&arrival.key, &opened.addresses);
-        if let Some(assoc) = existing
-            && self.refuse_new_addresses(arrival, assoc, opened.peer_tag, &opened.addresses)
-        {
-            return;
+        if let Some(assoc) = existing {
+            match self.is_for_connecting(arrival, assoc, packet.tag()) {
+                Some(true) => {}
+                Some(false) => {
+                    self.counters.dropped_tag += 1;
+                    return;
+                }
+                None if self.refuse_new_addresses(arrival, assoc, opened.peer_tag, &opened.addresses) => {
+                    return;
+                }
+                None => {}
+            }
         }
         match (existing, self.channel_at(&arrival.key)) {
             (Some(assoc), _) => self.cookie_of_association(arrival, assoc, &opened, &packet),
@@ -152,11 +166,10 @@ impl SctpEndpoint {
         // Where connects cross, this is the first packet that shows at which of our addresses we are reached.
         if let Some(association) = self.associations.get_mut(&assoc) {
             association.local = Some(arrival.to);
-            if let Some(paths) = &mut association.paths {
-                paths.arrive(arrival.key.remote, arrival.to);
-            }
             if association.is_connecting() && association.local_tag == packet.tag() {
                 self.adopt_addresses(arrival, assoc, &opened.addresses);
+            } else {
+                self.follow_path(arrival, assoc);
             }
         }
         let part = |is_cookie| packet.with_chunks(|chunk| (chunk.kind == chunk::COOKIE_ECHO) == is_cookie);
@@ -230,6 +243,7 @@ impl SctpEndpoint {
         {
             paths.begin(arrival.now);
         }
+        self.probe_paths(arrival.now, assoc);
     }
 
     /// Every other packet: by its addresses and tag, or by its tag alone.

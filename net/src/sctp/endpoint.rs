@@ -357,7 +357,7 @@ impl SctpEndpoint {
         if key.peer_port == key.local_port && candidates.iter().any(|to| self.local.contains(to)) {
             return failed("own address");
         }
-        let named = candidates.iter().filter_map(|&remote| self.table.by_key(&Key { remote, ..key }));
+        let named = candidates.iter().filter_map(|&remote| self.named(&Key { remote, ..key }));
         match named.into_iter().find(|existing| *existing != id) {
             Some(existing) => Err(DownReason::Duplicate(existing)),
             None => Ok((key, candidates)),
@@ -370,7 +370,7 @@ impl SctpEndpoint {
         for _ in FIRST_SESSION_PORT..=u16::MAX {
             let port = self.next_session_port;
             self.next_session_port = port.checked_add(1).unwrap_or(FIRST_SESSION_PORT);
-            let is_taken = |&remote| self.table.by_key(&Key { local_port: port, remote, ..key }).is_some();
+            let is_taken = |&remote| self.named(&Key { local_port: port, remote, ..key }).is_some();
             let taken = candidates.iter().any(is_taken);
             if self.listeners.at(port).is_none() && !taken {
                 return Some(port);
@@ -461,12 +461,10 @@ impl SctpEndpoint {
     }
 
     fn remove(&mut self, assoc: AssocId, why: DownReason) {
+        self.leave(assoc);
         let Some(mut association) = self.associations.remove(&assoc) else { return };
         self.listeners.end(association.channel);
         association.fail_batch("association gone", &mut self.inputs);
-        for key in association.keys() {
-            self.table.remove(&key, association.local_tag, assoc);
-        }
         self.timers.disarm(assoc, &mut association.armed);
         self.receive_charge -= association.charged;
         self.inputs.push_back(Input::Down { assoc, why });

@@ -18,8 +18,41 @@ use std::net::{IpAddr, SocketAddr};
 impl SctpEndpoint {
     /// The association with a peer at this key, or else at one of its other addresses (RFC 9260 §5.2.2).
     pub(super) fn association_at(&self, key: &Key, others: &[SocketAddr]) -> Option<AssocId> {
-        let elsewhere = || others.iter().find_map(|&remote| self.table.by_key(&Key { remote, ..*key }));
-        self.table.by_key(key).or_else(elsewhere)
+        let at = |remote| self.named(&Key { remote, ..*key });
+        at(key.remote).or_else(|| others.iter().find_map(|&remote| at(remote)))
+    }
+
+    /// The association that a key names.
+    pub(super) fn named(&self, key: &Key) -> Option<AssocId> {
+        self.table.by_key(key).filter(|assoc| self.associations.contains_key(assoc))
+    }
+
+    /// The INIT of a peer that we connect to, from an address where we do not look for it: its INIT ACK goes to where our
+    /// INIT was sent (RFC 9260 §5.2.1). Anybody may name an address; only who is there learns our tag.
+    pub(super) fn redirected<'a>(
+        &self,
+        arrival: &Arrival<'a>,
+        assoc: AssocId,
+        others: &[SocketAddr],
+    ) -> Option<Arrival<'a>> {
+        let association = self.associations.get(&assoc).filter(|it| it.is_waiting_for_cookie())?;
+        if association.is_at(arrival.key.remote.ip()) {
+            return None;
+        }
+        let remote = *others.iter().find(|remote| association.is_at(remote.ip()))?;
+        let to = self.source_for(remote.ip()).unwrap_or(arrival.to);
+        Some(Arrival { now: arrival.now, key: Key { remote, ..arrival.key }, to, packet: arrival.packet })
+    }
+
+    /// Whether a COOKIE ECHO that came while we connect is an answer to that: a cookie with our tag went to nobody but whom
+    /// we connect to, and says all of its addresses. `None` if that is for the association to say.
+    pub(super) fn is_for_connecting(&self, arrival: &Arrival<'_>, assoc: AssocId, tag: u32) -> Option<bool> {
+        let association = self.associations.get(&assoc).filter(|it| it.is_connecting())?;
+        if association.local_tag == tag {
+            return Some(true);
+        }
+        // One that was issued before we began, to somebody who only names whom we connect to.
+        (!association.is_at(arrival.key.remote.ip())).then_some(false)
     }
 
     /// A restart must not add addresses (RFC 9260 §5.2.2, §5.2.4.1): with them a stranger could take the association over.
@@ -41,6 +74,10 @@ impl SctpEndpoint {
             return false;
         }
         self.counters.refused_restart += 1;
+        if association.is_connecting() {
+            // Our INIT ACK would not be news for who connects to us as well, an ABORT would end its attempt.
+            return true;
+        }
         self.answer(arrival, tag, chunk::ABORT, &addresses::restart_with(&new));
         true
     }
@@ -111,6 +148,7 @@ impl SctpEndpoint {
     /// Makes an association known by its tag at all addresses of its peer, and by those that are known to be its peer's.
     pub(super) fn enter(&mut self, assoc: AssocId) {
         let Some(association) = self.associations.get(&assoc) else { return };
+        debug_assert!(association.keys().contains(&association.key), "the primary path is one of them");
         self.table.insert(association.key, association.local_tag, assoc);
         for key in association.paths.iter().flat_map(|paths| paths.keys(association.key)) {
             self.table.insert_tag(&key, association.local_tag, assoc);
@@ -120,7 +158,7 @@ impl SctpEndpoint {
     /// Forgets where an association was known.
     pub(super) fn leave(&mut self, assoc: AssocId) {
         let Some(association) = self.associations.get(&assoc) else { return };
-        for key in association.keys() {
+        for key in association.keys().into_iter().chain([association.key]) {
             self.table.remove(&key, association.local_tag, assoc);
         }
     }

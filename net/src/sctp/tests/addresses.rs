@@ -185,7 +185,9 @@ fn a_restart_that_adds_an_address_is_refused() {
             packet::seal_checksum(&mut restart);
             let init_ack = receive(&mut bench, peer, &restart).remove(0);
             assert_eq!(kinds(&init_ack.bytes), [chunk::INIT_ACK]);
-            assert_eq!(receive(&mut bench, peer, &cookie_echo(&init_ack.bytes)).len(), 1);
+            // A HEARTBEAT to the other address, not confirmed any more, may follow.
+            let sent = receive(&mut bench, peer, &cookie_echo(&init_ack.bytes));
+            assert_eq!((sent.len(), &kinds(&sent[0].bytes)[..]), (1 + 1 - n, &[chunk::COOKIE_ACK][..]));
             assert!(matches!(bench.inputs()[..], [Input::Restart { .. }, ..]));
         }
         assert_eq!(bench.endpoint.counters().restarted, 2);
@@ -210,6 +212,93 @@ fn a_stranger_who_names_the_address_of_a_peer_gets_nothing_of_it() {
         receive(&mut bench, peer, &from_peer(tag, chunk::DATA, &data(1000, 0, b"mine")));
         assert_eq!(messages(&bench.inputs()).len(), 1);
     }
+}
+
+/// Starts to connect to `peer`. Returns the association and our tag.
+fn connecting(bench: &mut Bench, peer: SocketAddr) -> (proto::AssocId, u32) {
+    let assoc = bench.connect(0, Channel::Asap, peer);
+    let ours = bench.sent().remove(0).bytes;
+    (assoc, packet::u32_at(&ours, HEADER + 4).expect("a tag"))
+}
+
+// RFC 9260 §5.2.1: in COOKIE-WAIT the INIT ACK goes to where our INIT was sent. A stranger who names that address learns
+// no tag and gets no association.
+#[test]
+fn a_stranger_who_names_whom_we_connect_to_gets_nothing_of_it() {
+    for family in FAMILIES {
+        let mut bench = Bench::new(family.at(1, PORT));
+        let (peer, stranger) = (family.at(2, 5000), family.at(3, 5000));
+        let init = init_with(&parameters(&[stranger.ip(), peer.ip()]));
+        let early = receive(&mut bench, stranger, &init).remove(0);
+        let (_, tag) = connecting(&mut bench, peer);
+        bench.inputs();
+
+        let sent = receive(&mut bench, stranger, &init);
+        assert!(sent.iter().all(|datagram| datagram.to == peer), "{sent:?}");
+        assert_eq!(kinds(&sent[0].bytes), [chunk::INIT_ACK]);
+        let echo = cookie_echo(&early.bytes);
+        receive(&mut bench, stranger, &echo);
+        // Nor if it guesses another tag than that of its cookie.
+        receive(
+            &mut bench,
+            stranger,
+            &from_peer(tag ^ 1, chunk::COOKIE_ECHO, &chunk_value(&echo, 10).expect("it")),
+        );
+        assert_eq!((bench.inputs(), bench.endpoint.associations()), (vec![], 1));
+
+        // The true peer still can: what it was sent is for it.
+        let sent = receive(&mut bench, peer, &cookie_echo(&sent[0].bytes));
+        assert_eq!(kinds(&sent[0].bytes), [chunk::COOKIE_ACK]);
+        assert_eq!(up(&mut bench).1[0], peer.ip());
+    }
+}
+
+// RFC 6951 §5.4: addresses whose UDP port changes within a restart leave nothing behind.
+#[test]
+fn a_restart_from_another_udp_port_leaves_no_key_behind() {
+    for family in FAMILIES {
+        let mut bench = Bench::new(family.at(1, PORT));
+        let (first, second) = (family.host(2), family.host(3));
+        let at = |ip, port| SocketAddr::new(ip, port);
+        let tag = establish_with(&mut bench, at(first, 1000), &[second]);
+        bench.pass(Duration::from_millis(1));
+        let probe = bench.sent().remove(0);
+        assert_eq!(probe.to, at(second, 1000));
+        let info = chunk_value(&probe.bytes, chunk::HEARTBEAT).expect("a value");
+        receive(&mut bench, at(second, 2000), &from_peer(tag, chunk::HEARTBEAT_ACK, &info));
+        assert_eq!(bench.endpoint.counters().paths_confirmed, 1);
+
+        let mut restart = init_with(&parameter(second));
+        restart[HEADER + 4] = 0x77;
+        packet::seal_checksum(&mut restart);
+        let init_ack = receive(&mut bench, at(first, 2000), &restart).remove(0);
+        assert_eq!(kinds(&init_ack.bytes), [chunk::INIT_ACK]);
+        let sent = receive(&mut bench, at(first, 2000), &cookie_echo(&init_ack.bytes));
+        assert_eq!((sent[0].to, kinds(&sent[0].bytes)[0]), (at(first, 2000), chunk::COOKIE_ACK));
+        assert_eq!((bench.endpoint.associations(), bench.endpoint.counters().restarted), (1, 1));
+        assert_eq!(bench.endpoint.table_sizes()[..3], [1, 1, 2]);
+
+        pass(&mut bench, Duration::from_secs(20));
+        assert_eq!(bench.endpoint.table_sizes()[..3], [0; 3]);
+        bench.inputs();
+        establish_with(&mut bench, at(first, 1000), &[]);
+        assert_eq!(up(&mut bench).1, [first]);
+    }
+}
+
+// What is probed after a restart is known at once, not when the next packet comes.
+#[test]
+fn a_restart_probes_the_addresses_that_are_not_confirmed() {
+    let mut bench = Bench::new(Family::V4.at(1, PORT));
+    let (peer, other) = (Family::V4.at(2, 5000), Family::V4.host(3));
+    establish_with(&mut bench, peer, &[other]);
+    let mut restart = init_with(&parameter(other));
+    restart[HEADER + 4] = 0x77;
+    packet::seal_checksum(&mut restart);
+    let init_ack = receive(&mut bench, peer, &restart).remove(0);
+    let sent = receive(&mut bench, peer, &cookie_echo(&init_ack.bytes));
+    let first: Vec<_> = sent.iter().map(|datagram| (datagram.to.ip(), kinds(&datagram.bytes)[0])).collect();
+    assert_eq!(first, [(peer.ip(), chunk::COOKIE_ACK), (other, chunk::HEARTBEAT)]);
 }
 
 // Who names the address of somebody else before that connects does not keep it away.
