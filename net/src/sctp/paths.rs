@@ -201,7 +201,10 @@ impl Paths {
 
     /// The peer has answered a probe of its closed window.
     pub(super) fn stay_alive(&mut self) {
-        if let Some(index) = self.arriving {
+        if let Some(index) = self
+            .arriving
+            .filter(|index| self.list.get(*index).is_some_and(|path| path.state != State::Unconfirmed))
+        {
             self.succeed(index);
         }
     }
@@ -240,7 +243,10 @@ impl Paths {
         let mut refusal = Refusal::Known;
         for (index, path) in self.list.iter_mut().enumerate() {
             if path.remote != remote {
-                path.next_probe = if self.has_begun { path.next_probe.min(now) } else { Time::NEVER };
+                let is_renounced = path.state == State::Unconfirmed && path.next_probe == Time::NEVER;
+                if self.has_begun && !is_renounced {
+                    path.next_probe = path.next_probe.min(now);
+                }
             } else if path.state == State::Up {
                 refusal = Refusal::News { init: self.init.clone() };
                 path.errors = path.errors.max(self.limit.saturating_add(1));
@@ -413,15 +419,18 @@ impl Paths {
     ) -> Option<(SocketAddr, Option<IpAddr>)> {
         let (interval, timeout, limit) = (self.interval, self.timeout, self.limit);
         let path = self.list.get_mut(index)?;
-        let is_extra = std::mem::take(&mut path.is_doubtful) && path.next_probe > now;
+        // Without regular probes this is the one that counts.
+        let is_extra =
+            std::mem::take(&mut path.is_doubtful) && path.next_probe > now && path.next_probe < Time::NEVER;
+        let backoff = path.errors.saturating_sub(limit).min(MAX_BACKOFF);
         path.next_probe = match path.state {
             _ if is_extra => path.next_probe,
             State::Up if path.errors == 0 => after(now, interval),
             // Once a RTO, then ever more seldom.
             State::Unconfirmed => {
-                let backoff = path.errors.saturating_sub(limit).min(MAX_BACKOFF);
                 now + if backoff == 0 { timeout } else { interval.max(timeout) * (1 << backoff) }
             }
+            State::Down if interval.is_zero() => now + timeout * (1 << backoff),
             State::Up | State::Down => now + interval.max(timeout),
         };
         let nonce = nonce?;

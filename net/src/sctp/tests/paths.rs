@@ -499,6 +499,52 @@ fn connects_that_cross_make_one_association_with_all_paths() {
     }
 }
 
+// RFC 9260 §5.2.1: a short INIT leaves its INIT ACK room for few addresses, the INIT that crosses it has told all of them.
+#[test]
+fn connects_that_cross_agree_when_an_init_ack_tells_fewer_addresses() {
+    for family in FAMILIES {
+        for rounds in 0..2 {
+            let mut world = World::new();
+            let config = SctpConfig::control();
+            let many: Vec<IpAddr> = (1..=4).map(|network| address(family, network, 2)).collect();
+            let nodes = [
+                endpoint(&mut world, &config, &[address(family, 1, 1)]),
+                endpoint(&mut world, &config, &many),
+            ];
+            for (node, other) in [(nodes[rounds], 2 - rounds as u8), (nodes[1 - rounds], 1 + rounds as u8)] {
+                world.connect(node, Channel::Asap, SocketAddr::new(address(family, 1, other), PORT));
+            }
+            world.run(1000);
+            for node in nodes {
+                let inputs = world.inputs(node);
+                let [Input::Up { .. }] = &inputs[..] else { panic!("{inputs:?}") };
+                assert_eq!(world.network.endpoint(node).expect("there").associations(), 1);
+            }
+        }
+    }
+}
+
+// Without heartbeats too a path that works has data again, whatever was lost there.
+#[test]
+fn without_heartbeats_a_path_that_lost_its_extra_probe_is_probed_again() {
+    let mut config = SctpConfig::control();
+    config.timing.heartbeat_interval = Duration::ZERO;
+    let mut pair = Pair::with(Family::V4, &config, Link::perfect(), 2);
+    pair.cut(1);
+    // One message is lost on the path, and the probe that follows it.
+    pair.talk(20);
+    pair.run(400);
+    pair.heal();
+    pair.run(30_000);
+    pair.cut(2);
+    pair.talk(20);
+    assert_eq!(
+        pair.arrivals.iter().map(Vec::len).collect::<Vec<_>>(),
+        [2, 2],
+        "at once, over the first path"
+    );
+}
+
 // Silence on a path that is known to be dead says nothing about the other one.
 #[test]
 fn without_heartbeats_an_idle_association_outlives_a_dead_path() {
