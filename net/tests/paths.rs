@@ -7,7 +7,7 @@ mod common;
 
 use common::{Machine, Peer, Setup, V4, V6, within};
 use nix::sched::{CloneFlags, unshare};
-use proto::{AssocId, Channel, DownReason, Input};
+use proto::{AssocId, Channel, DownReason, Input, Time};
 use rserpool_net::raw::{RawConfig, kernel_has_sctp};
 use rserpool_net::udp::UdpConfig;
 use rserpool_net::{Driver, StartError, Transport};
@@ -15,6 +15,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::mpsc;
+use std::time::Duration;
 
 fn udp(addresses: &[IpAddr]) -> Setup {
     let (first, further) = addresses.split_first().unwrap();
@@ -166,25 +167,29 @@ async fn survive(server: Setup, client: Setup) {
         let confirmed = async { while peer.counters().await.sctp.paths_confirmed == 0 {} };
         within("the other path", confirmed).await;
     }
+    client.send(assoc, 0, "first").await;
+    let is_message = |now, input: Input| matches!(input, Input::Message { .. }).then_some(now);
+    let mut last = client.expect("an answer", is_message).await;
     for cable in [1, 2, 1] {
         ip(&format!("link set here{cable} down")).unwrap();
-        let down = path(&mut client, assoc, at(cable, 2), false).await;
-        assert!(down > 0, "requests while the cable is away");
+        let gap = path(&mut client, assoc, at(cable, 2), false, &mut last).await;
+        assert!(gap < Duration::from_secs(1), "a request took {gap:?} when the cable was cut");
         ip(&format!("link set here{cable} up")).unwrap();
-        path(&mut client, assoc, at(cable, 2), true).await;
+        path(&mut client, assoc, at(cable, 2), true, &mut last).await;
     }
     assert_eq!(client.request(assoc, "still there").await, "still there");
     let counters = client.counters().await.sctp;
     assert_eq!((counters.paths_down, counters.paths_up), (3, 3));
 }
 
-/// Requests until a path changes as told; how many were answered.
-async fn path(client: &mut Peer, assoc: AssocId, address: IpAddr, up: bool) -> u32 {
-    let mut answered = 0;
+/// Requests until a path changes as told; the longest time between two answers, the `last` one before included.
+async fn path(client: &mut Peer, assoc: AssocId, address: IpAddr, up: bool, last: &mut Time) -> Duration {
+    let mut answered = 0_u32;
+    let mut slowest = Duration::ZERO;
     client.send(assoc, 0, "0").await;
     let mut has_changed = false;
     loop {
-        let (_, input) = within("an event", client.events.recv()).await.unwrap();
+        let (now, input) = within("an event", client.events.recv()).await.unwrap();
         match input {
             Input::Path { address: changed, up: is_up, .. } => {
                 assert_eq!((changed.ip(), is_up), (address, up));
@@ -193,8 +198,9 @@ async fn path(client: &mut Peer, assoc: AssocId, address: IpAddr, up: bool) -> u
             Input::Message { bytes, .. } => {
                 assert_eq!(bytes, answered.to_string());
                 answered += 1;
+                slowest = slowest.max(now.since(std::mem::replace(last, now)));
                 if has_changed {
-                    return answered;
+                    return slowest;
                 }
                 client.send(assoc, 0, answered.to_string()).await;
             }

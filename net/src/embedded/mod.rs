@@ -164,7 +164,10 @@ impl EmbeddedEndpoint {
     fn line(&mut self, from: Option<IpAddr>) -> Option<&mut Line> {
         let index = match self.lines.as_slice() {
             [_] => Some(0),
-            lines => lines.iter().position(|line| Some(line.local.ip()) == from),
+            lines => {
+                let from = from.map(|ip| ip.to_canonical());
+                lines.iter().position(|line| Some(line.local.ip().to_canonical()) == from)
+            }
         };
         self.lines.get_mut(index?)
     }

@@ -107,11 +107,12 @@ pub(super) fn offered(local: &[SocketAddr], remote: IpAddr) -> Vec<IpAddr> {
 }
 
 /// Which of our addresses to send from at first: one of the same family, that with most leading bits in common (as RFC
-/// 6724 §5, rule 8).
+/// 6724 §5, rule 8). From loopback nothing leaves the host.
 pub(super) fn source_for(local: &[SocketAddr], remote: IpAddr) -> Option<IpAddr> {
     // The last of equals would be taken.
     let candidates = local.iter().map(SocketAddr::ip).rev();
-    candidates.filter(|ip| ip.is_ipv4() == remote.is_ipv4()).max_by_key(|ip| common_bits(*ip, remote))
+    let candidates = candidates.filter(|ip| ip.is_ipv4() == remote.is_ipv4());
+    candidates.max_by_key(|ip| (!ip.is_loopback() || remote.is_loopback(), common_bits(*ip, remote)))
 }
 
 fn common_bits(one: IpAddr, other: IpAddr) -> u32 {

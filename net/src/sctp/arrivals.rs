@@ -181,6 +181,8 @@ impl SctpEndpoint {
         }
         if let Some(rest) = rest.as_deref().and_then(Packet::own) {
             if self.associations.get(&assoc).is_some_and(|association| has_right_tag(association, &rest)) {
+                // What was said about the cookie is said.
+                self.follow_path(arrival, assoc);
                 self.deliver(arrival, assoc, &rest);
             } else {
                 self.counters.dropped_tag += 1;

@@ -1,6 +1,7 @@
 //! What a peer, or somebody who claims to be one, says about addresses (RFC 9260 §3.3.2.1, §5.1.2, §5.2.4.1, §5.4).
 
 use super::support::*;
+use crate::sctp::addresses::source_for;
 use crate::sctp::packet::{self, HEADER, Packet, cause, chunk};
 use crate::sctp::{Datagram, SctpConfig, SctpEndpoint};
 use proto::{Channel, DownReason, Input, Transmit};
@@ -283,6 +284,41 @@ fn a_restart_from_another_udp_port_leaves_no_key_behind() {
         bench.inputs();
         establish_with(&mut bench, at(first, 1000), &[]);
         assert_eq!(up(&mut bench).1, [first]);
+    }
+}
+
+// RFC 9260 §6.4: the SACK goes to where the DATA came from, also if that is bundled with a COOKIE ECHO.
+#[test]
+fn data_beside_a_cookie_is_acknowledged_where_it_came_from() {
+    let mut bench = Bench::new(Family::V4.at(1, PORT));
+    let (peer, other) = (Family::V4.at(2, 5000), Family::V4.at(3, 5000));
+    let init_ack = receive(&mut bench, peer, &init_with(&parameter(other.ip()))).remove(0);
+    let mut echo = cookie_echo(&init_ack.bytes);
+    receive(&mut bench, peer, &echo);
+    let tag = Packet::parse(&echo).expect("a packet").tag();
+    bench.pass(Duration::from_millis(1));
+    let probe = bench.sent().into_iter().find(|datagram| datagram.to == other).expect("a probe");
+    let info = chunk_value(&probe.bytes, chunk::HEARTBEAT).expect("a value");
+    receive(&mut bench, other, &from_peer(tag, chunk::HEARTBEAT_ACK, &info));
+
+    echo.resize(echo.len().next_multiple_of(4), 0);
+    echo.extend_from_slice(&from_peer(tag, chunk::DATA, &data(1000, 0, b"ping"))[HEADER..]);
+    packet::seal_checksum(&mut echo);
+    let mut sent = receive(&mut bench, other, &echo);
+    bench.pass(Duration::from_millis(250));
+    sent.extend(bench.sent());
+    let sacks = sent.iter().filter(|datagram| kinds(&datagram.bytes).contains(&chunk::SACK));
+    assert_eq!(sacks.map(|datagram| datagram.to).collect::<Vec<_>>(), [other]);
+}
+
+// RFC 6724 §5: from loopback nothing leaves the host, however alike the addresses are.
+#[test]
+fn nothing_is_sent_to_other_hosts_from_loopback() {
+    let locals =
+        ["127.0.0.1", "192.0.2.1", "::1"].map(|ip| SocketAddr::new(ip.parse().expect("an address"), PORT));
+    for (remote, from) in [("126.0.0.1", "192.0.2.1"), ("127.0.0.2", "127.0.0.1"), ("::1", "::1")] {
+        let source = source_for(&locals, remote.parse().expect("an address"));
+        assert_eq!(source, Some(from.parse().expect("an address")));
     }
 }
 

@@ -3,6 +3,8 @@
 
 use super::support::*;
 use crate::memory::{Link, NodeId};
+use crate::sctp::packet::{self, Packet, chunk};
+use crate::sctp::paths::Paths;
 use crate::sctp::{SctpConfig, SctpEndpoint, SctpTiming};
 use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -521,6 +523,26 @@ fn connects_that_cross_agree_when_an_init_ack_tells_fewer_addresses() {
                 assert_eq!(world.network.endpoint(node).expect("there").associations(), 1);
             }
         }
+    }
+}
+
+// RFC 9260 §1.6, §8.2: the path of a TSN is known across 2^32, and forgotten once it is acknowledged.
+#[test]
+fn the_paths_of_tsns_are_known_across_their_wraparound() {
+    let packet = |tsn: u32| packet::single((PORT, PORT), 1, chunk::DATA, 3, &data(tsn, 0, b"x"));
+    let remote = [1, 2].map(|network| SocketAddr::new(address(Family::V4, network, 2), PORT));
+    let now = Time::from_micros(1);
+    for (acknowledged, then) in [(0, remote[1]), (2, remote[0])] {
+        let mut paths = Paths::new(&SctpConfig::control(), 0, &remote, |_| None).candidates();
+        paths.begin(now);
+        let send = |paths: &mut Paths, tsn| paths.route(now, &packet(tsn)).expect("a path").0;
+        for tsn in [u32::MAX - 1, u32::MAX, 0, 1, 2] {
+            assert_eq!(send(&mut paths, tsn), remote[0]);
+        }
+        paths.acknowledge(acknowledged);
+        paths.run_timers(now);
+        paths.observe(&Packet::own(&packet(1)).expect("a packet"));
+        assert_eq!(send(&mut paths, 3), then);
     }
 }
 
