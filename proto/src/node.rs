@@ -112,7 +112,7 @@ pub enum Input {
         streams: u16,
     },
     /// The peer restarted: the association goes on, what was in flight is lost (RFC 9260 §5.2). A shutdown of the peer is
-    /// over with that; one that the machine asked for begins anew.
+    /// over with that; one that the machine asked for begins anew. No path is down any more, without a word of it.
     Restart {
         /// Which.
         assoc: AssocId,
