@@ -19,11 +19,20 @@ pub(crate) enum Status {
     /// No registrar has answered yet.
     Pending,
     /// Confirmed once; the endpoint keeps it up by itself from here on.
-    Registered(PeIdentifier),
+    Registered,
     /// It did not come about.
     Failed(RegisterError),
     /// Over; why the registrars may still list it for a while, if so.
     Deregistered(Option<RegisterError>),
+}
+
+/// How it stands now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    /// The identifier under which it was registered last.
+    pub(crate) id: PeIdentifier,
+    /// Why it is not registered any more, if so.
+    pub(crate) failure: Option<RegisterError>,
 }
 
 /// A registered element. Dropping it deregisters it in the background; its sessions go on.
@@ -33,6 +42,7 @@ pub struct Element {
     pub(crate) id: ElementId,
     pub(crate) pool: PoolHandle,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) home: watch::Receiver<Option<RegistrarId>>,
     /// Why it could not be registered again, the last time.
     pub(crate) failure: watch::Receiver<Option<RegisterError>>,
@@ -44,11 +54,28 @@ pub struct Element {
 
 /// What an element does beyond being registered.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ElementOptions {
     /// How cookies are sealed; `None`: they are not, and any cookie is accepted.
     pub cookies: Option<CookieSealing>,
     /// Whom clients shall prefer when this element is gone, the first one in front; empty: as the policy says.
     pub failover_order: Vec<PeIdentifier>,
+}
+
+impl ElementOptions {
+    /// With cookies that are sealed so.
+    #[must_use]
+    pub fn cookies(mut self, sealing: CookieSealing) -> Self {
+        self.cookies = Some(sealing);
+        self
+    }
+
+    /// With these elements to be preferred when it is gone.
+    #[must_use]
+    pub fn failover_order(mut self, order: impl IntoIterator<Item = PeIdentifier>) -> Self {
+        self.failover_order = order.into_iter().collect();
+        self
+    }
 }
 
 /// A session that a client started.
@@ -67,7 +94,10 @@ impl Element {
     /// Waits until a registrar has confirmed it.
     pub(crate) async fn registered(&mut self) -> Result<(), RegisterError> {
         match self.wait_for(|status| !matches!(status, Status::Pending)).await {
-            Status::Registered(_) => Ok(()),
+            Status::Registered => {
+                self.standing.mark_unchanged();
+                Ok(())
+            }
             Status::Failed(error) | Status::Deregistered(Some(error)) => Err(error),
             Status::Pending | Status::Deregistered(None) => {
                 Err(RegisterError::Deregistered(self.pool.clone()))
@@ -92,12 +122,9 @@ impl Element {
         &self.pool
     }
 
-    /// Its identifier within the pool.
+    /// Its identifier within the pool. A random one becomes another random one if it turns out to be taken.
     pub fn id(&self) -> PeIdentifier {
-        match *self.status.borrow() {
-            Status::Registered(id) => id,
-            _ => PeIdentifier(0),
-        }
+        self.standing.borrow().id
     }
 
     /// Its home registrar, as far as that has named itself; `None` while there is none.
@@ -121,14 +148,23 @@ impl Element {
         .unwrap_or_else(|| RegisterError::Deregistered(self.pool.clone()))
     }
 
-    /// Changes the policy or its values by registering again.
+    /// Waits until it is registered again after a failure, or under another identifier, which is returned; or until it could not be
+    /// registered again, and why. Cancel-safe; of several changes since the last call it is the last.
+    pub async fn standing_changed(&mut self) -> Result<PeIdentifier, RegisterError> {
+        self.standing.changed().await.map_err(|_| EndpointError::stopped())?;
+        let Standing { id, failure } = self.standing.borrow_and_update().clone();
+        failure.map_or(Ok(id), Err)
+    }
+
+    /// Changes the policy or its values by registering again. Cancel-safe: when the future is dropped it is changed or not.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
         let id = self.id;
         let done = self.endpoint.call(move |shell, now| shell.machine().set_policy(now, id, policy)).await?;
         done.map_err(|error| self.refused(error))
     }
 
-    /// Tells how much the element is used; registers again if that differs enough, and not too often.
+    /// Tells how much the element is used; registers again if that differs enough, and not too often. Cancel-safe as
+    /// [`Element::set_policy`].
     pub async fn set_load(&self, load: Load) -> Result<(), RegisterError> {
         let id = self.id;
         let done = self.endpoint.call(move |shell, now| shell.machine().set_load(now, id, load)).await?;
@@ -142,7 +178,7 @@ impl Element {
         }
     }
 
-    /// Seals cookies with other keys, and accepts others.
+    /// Seals cookies with other keys, and accepts others. Cancel-safe as [`Element::set_policy`].
     ///
     /// # Errors
     /// The element was registered without any: its sessions rely on that.
@@ -154,7 +190,7 @@ impl Element {
         self.endpoint.call(move |shell, now| shell.seal_cookies(now, id, sealing)).await?
     }
 
-    /// Changes whom clients shall prefer when this element is gone.
+    /// Changes whom clients shall prefer when this element is gone. Cancel-safe as [`Element::set_policy`].
     pub async fn set_failover_order(&self, order: Vec<PeIdentifier>) -> Result<(), EndpointError> {
         let id = self.id;
         Ok(self.endpoint.call(move |shell, now| shell.machine().set_failover_order(now, id, order)).await??)
@@ -170,7 +206,8 @@ impl Element {
         })
     }
 
-    /// Takes the element out of its pool; returns when a registrar has confirmed it. Its sessions go on.
+    /// Takes the element out of its pool; returns when a registrar has confirmed it. Its sessions go on. Whoever stops
+    /// waiting does not stop it.
     pub async fn deregister(mut self) -> Result<(), RegisterError> {
         self.endpoint.let_go(self.id);
         match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {

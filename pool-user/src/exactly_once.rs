@@ -67,7 +67,7 @@ impl ExactlyOnce {
         &self.session
     }
 
-    /// Ends the session in order. On an error nothing is lost that was answered.
+    /// Ends the session in order. On an error nothing is lost that was answered. Whoever stops waiting does not stop it.
     pub async fn close(self) -> Result<(), SessionError> {
         self.session.close().await
     }

@@ -1,7 +1,7 @@
 //! What tasks ask for, by command.
 
 use super::{Entry, Registered, Shell};
-use crate::element::{Backlog, Status};
+use crate::element::{Backlog, Standing, Status};
 use crate::pipe::Pipe;
 use crate::{
     AsapEndpoint, CookieSealing, Element, ElementOptions, EndpointError, RegisterError, Registration,
@@ -44,20 +44,30 @@ impl Shell {
         let order = options.failover_order;
         self.machine.set_failover_order(now, id, order).map_err(EndpointError::from)?;
         let (status, watched) = watch::channel(Status::Pending);
+        let standing = watch::Sender::new(Standing::default());
         let failure = watch::Sender::new(None);
         let backlog = Arc::<Backlog>::default();
         let element = Element {
             id,
             pool: pool.clone(),
             status: watched,
+            standing: standing.subscribe(),
             home: self.home.subscribe(),
             failure: failure.subscribe(),
             backlog: Arc::clone(&backlog),
             sealed,
             endpoint,
         };
-        let registered =
-            Registered { pool, status, failure, backlog, takes_sessions, leaving: false, drain: None };
+        let registered = Registered {
+            pool,
+            status,
+            standing,
+            failure,
+            backlog,
+            takes_sessions,
+            leaving: false,
+            drain: None,
+        };
         self.elements.insert(id, registered);
         Ok(element)
     }
@@ -74,7 +84,9 @@ impl Shell {
     }
 
     pub(crate) fn drain(&mut self, now: Time, id: ElementId, grace: Duration) {
-        if !self.stop_accepting(id) {
+        // Whoever has just stopped waiting for this has let the element go, too, and that may be here first.
+        self.stop_accepting(id);
+        if self.elements.get(&id).is_none_or(|element| element.drain.is_some()) {
             return;
         }
         for session in self.sessions.values().filter(|session| session.element == Some(id)) {
@@ -83,8 +95,9 @@ impl Shell {
         if let Some(element) = self.elements.get_mut(&id) {
             element.drain = Some(None);
         }
-        if self.machine.drain(now, id, grace).is_err() {
-            self.elements.remove(&id);
+        match self.machine.drain(now, id, grace) {
+            Ok(()) => drop(self.graces.insert(id, now + grace)),
+            Err(_) => drop(self.elements.remove(&id)),
         }
     }
 

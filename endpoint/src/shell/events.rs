@@ -1,9 +1,9 @@
 //! What the machine tells, and whom.
 
 use super::{Entry, Shell};
-use crate::element::{Status, Waiting};
-use crate::pipe::{Incoming, Pipe};
-use crate::{Card, Cookie, RegisterError, ResolveError, SessionError, SessionId};
+use crate::element::{Standing, Status, Waiting};
+use crate::pipe::Pipe;
+use crate::{Card, Cookie, Incoming, RegisterError, ResolveError, SessionError, SessionId};
 use params::{PoolHandle, RegistrarId};
 use proto::Node;
 use proto::endpoint::{self as machine, CloseReason, ElementId, Event};
@@ -27,7 +27,8 @@ impl Shell {
                     if let Some(warning) = warning {
                         tracing::warn!(pool = %element.pool, ?warning, "registered with other values than asked for");
                     }
-                    element.status.send_replace(Status::Registered(id));
+                    element.standing.send_replace(Standing { id, failure: None });
+                    element.status.send_replace(Status::Registered);
                 }
             }
             Event::RegistrationFailed { element, error } => self.registration_failed(element, error),
@@ -84,8 +85,11 @@ impl Shell {
                 self.deliver(session, Incoming::Cookie(Cookie { version, bytes: cookie }));
             }
             Event::CookieRefused { element, remote, why } => {
-                let pool = self.elements.get(&element).map(|element| element.pool.to_string());
-                tracing::warn!(pool, peer = ?remote.first(), %why, "session refused because of its cookie");
+                if let Some(suppressed) = self.refused_cookies.warn(self.now) {
+                    let pool = self.elements.get(&element).map(|element| element.pool.to_string());
+                    let peer = remote.first();
+                    tracing::warn!(pool, ?peer, %why, suppressed, "session refused because of its cookie");
+                }
             }
             Event::CardReceived { session, handle, elements } => {
                 self.deliver(session, Incoming::Card(Card { pool: handle, elements }));
@@ -104,7 +108,7 @@ impl Shell {
                 );
             }
             Event::SendFailed { session, bytes, why } => {
-                self.deliver(session, Incoming::Refused { length: bytes.len(), why });
+                self.deliver(session, Incoming::Refused { bytes, why });
             }
             Event::Connected { session, element } => {
                 if let Some(connecting) =
@@ -119,11 +123,18 @@ impl Shell {
                     entry.pipe.sent(bytes);
                 }
             }
+            Event::Closing { session } => {
+                if let Some(entry) = self.sessions.get(&session) {
+                    entry.pipe.close_for_sending();
+                }
+            }
             Event::Closed { session, why } => self.closed(session, why),
+            _ => {}
         }
     }
 
     fn deregistered(&mut self, element: ElementId, error: Option<RegisterError>) {
+        self.graces.remove(&element);
         if let Some(element) = self.elements.remove(&element) {
             element.status.send_replace(Status::Deregistered(error));
         }
@@ -146,6 +157,7 @@ impl Shell {
             }
             first
         });
+        element.standing.send_modify(|standing| standing.failure = Some(error.clone()));
         element.failure.send_replace(Some(error));
     }
 
@@ -161,7 +173,9 @@ impl Shell {
             element.backlog.push(Waiting { id: session, pipe: Arc::clone(&pipe), cookie, peer })
         });
         if !taken {
-            tracing::warn!(session = session.0, "session refused: nobody accepts it");
+            if let Some(suppressed) = self.refused_sessions.warn(self.now) {
+                tracing::warn!(session = session.0, suppressed, "session refused: nobody accepts it");
+            }
             return self.machine.abort(self.now, session, "the pool element does not accept sessions now");
         }
         let pool = self.elements.get(&element).map(|element| element.pool.clone());

@@ -90,7 +90,7 @@ async fn a_load_reaches_the_pool() {
     let mut events = registrar.events();
     let element = PoolElement::builder("jobs")
         .policy(Policy::LeastUsed { load: Load(0) })
-        .load_updates(LoadUpdates { interval: Duration::ZERO, ..LoadUpdates::default() })
+        .load_updates(LoadUpdates::default().interval(Duration::ZERO))
         .registrars([registrar.asap_address()])
         .register();
     let element = within("registration", element).await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::support::{Death, Fate, counter, number, registrar, serve, user, within};
 use pool_element::{PoolElement, Profile};
-use rserpool_pool_user::{Session, SessionError};
+use rserpool_pool_user::{SendOptions, Session, SessionError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,23 @@ async fn the_answer_to_a_cancelled_request_is_not_taken_for_that_of_the_next() {
     for seq in (1..=60u64).step_by(3) {
         abandon(&mut session, seq).await;
         abandon(&mut session, seq + 1).await;
+        let answer = within("a request", session.request((seq + 2).to_be_bytes())).await.unwrap();
+        assert_eq!(number(&answer), seq + 2);
+    }
+}
+
+// What SCTP refuses of other messages says nothing of the requests that are under way.
+#[tokio::test]
+async fn a_refused_message_is_not_taken_for_a_request() {
+    let registrar = registrar(&[]);
+    tokio::spawn(serve(counter(&[registrar.asap_address()]).await, Arc::<Fate>::default()));
+    let mut session = within("connect", user(&registrar).connect("counter")).await.unwrap();
+    for seq in (1..=30u64).step_by(3) {
+        abandon(&mut session, seq).await;
+        let no_such_stream = SendOptions::new().stream(60_000);
+        session.send_with("not a request".into(), no_such_stream).await.unwrap();
+        let refused = within("a request", session.request((seq + 1).to_be_bytes())).await;
+        assert!(matches!(refused, Err(SessionError::Unsendable { length: 13, .. })), "{refused:?}");
         let answer = within("a request", session.request((seq + 2).to_be_bytes())).await.unwrap();
         assert_eq!(number(&answer), seq + 2);
     }

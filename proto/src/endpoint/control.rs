@@ -4,7 +4,8 @@ use super::accept::Peer;
 use super::sealed_cookie::OpenedCookie;
 use super::session::Side;
 use super::{
-    AsapEndpoint, CloseReason, CookieRefusal, CookieSealing, ElementId, Event, SendError, SessionId,
+    AsapEndpoint, CloseReason, CookieRefusal, CookieSealing, ElementId, Event, MESSAGE_OVERHEAD, SendError,
+    SessionId,
 };
 use crate::{AssocId, PPID_ASAP, Time, Transmit};
 use asap::{Cookie, CookieEcho, Message};
@@ -66,7 +67,7 @@ impl AsapEndpoint {
         let bytes = bytes.map_err(|_| SendError::Size { limit: MAX_COOKIE })?;
         let assoc = self.room(session, size)?.assoc.ok_or(SendError::Closed)?;
         let send = Transmit::Send { assoc, stream: 0, ppid: PPID_ASAP, unordered: false, bytes };
-        self.outbox.push(assoc, send, size);
+        self.outbox.push(assoc, send, size + MESSAGE_OVERHEAD);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 /// What an endpoint tells its owner, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// The element is registered: for the first time, or again after it was not.
     Registered {
@@ -160,11 +161,12 @@ pub enum Event {
         /// And so many bytes of them.
         bytes: usize,
     },
-    /// So many bytes left the session's queue: handed to SCTP, or dropped by a failover.
+    /// Something left the session's queue: handed to SCTP, or dropped by a failover.
     Sent {
         /// The session.
         session: SessionId,
-        /// User bytes, of messages and of cookies.
+        /// What it took of the queue: the bytes of messages and of cookies, and for each of them
+        /// [`MESSAGE_OVERHEAD`](super::MESSAGE_OVERHEAD).
         bytes: usize,
     },
     /// SCTP refused a message (too large for the peer, or no such stream); it was not sent.
@@ -175,6 +177,12 @@ pub enum Event {
         bytes: Bytes,
         /// Why.
         why: &'static str,
+    },
+    /// The endpoint ends the session by itself: the [grace](super::AsapEndpoint::drain) of its element is over. What was sent
+    /// is still delivered, and nothing more is taken; [`Event::Closed`] follows.
+    Closing {
+        /// Which.
+        session: SessionId,
     },
     /// The session ended; its `SessionId` means nothing any more.
     Closed {

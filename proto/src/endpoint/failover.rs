@@ -406,7 +406,7 @@ impl AsapEndpoint {
         let replayed = user.replay.is_some();
         let mut messages: Vec<(Message, usize)> = user.replay.iter_mut().flat_map(Replay::begin).collect();
         messages.extend(user.waiting.drain(..).map(|message| {
-            let credit = message.bytes.len();
+            let credit = message.cost();
             (message, credit)
         }));
         user.asked = !messages.is_empty();

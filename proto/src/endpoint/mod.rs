@@ -31,8 +31,8 @@ mod session;
 mod watch;
 
 pub use config::{
-    Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, LoadUpdates, Message, Registration,
-    ReplayLimits, RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
+    Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, LoadUpdates, MESSAGE_OVERHEAD,
+    Message, Registration, ReplayLimits, RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 pub use explain::{Explanation, Standing};

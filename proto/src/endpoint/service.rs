@@ -1,6 +1,7 @@
 //! What an element gives to its sessions. It outlives the element for as long as they do.
 
 use super::sealed_cookie::{CookieSealing, OpenedCookie};
+use super::session::Session;
 use super::{AsapEndpoint, CommandError, CookieRefusal, ElementId, Event, SessionId, Timer};
 use crate::Time;
 use bytes::Bytes;
@@ -91,6 +92,9 @@ impl AsapEndpoint {
     pub(super) fn drain_expired(&mut self, now: Time, element: ElementId) {
         let sessions = self.services.get(&element).map(|service| service.sessions.clone());
         for session in sessions.unwrap_or_default() {
+            if self.sessions.get(&session).and_then(Session::open).is_some() {
+                self.events.push_back(Event::Closing { session });
+            }
             self.close(now, session);
         }
     }

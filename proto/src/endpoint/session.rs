@@ -3,7 +3,9 @@
 use super::accept::Peer;
 use super::failover::User;
 use super::replay::Replay;
-use super::{AsapEndpoint, CloseReason, ElementId, Event, Message, SendError, SessionId, Timer};
+use super::{
+    AsapEndpoint, CloseReason, ElementId, Event, MESSAGE_OVERHEAD, Message, SendError, SessionId, Timer,
+};
 use crate::{AssocId, DownReason, PPID_ASAP, Time, Transmit};
 use params::PeIdentifier;
 use std::time::Duration;
@@ -16,7 +18,7 @@ pub(super) struct Session {
     pub(super) side: Side,
     /// The association of the moment; none while a server is looked for.
     pub(super) assoc: Option<AssocId>,
-    /// Bytes taken from the application and not yet handed to SCTP.
+    /// What was taken from the application and not yet handed to SCTP counts.
     pub(super) queued: usize,
     pub(super) reading: bool,
     /// The association that the peer is ending: what it does not take any more is no fault of the message.
@@ -91,6 +93,7 @@ impl AsapEndpoint {
         if replays && !Replay::takes(&message) {
             return Err(SendError::OutOfOrder);
         }
+        let cost = message.cost();
         self.room(session, size)?;
         if replays && !self.keep(session, &message) {
             return Ok(());
@@ -98,7 +101,7 @@ impl AsapEndpoint {
         let Some(state) = self.sessions.get_mut(&session) else { return Err(SendError::Closed) };
         if let Side::User(user) = &mut state.side {
             if epoch != user.epoch {
-                self.release(session, size);
+                self.release(session, cost);
                 return Ok(());
             }
             if user.search.is_some() {
@@ -108,11 +111,11 @@ impl AsapEndpoint {
             user.asks();
         }
         let assoc = state.open().ok_or(SendError::Closed)?;
-        self.push_message(assoc, message, size);
+        self.push_message(assoc, message, cost);
         Ok(())
     }
 
-    /// The session, if its queue has room for so many bytes, which are taken at once.
+    /// The session, if its queue has room for a message of so many bytes, which is taken at once.
     pub(super) fn room(&mut self, session: SessionId, size: usize) -> Result<&mut Session, SendError> {
         let limits = &self.config.limits;
         if size > limits.message {
@@ -120,10 +123,11 @@ impl AsapEndpoint {
         }
         let state =
             self.sessions.get_mut(&session).filter(|state| !state.closing).ok_or(SendError::Closed)?;
-        if state.queued > 0 && state.queued + size > limits.session_queue {
+        let cost = size + MESSAGE_OVERHEAD;
+        if state.queued > 0 && state.queued + cost > limits.session_queue {
             return Err(SendError::Full);
         }
-        state.queued += size;
+        state.queued += cost;
         Ok(state)
     }
 
@@ -133,7 +137,7 @@ impl AsapEndpoint {
         self.outbox.push(assoc, Transmit::Send { assoc, stream, ppid, unordered, bytes }, credit);
     }
 
-    /// Gives the application back so many bytes of a session's queue.
+    /// Gives the application back so much of a session's queue.
     pub(super) fn release(&mut self, session: SessionId, size: usize) {
         let Some(state) = self.sessions.get_mut(&session).filter(|_| size > 0) else { return };
         state.queued = state.queued.saturating_sub(size);

@@ -55,7 +55,7 @@ fn who_failed_comes_last_for_a_while() {
 // Each further failure in a row doubles the pause, up to the longest. A new answer of the registrar does not end it.
 #[test]
 fn the_pause_grows_with_failures_in_a_row() {
-    let (mut script, home) = user(2, Avoidance { longest: Duration::from_secs(5), ..Avoidance::default() });
+    let (mut script, home) = user(2, Avoidance::default().longest(Duration::from_secs(5)));
     for (n, pause) in [1400, 2800, 5000, 5000].into_iter().enumerate() {
         script.data_from_home(home);
         script.fail(1);
@@ -83,7 +83,7 @@ fn at_most_a_share_is_avoided() {
     for (elements, max_percent, expected) in
         [(1, 50, 0), (2, 50, 1), (5, 50, 2), (5, 100, 5), (5, 0, 0), (100, 33, 33)]
     {
-        let (mut script, _) = user(elements, Avoidance { max_percent, ..Avoidance::default() });
+        let (mut script, _) = user(elements, Avoidance::default().max_percent(max_percent));
         for n in 1..=elements {
             script.fail(n);
             assert!(script.avoided().len() <= expected);
@@ -94,7 +94,7 @@ fn at_most_a_share_is_avoided() {
 
 #[test]
 fn avoidance_can_wait_for_more_failures_or_be_switched_off() {
-    let (mut script, home) = user(2, Avoidance { after_failures: 2, ..Avoidance::default() });
+    let (mut script, home) = user(2, Avoidance::default().after_failures(2));
     script.fail(1);
     assert_eq!(script.avoided(), [0; 0]);
     script.pass(ms(400));
@@ -102,7 +102,7 @@ fn avoidance_can_wait_for_more_failures_or_be_switched_off() {
     script.fail(1);
     assert_eq!(script.avoided(), [1]);
 
-    let (mut script, _) = user(2, Avoidance { after_failures: 0, ..Avoidance::default() });
+    let (mut script, _) = user(2, Avoidance::default().after_failures(0));
     script.fail(1);
     assert_eq!(script.avoided(), [0; 0]);
     assert_eq!(

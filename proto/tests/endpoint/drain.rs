@@ -1,7 +1,7 @@
 //! An element that leaves without losing anything: registrars first, sessions second (RFC 5352 §3.2, §6.2).
 
 use super::*;
-use rserpool_proto::endpoint::{CloseReason, ElementId, RegisterError};
+use rserpool_proto::endpoint::{CloseReason, ElementId, RegisterError, SendError};
 
 const USER: AssocId = AssocId::accepted(Channel::Asap, 1);
 
@@ -71,6 +71,10 @@ fn a_session_that_does_not_end_is_handed_over() {
     script.pass(ms(1));
     script.input(Input::Writable { assoc: USER });
     let cookie = asap::Cookie { cookie: Bytes::from_static(b"last") }.into();
+    // Whoever sends knows that nothing more is taken.
+    assert_eq!(script.events(), [Event::Closing { session }]);
+    let late = script.machine.send(script.now, session, 0, text_message("late"));
+    assert_eq!(late, Err(SendError::Closed));
     assert_eq!(script.out(), [Out::Asap(USER, cookie), Out::Shutdown(USER)]);
     script.events();
     script.down(USER, DownReason::Shutdown);

@@ -33,7 +33,8 @@ use params::{
     RegistrationLife, SctpTransport, Transport, TransportUse,
 };
 use rserpool_proto::endpoint::{
-    AsapEndpoint, Config, ElementTransport, Event, Message, Registration, SessionId, SessionOptions,
+    AsapEndpoint, Config, ElementTransport, Event, MESSAGE_OVERHEAD, Message, Registration, SessionId,
+    SessionOptions,
 };
 use rserpool_proto::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, Time, Transmit};
 use std::net::{IpAddr, SocketAddr};
@@ -278,6 +279,11 @@ impl Script {
     fn send(&mut self, session: SessionId, epoch: u32, text: &'static str) {
         self.machine.send(self.now, session, epoch, text_message(text)).unwrap();
     }
+}
+
+/// So many messages with so many bytes left the queue of a session.
+fn sent(session: SessionId, messages: usize, bytes: usize) -> Event {
+    Event::Sent { session, bytes: bytes + messages * MESSAGE_OVERHEAD }
 }
 
 fn text_message(text: &'static str) -> Message {

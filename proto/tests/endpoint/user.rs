@@ -3,7 +3,7 @@
 use super::*;
 use rserpool_proto::endpoint::{CloseReason, ResolveError, SendError};
 
-const TO_POOL: SessionOptions = SessionOptions { patience: Duration::from_secs(30), replay: None };
+const TO_POOL: SessionOptions = SessionOptions::new();
 
 fn cookie(cookie: &'static str) -> asap::Cookie {
     asap::Cookie { cookie: Bytes::from_static(cookie.as_bytes()) }
@@ -44,7 +44,7 @@ fn a_session_starts() {
     script.up(assoc, server(1));
     assert_eq!(script.events(), [Event::Connected { session, element: PeIdentifier(1) }]);
     assert_eq!(script.out(), [Out::Data(assoc, text_message("one")), Out::Data(assoc, text_message("two"))]);
-    assert_eq!(script.events(), [Event::Sent { session, bytes: 6 }]);
+    assert_eq!(script.events(), [sent(session, 2, 6)]);
     script.data(assoc, "answer");
     assert_eq!(script.events(), [Event::Received { session, message: text_message("answer") }]);
 }
@@ -224,9 +224,9 @@ fn nothing_old_reaches_the_new_server() {
     script.input(Input::Full { assoc: first });
     script.send(session, 0, "queued");
     script.down(first, DownReason::Unreachable);
-    assert_eq!(script.events(), [Event::Sent { session, bytes: 6 }]);
+    assert_eq!(script.events(), [sent(session, 1, 6)]);
     script.send(session, 0, "early");
-    assert_eq!(script.events(), [Event::Sent { session, bytes: 5 }]);
+    assert_eq!(script.events(), [sent(session, 1, 5)]);
     let (second, _) = connect(&script.out());
     script.up(second, server(2));
     script.send(session, 0, "late");

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(100 * 3600);
 
 /// All that a session has to keep for a replay: one operation at a time is under way, and the last one that is in a cookie is not
 /// covered by it, for that came before its answer.
-const KEPT: ReplayLimits = ReplayLimits { messages: CHECKPOINT as usize + 1, bytes: 1000 };
+const KEPT: ReplayLimits = ReplayLimits::new().messages(CHECKPOINT as usize + 1).bytes(1000);
 /// `Avoidance::max_percent`.
 const MOST_AVOIDED: usize = 50;
 
@@ -182,7 +182,7 @@ impl Clients {
         let session = self.machine.connect(
             now,
             handle(pool),
-            SessionOptions { patience: self.patience, replay: self.replay },
+            SessionOptions::new().patience(self.patience).replay(self.replay),
         );
         let session = session.map_err(|error| format!("no session: {error}"))?;
         let mut client = Client {

@@ -103,7 +103,7 @@ impl Owner {
         match command {
             "open" => {
                 let replay = arguments.bit("replay")?.then(ReplayLimits::default);
-                let options = SessionOptions { replay, ..options };
+                let options = options.replay(replay);
                 let session = endpoint.connect(now, arguments.pool()?, options);
                 self.session = Some((session.map_err(|error| error.to_string())?, 0));
             }
