@@ -20,6 +20,9 @@ pub(crate) enum Status {
     Pending,
     /// Confirmed once; the endpoint keeps it up by itself from here on.
     Registered,
+    /// Not ready: it leaves its pool, and has left it.
+    Leaving,
+    Withdrawn(Option<RegisterError>),
     /// It did not come about.
     Failed(RegisterError),
     /// Over; why the registrars may still list it for a while, if so.
@@ -99,14 +102,12 @@ impl Element {
                 Ok(())
             }
             Status::Failed(error) | Status::Deregistered(Some(error)) => Err(error),
-            Status::Pending | Status::Deregistered(None) => {
-                Err(RegisterError::Deregistered(self.pool.clone()))
-            }
+            _ => Err(RegisterError::Deregistered(self.pool.clone())),
         }
     }
 
-    async fn wait_for(&mut self, done: impl FnMut(&Status) -> bool) -> Status {
-        match self.status.wait_for(done).await {
+    async fn wait_for(&self, done: impl FnMut(&Status) -> bool) -> Status {
+        match self.status.clone().wait_for(done).await {
             Ok(status) => status.clone(),
             Err(_) => Status::Deregistered(Some(EndpointError::stopped().into())),
         }
@@ -154,6 +155,27 @@ impl Element {
         self.standing.changed().await.map_err(|_| EndpointError::stopped())?;
         let Standing { id, failure } = self.standing.borrow_and_update().clone();
         failure.map_or(Ok(id), Err)
+    }
+
+    /// Takes the element out of its pool until it is ready again, and back into it under the same identifier. Returns when a
+    /// registrar has confirmed that. Its sessions go on, and those that wait for [`Element::accept`] are still there; new ones go to
+    /// other elements. Whoever stops waiting does not stop it.
+    ///
+    /// # Errors
+    /// No registrar has confirmed it. One that was to leave is out of its pool all the same, as far as this endpoint goes. One that
+    /// was to come back goes on trying if none has answered; if it was refused, it is not in the pool until this is said anew.
+    pub async fn set_ready(&self, ready: bool) -> Result<(), RegisterError> {
+        let id = self.id;
+        let done = self.endpoint.call(move |shell, now| shell.set_ready(now, id, ready)).await?;
+        done.map_err(|error| self.refused(error))?;
+        let settled = |status: &Status| !matches!(status, Status::Pending | Status::Leaving);
+        match self.wait_for(settled).await {
+            Status::Registered | Status::Withdrawn(None) => Ok(()),
+            Status::Failed(error) | Status::Withdrawn(Some(error)) | Status::Deregistered(Some(error)) => {
+                Err(error)
+            }
+            _ => Err(RegisterError::Deregistered(self.pool.clone())),
+        }
     }
 
     /// Changes the policy or its values by registering again. Cancel-safe: when the future is dropped it is changed or not.
@@ -208,7 +230,7 @@ impl Element {
 
     /// Takes the element out of its pool; returns when a registrar has confirmed it. Its sessions go on. Whoever stops
     /// waiting does not stop it.
-    pub async fn deregister(mut self) -> Result<(), RegisterError> {
+    pub async fn deregister(self) -> Result<(), RegisterError> {
         self.endpoint.let_go(self.id);
         match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {
             Status::Deregistered(Some(error)) => Err(error),
@@ -221,7 +243,7 @@ impl Element {
     /// Takes the element out of its pool; returns when a registrar has confirmed it and all its sessions have ended.
     /// Each session is told ([`Session::draining`]); those that are left after `grace` are ended in order. Whoever
     /// stops waiting does not stop it.
-    pub async fn drain(mut self, grace: Duration) -> Result<(), RegisterError> {
+    pub async fn drain(self, grace: Duration) -> Result<(), RegisterError> {
         let id = self.id;
         self.endpoint.call(move |shell, now| shell.drain(now, id, grace)).await?;
         match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {

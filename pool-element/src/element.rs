@@ -107,6 +107,17 @@ impl PoolElement {
         self.element.seal_cookies(sealing).await
     }
 
+    /// Takes the element out of its pool for a while, when the server cannot take new sessions (it warms up, is overloaded, or
+    /// lacks something), and back into it under the same identifier. Returns when a registrar has confirmed that. Its sessions go
+    /// on; new ones go to other elements. Whoever stops waiting does not stop it.
+    ///
+    /// # Errors
+    /// No registrar has confirmed it. An element that was to leave takes no new sessions all the same. One that was to come back goes
+    /// on trying if none has answered; if it was refused, it is out of the pool until this is said anew.
+    pub async fn set_ready(&self, ready: bool) -> Result<(), RegisterError> {
+        self.element.set_ready(ready).await
+    }
+
     /// Leaves without losing anything: takes the element out of its pool, waits until a registrar has confirmed that, and
     /// until the sessions have ended. New sessions go to other elements. Each of the present ones is told
     /// ([`Session::draining`]) and has the [grace](Builder::drain_grace) to end; then it is ended in order: its client gets all

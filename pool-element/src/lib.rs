@@ -88,6 +88,7 @@
 //!   [`Builder::register`] returns when one has confirmed the element, which is from then on kept registered, at another registrar
 //!   if need be.
 //! * [`Builder::listen`] is where clients reach the server. The default is loopback, so another host needs another address.
+//! * A server that takes no new sessions for a while says so with [`PoolElement::set_ready`]; those that it has go on.
 //! * A server that is stopped on purpose leaves with [`PoolElement::drain`]: its sessions are handed over, and nothing is
 //!   lost. [`PoolElement::deregister`] leaves the sessions alone; dropping the element deregisters it in the background. Whom
 //!   clients should go to can be recommended ([`Builder::failover_order`]); else the policy decides.

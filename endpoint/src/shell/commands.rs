@@ -83,6 +83,28 @@ impl Shell {
         Ok(self.machine.seal_cookies(element, sealing)?)
     }
 
+    pub(crate) fn set_ready(
+        &mut self,
+        now: Time,
+        id: ElementId,
+        ready: bool,
+    ) -> Result<(), machine::CommandError> {
+        self.machine.set_ready(now, id, ready)?;
+        if let Some(element) = self.elements.get(&id) {
+            element.status.send_if_modified(|status| {
+                let next = match status {
+                    Status::Registered | Status::Pending | Status::Failed(_) if !ready => Status::Leaving,
+                    Status::Leaving | Status::Withdrawn(_) if ready => Status::Pending,
+                    Status::Failed(RegisterError::Rejected { .. }) if ready => Status::Pending,
+                    _ => return false,
+                };
+                *status = next;
+                true
+            });
+        }
+        Ok(())
+    }
+
     pub(crate) fn drain(&mut self, now: Time, id: ElementId, grace: Duration) {
         // Whoever has just stopped waiting for this has let the element go, too, and that may be here first.
         self.stop_accepting(id);

@@ -48,6 +48,19 @@ impl Shell {
                     None => self.deregistered(element, error),
                 }
             }
+            Event::Withdrawn { element, error } => {
+                let Some(element) = self.elements.get(&element) else { return };
+                let error = error.map(|error| self.register_error(&element.pool, error));
+                tracing::info!(pool = %element.pool, "out of the pool until it is ready");
+                // Unless it is to come back already.
+                element.status.send_if_modified(|status| {
+                    let leaving = matches!(status, Status::Leaving);
+                    if leaving {
+                        *status = Status::Withdrawn(error);
+                    }
+                    leaving
+                });
+            }
             Event::Drained { element } => {
                 let error = self.elements.get(&element).and_then(|element| element.drain.clone()).flatten();
                 self.deregistered(element, error);

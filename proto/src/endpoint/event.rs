@@ -39,6 +39,13 @@ pub enum Event {
         /// Why the registrar still lists it until it notices, if so.
         error: Option<RegisterError>,
     },
+    /// The element that is [not ready](super::AsapEndpoint::set_ready) is out of its pool.
+    Withdrawn {
+        /// Which.
+        element: ElementId,
+        /// Why the registrar still lists it until it notices, if so.
+        error: Option<RegisterError>,
+    },
     /// The element that was [drained](super::AsapEndpoint::drain) is deregistered and its last session has ended.
     Drained {
         /// Which.

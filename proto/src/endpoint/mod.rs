@@ -19,6 +19,7 @@ mod keep_alive;
 mod load;
 mod pe_handle;
 mod race;
+mod readiness;
 mod registrars;
 mod registration;
 mod replay;

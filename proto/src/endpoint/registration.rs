@@ -21,9 +21,12 @@ use std::time::Duration;
 pub(super) struct Element {
     registration: Registration,
     id: PeIdentifier,
-    state: State,
+    pub(super) state: State,
+    /// Whether it is to be in its pool, and whether a deregistration is not for good.
+    pub(super) ready: bool,
+    pub(super) returns: bool,
     /// Registered as far as the application knows.
-    registered: bool,
+    pub(super) registered: bool,
     /// A registrar may know of it.
     sent: bool,
     /// The policy that a registrar has accepted last. It may list the element still.
@@ -41,7 +44,7 @@ pub(super) struct Element {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// A registration is outstanding, or waits for a registrar. T2 runs. `until`: when the application hears that no
     /// registrar answers, however often the home changes.
     Registering { until: Time },
@@ -51,11 +54,26 @@ enum State {
     Rejected,
     /// A deregistration is outstanding. T3 runs.
     Deregistering { until: Time },
+    /// Out of its pool until it is ready again.
+    Withdrawn,
 }
 
 impl Element {
     fn is_registering(&self) -> bool {
         matches!(self.state, State::Registering { .. })
+    }
+
+    /// Whether a registrar may list it.
+    pub(super) fn may_be_known(&self) -> bool {
+        self.sent && (self.state != State::Rejected || self.confirmed.is_some())
+    }
+
+    /// It is out of its pool, and what registrars have said of it is past.
+    pub(super) fn withdraw(&mut self) {
+        self.state = State::Withdrawn;
+        (self.sent, self.changed, self.twice) = (false, false, false);
+        (self.confirmed, self.pause) = (None, None);
+        self.attempts = 0;
     }
 
     /// Takes a load over for the next registration, if the policy goes by one.
@@ -122,6 +140,8 @@ impl AsapEndpoint {
             registration,
             id,
             state: State::Registering { until },
+            ready: true,
+            returns: false,
             registered: false,
             confirmed: None,
             sent: false,
@@ -164,7 +184,7 @@ impl AsapEndpoint {
         match state.state {
             State::Registering { .. } => state.changed = state.sent,
             State::Registered | State::Rejected => self.send_registration(now, element),
-            State::Deregistering { .. } => {}
+            State::Deregistering { .. } | State::Withdrawn => {}
         }
     }
 
@@ -173,21 +193,35 @@ impl AsapEndpoint {
     /// # Errors
     /// There is no such element.
     pub fn deregister(&mut self, now: Time, element: ElementId) -> Result<(), CommandError> {
-        let timers = &self.config.timers;
-        let until = now + timers.t3_deregistration.saturating_mul(timers.max_reg_attempt.saturating_add(1));
         let state = self.elements.get_mut(&element).ok_or(CommandError::Unknown)?;
+        state.returns = false;
         if matches!(state.state, State::Deregistering { .. }) {
             return Ok(());
         }
-        if !state.sent || (state.state == State::Rejected && state.confirmed.is_none()) {
+        if !state.may_be_known() {
             self.remove_element(element, None);
             return Ok(());
         }
-        state.state = State::Deregistering { until };
-        self.timers.cancel(&Timer::T2(element));
-        self.timers.cancel(&Timer::T4(element));
-        self.send_deregistration(now, element);
+        self.begin_deregistration(now, element);
         Ok(())
+    }
+
+    pub(super) fn begin_deregistration(&mut self, now: Time, key: ElementId) {
+        let timers = &self.config.timers;
+        let until = now + timers.t3_deregistration.saturating_mul(timers.max_reg_attempt.saturating_add(1));
+        let Some(element) = self.elements.get_mut(&key) else { return };
+        element.state = State::Deregistering { until };
+        self.timers.cancel(&Timer::T2(key));
+        self.timers.cancel(&Timer::T4(key));
+        self.send_deregistration(now, key);
+    }
+
+    /// The element was deregistered, or nobody has confirmed it in time.
+    fn deregistered(&mut self, now: Time, key: ElementId, error: Option<RegisterError>) {
+        if self.elements.get(&key).is_some_and(|element| element.returns) {
+            return self.withdrawn(now, key, error);
+        }
+        self.remove_element(key, error);
     }
 
     /// The element that sessions are for: the first that takes any and is not leaving.
@@ -196,7 +230,7 @@ impl AsapEndpoint {
             .iter()
             .find(|(_, element)| {
                 matches!(element.registration.transport, ElementTransport::Sessions)
-                    && !matches!(element.state, State::Deregistering { .. })
+                    && !matches!(element.state, State::Deregistering { .. } | State::Withdrawn)
             })
             .map(|(id, _)| *id)
     }
@@ -207,10 +241,12 @@ impl AsapEndpoint {
         self.session_element().filter(|id| self.elements.get(id).is_some_and(|element| element.registered))
     }
 
-    /// Our identifiers in this pool, or the given one if it is ours.
+    /// Our identifiers in this pool, or the given one if it is ours, of elements that are not out of it.
     pub(super) fn identities_of(&self, handle: &PoolHandle, id: Option<PeIdentifier>) -> Vec<PeIdentifier> {
         let (from, to) = id.map_or((PeIdentifier(0), PeIdentifier(u32::MAX)), |id| (id, id));
-        self.identities.range((handle.clone(), from)..=(handle.clone(), to)).map(|((_, id), _)| *id).collect()
+        let ours = self.identities.range((handle.clone(), from)..=(handle.clone(), to));
+        let withdrawn = |key| self.elements.get(key).is_some_and(|element| element.state == State::Withdrawn);
+        ours.filter(|(_, key)| !withdrawn(key)).map(|((_, id), _)| *id).collect()
     }
 
     /// There is a new home: what is outstanding goes there at once; what is registered follows within a tenth
@@ -222,7 +258,7 @@ impl AsapEndpoint {
                 Some(State::Registering { .. }) => self.send_registration(now, id),
                 Some(State::Deregistering { .. }) => self.send_deregistration(now, id),
                 Some(State::Registered | State::Rejected) => self.register_soon(now, id),
-                None => {}
+                Some(State::Withdrawn) | None => {}
             }
         }
     }
@@ -286,7 +322,7 @@ impl AsapEndpoint {
             return;
         };
         if now >= *until {
-            return self.remove_element(element, Some(RegisterError::NoRegistrar));
+            return self.deregistered(now, element, Some(RegisterError::NoRegistrar));
         }
         self.send_deregistration(now, element);
         self.start_hunt(now);
@@ -413,7 +449,7 @@ impl AsapEndpoint {
         };
         match element.state {
             State::Deregistering { .. } => {
-                self.remove_element(key, error.map(RegisterError::Rejected));
+                self.deregistered(now, key, error.map(RegisterError::Rejected));
                 self.answered(assoc);
             }
             State::Registered if error.is_none() => {
@@ -445,7 +481,7 @@ impl AsapEndpoint {
     }
 
     /// Sends a registration if there is a home, and starts T2 in any case.
-    fn send_registration(&mut self, now: Time, key: ElementId) {
+    pub(super) fn send_registration(&mut self, now: Time, key: ElementId) {
         let most = now + self.most_attempts_take();
         let Some(element) = self.elements.get_mut(&key) else { return };
         let until = match element.state {

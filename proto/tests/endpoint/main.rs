@@ -18,6 +18,7 @@ mod keep_alive;
 mod pe_handle;
 mod policies;
 mod race;
+mod readiness;
 mod registrars;
 mod registration;
 mod replay;
