@@ -1,6 +1,6 @@
 //! The handle that tasks hold: commands to the endpoint's thread, answers back.
 
-use crate::shell::{Attention, Shell};
+use crate::shell::{Attention, Leave, Shell};
 use crate::{
     Config, Counters, Element, ElementOptions, EndpointError, Explanation, RegisterError, Registration,
     Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions, Watch,
@@ -178,9 +178,9 @@ impl AsapEndpoint {
         }
     }
 
-    /// Makes the endpoint's thread let go of an element.
-    pub(crate) fn let_go(&self, element: ElementId) {
-        if self.inner.attention.element(element) {
+    /// Makes the endpoint's thread let go of an element, unless it was told so before.
+    pub(crate) fn let_go(&self, element: ElementId, leave: Leave) {
+        if self.inner.attention.element(element, leave) {
             self.wake();
         }
     }

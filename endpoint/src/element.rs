@@ -1,6 +1,7 @@
 //! One registered element, seen from its owner.
 
 use crate::pipe::Pipe;
+use crate::shell::Leave;
 use crate::{AsapEndpoint, Cookie, CookieSealing, EndpointError, RegisterError, Session, SessionId};
 use params::{Load, PeIdentifier, Policy, PoolHandle, RegistrarId};
 use proto::endpoint::{CommandError, ElementId};
@@ -98,8 +99,11 @@ impl Element {
     pub(crate) async fn registered(&mut self) -> Result<(), RegisterError> {
         match self.wait_for(|status| !matches!(status, Status::Pending)).await {
             Status::Registered => {
-                self.standing.mark_unchanged();
-                Ok(())
+                // A rejection may have come meanwhile.
+                match self.standing.borrow_and_update().failure.clone() {
+                    Some(error) => Err(error),
+                    None => Ok(()),
+                }
             }
             Status::Failed(error) | Status::Deregistered(Some(error)) => Err(error),
             _ => Err(RegisterError::Deregistered(self.pool.clone())),
@@ -231,7 +235,11 @@ impl Element {
     /// Takes the element out of its pool; returns when a registrar has confirmed it. Its sessions go on. Whoever stops
     /// waiting does not stop it.
     pub async fn deregister(self) -> Result<(), RegisterError> {
-        self.endpoint.let_go(self.id);
+        self.leave(Leave::Alone).await
+    }
+
+    async fn leave(self, leave: Leave) -> Result<(), RegisterError> {
+        self.endpoint.let_go(self.id, leave);
         match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {
             Status::Deregistered(Some(error)) => Err(error),
             _ => Ok(()),
@@ -244,18 +252,13 @@ impl Element {
     /// Each session is told ([`Session::draining`]); those that are left after `grace` are ended in order. Whoever
     /// stops waiting does not stop it.
     pub async fn drain(self, grace: Duration) -> Result<(), RegisterError> {
-        let id = self.id;
-        self.endpoint.call(move |shell, now| shell.drain(now, id, grace)).await?;
-        match self.wait_for(|status| matches!(status, Status::Deregistered(_))).await {
-            Status::Deregistered(Some(error)) => Err(error),
-            _ => Ok(()),
-        }
+        self.leave(Leave::Drain(grace)).await
     }
 }
 
 impl Drop for Element {
     fn drop(&mut self) {
-        self.endpoint.let_go(self.id);
+        self.endpoint.let_go(self.id, Leave::Alone);
     }
 }
 

@@ -113,18 +113,53 @@ impl Session {
     ///
     /// In a started session that has just failed over, a message is dropped until [`Session::recv`] has reported
     /// the failover: the owner wrote it for the former server and will send it again.
+    ///
+    /// Fails with [`SessionError::Unsendable`], too, when the queue is full of messages that were refused and not
+    /// [received](Self::recv): nobody could do that while this waits.
     pub async fn send(&self, bytes: Bytes, options: SendOptions) -> Result<(), SessionError> {
-        self.sender.send(bytes, options).await
+        let length = bytes.len();
+        self.unless_withheld(length, self.sender.send(bytes, options)).await
     }
 
-    /// As [`SendHalf::set_cookie`].
+    /// As [`Session::send`], but receives while the queue is full: what that was, or `None` if the message was queued.
+    /// Cancel-safe.
+    pub async fn send_or_recv(
+        &mut self,
+        bytes: Bytes,
+        options: SendOptions,
+    ) -> Result<Option<Incoming>, SessionError> {
+        let incoming = tokio::select! {
+            biased;
+            sent = self.sender.send(bytes, options) => return sent.map(|()| None),
+            incoming = self.receiver.recv() => incoming?,
+        };
+        self.sender.note(&incoming);
+        Ok(Some(incoming))
+    }
+
+    /// As [`SendHalf::set_cookie`], and with the errors of [`Session::send`].
     pub async fn set_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
-        self.sender.set_cookie(cookie).await
+        let length = cookie.len();
+        self.unless_withheld(length, self.sender.set_cookie(cookie)).await
     }
 
-    /// As [`SendHalf::set_bound_cookie`].
+    /// As [`SendHalf::set_bound_cookie`], and with the errors of [`Session::send`].
     pub async fn set_bound_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
-        self.sender.set_bound_cookie(cookie).await
+        let length = cookie.len();
+        self.unless_withheld(length, self.sender.set_bound_cookie(cookie)).await
+    }
+
+    /// Sends so many bytes unless the room for them cannot become free meanwhile.
+    async fn unless_withheld(
+        &self,
+        length: usize,
+        sent: impl Future<Output = Result<(), SessionError>>,
+    ) -> Result<(), SessionError> {
+        tokio::select! {
+            biased;
+            sent = sent => sent,
+            error = self.sender.session.pipe.withheld(length) => Err(error),
+        }
     }
 
     /// As [`SendHalf::refuse_cookie`].
@@ -135,9 +170,7 @@ impl Session {
     /// What happens next. Cancel-safe: nothing that arrived is lost when the future is dropped.
     pub async fn recv(&mut self) -> Result<Incoming, SessionError> {
         let incoming = self.receiver.recv().await?;
-        if let Incoming::Failover { epoch, .. } = incoming {
-            self.sender.epoch = epoch;
-        }
+        self.sender.note(&incoming);
         Ok(incoming)
     }
 
@@ -183,6 +216,13 @@ impl SendHalf {
         let (epoch, server) = self.session.pipe.failover(self.epoch).await?;
         self.epoch = epoch;
         Ok(server)
+    }
+
+    /// It has received this, so it knows of it.
+    fn note(&mut self, incoming: &Incoming) {
+        if let Incoming::Failover { epoch, .. } = incoming {
+            self.epoch = *epoch;
+        }
     }
 
     /// Gives the client of an accepted session a cookie, before everything that is sent later on stream 0.

@@ -64,11 +64,6 @@ impl SendHalf {
         self.half.set_bound_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
     }
 
-    pub(crate) fn refuse_cookie(&self, why: String) {
-        // Should the session have ended meanwhile, so it has.
-        let _ = self.half.refuse_cookie(why);
-    }
-
     /// As [`Session::close`](crate::Session::close). What still arrives is thrown away.
     pub async fn close(self) -> Result<(), SessionError> {
         self.half.close().await
@@ -80,34 +75,32 @@ impl SendHalf {
 #[must_use = "the session ends when both halves are dropped"]
 pub struct RecvHalf {
     half: endpoint::RecvHalf,
-    cookie: Option<Cookie>,
-    card: Option<Card>,
-    peer: SocketAddr,
+    client: Client,
 }
 
 impl RecvHalf {
-    pub(crate) fn new(half: endpoint::RecvHalf, cookie: Option<Cookie>, peer: SocketAddr) -> Self {
-        Self { half, cookie, card: None, peer }
+    pub(crate) fn new(half: endpoint::RecvHalf, client: Client) -> Self {
+        Self { half, client }
     }
 
     /// As [`Session::cookie`](crate::Session::cookie).
     pub fn cookie(&self) -> Option<&[u8]> {
-        self.cookie.as_ref().map(|cookie| &*cookie.bytes)
+        self.client.cookie()
     }
 
     /// As [`Session::cookie_version`](crate::Session::cookie_version).
     pub fn cookie_version(&self) -> Option<u32> {
-        self.cookie.as_ref().map(|cookie| cookie.version)
+        self.client.cookie_version()
     }
 
     /// As [`Session::card`](crate::Session::card).
     pub fn card(&self) -> Option<&Card> {
-        self.card.as_ref()
+        self.client.card()
     }
 
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        self.client.peer()
     }
 
     /// As [`Session::recv`](crate::Session::recv). Cancel-safe.
@@ -118,16 +111,8 @@ impl RecvHalf {
     /// As [`RecvHalf::recv`], with the message's stream, payload protocol identifier and order.
     pub async fn recv_message(&mut self) -> Result<Option<Message>, SessionError> {
         loop {
-            match self.half.recv().await {
-                Ok(Incoming::Message(message)) => return Ok(Some(message)),
-                Ok(Incoming::Cookie(cookie)) => self.cookie = Some(cookie),
-                Ok(Incoming::Card(card)) => self.card = Some(card),
-                Ok(Incoming::Refused { bytes, why }) => {
-                    return Err(SessionError::Unsendable { length: bytes.len(), why });
-                }
-                Ok(_) => (),
-                Err(SessionError::Closed) => return Ok(None),
-                Err(error) => return Err(error),
+            if let Some(received) = self.client.received(self.half.recv().await) {
+                return received;
             }
         }
     }
@@ -135,5 +120,54 @@ impl RecvHalf {
     /// As [`Session::draining`](crate::Session::draining). Cancel-safe.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
         self.half.draining()
+    }
+}
+
+/// What is known of the client of a session.
+#[derive(Debug)]
+pub(crate) struct Client {
+    cookie: Option<Cookie>,
+    card: Option<Card>,
+    peer: SocketAddr,
+}
+
+impl Client {
+    pub(crate) fn new(cookie: Option<Cookie>, peer: SocketAddr) -> Self {
+        Self { cookie, card: None, peer }
+    }
+
+    pub(crate) fn cookie(&self) -> Option<&[u8]> {
+        self.cookie.as_ref().map(|cookie| &*cookie.bytes)
+    }
+
+    pub(crate) fn cookie_version(&self) -> Option<u32> {
+        self.cookie.as_ref().map(|cookie| cookie.version)
+    }
+
+    pub(crate) fn card(&self) -> Option<&Card> {
+        self.card.as_ref()
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// What the application hears of what happened, if it is anything to it; takes note of the rest.
+    pub(crate) fn received(
+        &mut self,
+        incoming: Result<Incoming, SessionError>,
+    ) -> Option<Result<Option<Message>, SessionError>> {
+        match incoming {
+            Ok(Incoming::Message(message)) => return Some(Ok(Some(message))),
+            Ok(Incoming::Refused { bytes, why }) => {
+                return Some(Err(SessionError::Unsendable { length: bytes.len(), why }));
+            }
+            Ok(Incoming::Cookie(cookie)) => self.cookie = Some(cookie),
+            Ok(Incoming::Card(card)) => self.card = Some(card),
+            Ok(_) => (),
+            Err(SessionError::Closed) => return Some(Ok(None)),
+            Err(error) => return Some(Err(error)),
+        }
+        None
     }
 }

@@ -1,5 +1,6 @@
 //! A session, seen from its server.
 
+use crate::halves::Client;
 use crate::{RecvHalf, SendHalf};
 use bytes::Bytes;
 use endpoint::{Card, Message, NewSession, SendOptions, SessionError};
@@ -13,15 +14,14 @@ use std::net::SocketAddr;
 #[derive(Debug)]
 #[must_use = "a session ends when it is dropped"]
 pub struct Session {
-    sender: SendHalf,
-    receiver: RecvHalf,
+    session: endpoint::Session,
+    client: Client,
 }
 
 impl Session {
     pub(crate) fn new(new: NewSession) -> Self {
         let NewSession { session, cookie, peer, .. } = new;
-        let (sender, receiver) = session.split();
-        Self { sender: SendHalf::new(sender), receiver: RecvHalf::new(receiver, cookie, peer) }
+        Self { session, client: Client::new(cookie, peer) }
     }
 
     /// The two directions of the session, to be used at the same time: [`SendHalf`] and [`RecvHalf`]. For servers that send
@@ -29,41 +29,43 @@ impl Session {
     ///
     /// The session ends when both halves are dropped, or with [`SendHalf::close`].
     pub fn split(self) -> (SendHalf, RecvHalf) {
-        (self.sender, self.receiver)
+        let (sender, receiver) = self.session.split();
+        (SendHalf::new(sender), RecvHalf::new(receiver, self.client))
     }
 
     /// What the session's former server set last; `None` in a session that starts here. Should it arrive later than
     /// [`cookie_wait`](crate::Builder::cookie_wait), it is here when the message behind it is received.
     pub fn cookie(&self) -> Option<&[u8]> {
-        self.receiver.cookie()
+        self.client.cookie()
     }
 
     /// The version of what is in the cookie ([`CookieSealing::versions`](crate::CookieSealing::versions)), for servers that
     /// understand older ones: 0 if cookies are not sealed.
     pub fn cookie_version(&self) -> Option<u32> {
-        self.receiver.cookie_version()
+        self.client.cookie_version()
     }
 
     /// Ends the session because its cookie cannot be used here. The client goes to another element, and when none
     /// takes the session up it ends with [`SessionError::CookieRefused`] and this reason.
     pub fn refuse_cookie(self, why: impl Into<String>) {
-        self.sender.refuse_cookie(why.into());
+        self.reject(&why.into());
     }
 
     /// As [`Session::refuse_cookie`], for whoever has to say so to its own caller, too.
     pub(crate) fn reject(&self, why: &str) {
-        self.sender.refuse_cookie(why.to_owned());
+        // Should the session have ended meanwhile, so it has.
+        let _ = self.session.refuse_cookie(why.to_owned());
     }
 
     /// Who can be turned to when the client is gone, as it says of itself: it is a pool element, too. The latest that came before
     /// the last message; `None` for a plain client. Connect to them with the pool user's `connect_preferring`.
     pub fn card(&self) -> Option<&Card> {
-        self.receiver.card()
+        self.client.card()
     }
 
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
-        self.receiver.peer()
+        self.client.peer()
     }
 
     /// The next message; `None` when the client ended the session in order. Cancel-safe: nothing that arrived is lost when the
@@ -73,23 +75,31 @@ impl Session {
     /// [`SessionError::Unsendable`]: SCTP has refused a message that was queued; the session goes on. Any other error is
     /// the end of it.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, SessionError> {
-        self.receiver.recv().await
+        Ok(self.recv_message().await?.map(|message| message.bytes))
     }
 
     /// As [`Session::recv`], with the message's stream, payload protocol identifier and order.
     pub async fn recv_message(&mut self) -> Result<Option<Message>, SessionError> {
-        self.receiver.recv_message().await
+        loop {
+            if let Some(received) = self.client.received(self.session.recv().await) {
+                return received;
+            }
+        }
     }
 
     /// Queues a message for the client, in order on stream 0. Waits while the session's queue is full. Cancel-safe: a message
     /// whose `send` did not return was not sent.
+    ///
+    /// # Errors
+    /// [`SessionError::Unsendable`]: of the message, or because the queue is full of messages that were refused and not
+    /// [received](Session::recv).
     pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), SessionError> {
-        self.sender.send(message).await
+        self.send_with(Bytes::copy_from_slice(message.as_ref()), SendOptions::default()).await
     }
 
     /// As [`Session::send`], without a copy, and with a choice of stream, payload protocol and order.
     pub async fn send_with(&self, message: Bytes, options: SendOptions) -> Result<(), SessionError> {
-        self.sender.send_with(message, options).await
+        self.session.send(message, options).await
     }
 
     /// Gives the client the state of the session, to be handed to its next server. Replaces the one before. It
@@ -97,13 +107,13 @@ impl Session {
     /// most 65,527 bytes, 65,471 if it is [sealed](crate::Builder::seal_cookies).
     /// Cancel-safe as [`Session::send`].
     pub async fn set_cookie(&self, cookie: impl AsRef<[u8]>) -> Result<(), SessionError> {
-        self.sender.set_cookie(cookie).await
+        self.session.set_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
     }
 
     /// As [`Session::set_cookie`], for state that is not transferable: with this cookie only an element of the same
     /// identifier takes the session up, that is this one, or its successor. Needs sealed cookies.
     pub async fn set_bound_cookie(&self, cookie: impl AsRef<[u8]>) -> Result<(), SessionError> {
-        self.sender.set_bound_cookie(cookie).await
+        self.session.set_bound_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
     }
 
     /// Waits until the [element is drained](crate::PoolElement::drain), or the session has ended: time to set a last cookie,
@@ -123,7 +133,7 @@ impl Session {
     /// # }
     /// ```
     pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.receiver.draining()
+        self.session.draining()
     }
 
     /// Ends the session in order: returns when the client has got everything. For the client this is a reason to
@@ -132,6 +142,6 @@ impl Session {
     /// # Errors
     /// [`SessionError::Lost`]: it ended in another way, so the last messages may not have arrived.
     pub async fn close(self) -> Result<(), SessionError> {
-        self.sender.close().await
+        self.session.close().await
     }
 }

@@ -65,6 +65,9 @@ impl Session {
     ///
     /// What is sent between a failover and the [`Session::recv`] that tells of it is dropped, unless the session
     /// [replays](crate::Builder::replay). So a client that sends must receive, too.
+    ///
+    /// # Errors
+    /// [`SessionError::Unsendable`]: of the message, or because the queue is full of messages that were refused and not received.
     pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), SessionError> {
         self.send_with(Bytes::copy_from_slice(message.as_ref()), SendOptions::default()).await
     }
@@ -126,7 +129,7 @@ impl Session {
         options: SendOptions,
     ) -> Result<Message, SessionError> {
         loop {
-            self.send_with(request.clone(), options).await?;
+            self.send_receiving(&request, options).await?;
             self.unanswered.ask(&request);
             loop {
                 match self.recv_message().await? {
@@ -137,6 +140,20 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Queues a request; receives while the queue is full, because it may be full of what was refused. What is no error is
+    /// passed over: it belongs to something else.
+    pub(crate) async fn send_receiving(
+        &mut self,
+        request: &Bytes,
+        options: SendOptions,
+    ) -> Result<(), SessionError> {
+        while let Some(incoming) = self.session.send_or_recv(request.clone(), options).await? {
+            self.unanswered.hear(&incoming);
+            received(incoming, &mut self.element).transpose()?;
+        }
+        Ok(())
     }
 
     /// Ends the session in order: returns when the server has got everything. Whoever stops waiting does not stop it.

@@ -114,6 +114,14 @@ impl Pipe {
 
 /// The owner's side.
 impl Pipe {
+    /// Fails as soon as so much room is kept by refusals that this cannot be sent before they are received.
+    pub(crate) async fn withheld(&self, length: usize) -> SessionError {
+        let taken = (length + MESSAGE_OVERHEAD).min(self.window);
+        self.wait(|state| (state.withheld + taken > self.window).then_some(())).await;
+        let why = "messages that were refused fill the queue until they are received";
+        SessionError::Unsendable { length, why }
+    }
+
     /// Waits for room, then queues the message, all or nothing. The writer knows of the failovers up to `epoch`.
     pub(crate) async fn send(&self, epoch: u32, message: Message) -> Result<(), SessionError> {
         let cost = message.cost();
@@ -279,6 +287,9 @@ impl Pipe {
         let kept = state.owed.min(returned);
         state.owed -= kept;
         state.withheld += kept;
+        if kept > 0 {
+            self.news.notify_waiters();
+        }
         self.room.add_permits(returned - kept);
     }
 

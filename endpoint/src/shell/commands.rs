@@ -11,7 +11,6 @@ use params::{PeIdentifier, PoolElement, PoolHandle};
 use proto::Time;
 use proto::endpoint::{self as machine, ElementId, ElementTransport};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 impl Shell {
@@ -89,38 +88,11 @@ impl Shell {
         id: ElementId,
         ready: bool,
     ) -> Result<(), machine::CommandError> {
-        self.machine.set_ready(now, id, ready)?;
-        if let Some(element) = self.elements.get(&id) {
-            element.status.send_if_modified(|status| {
-                let next = match status {
-                    Status::Registered | Status::Pending | Status::Failed(_) if !ready => Status::Leaving,
-                    Status::Leaving | Status::Withdrawn(_) if ready => Status::Pending,
-                    Status::Failed(RegisterError::Rejected { .. }) if ready => Status::Pending,
-                    _ => return false,
-                };
-                *status = next;
-                true
-            });
+        let outstanding = self.machine.set_ready(now, id, ready)?;
+        if let Some(element) = self.elements.get(&id).filter(|_| outstanding) {
+            element.status.send_replace(if ready { Status::Pending } else { Status::Leaving });
         }
         Ok(())
-    }
-
-    pub(crate) fn drain(&mut self, now: Time, id: ElementId, grace: Duration) {
-        // Whoever has just stopped waiting for this has let the element go, too, and that may be here first.
-        self.stop_accepting(id);
-        if self.elements.get(&id).is_none_or(|element| element.drain.is_some()) {
-            return;
-        }
-        for session in self.sessions.values().filter(|session| session.element == Some(id)) {
-            session.pipe.drain();
-        }
-        if let Some(element) = self.elements.get_mut(&id) {
-            element.drain = Some(None);
-        }
-        match self.machine.drain(now, id, grace) {
-            Ok(()) => drop(self.graces.insert(id, now + grace)),
-            Err(_) => drop(self.elements.remove(&id)),
-        }
     }
 
     pub(crate) fn resolve(

@@ -164,11 +164,11 @@ impl Shell {
         // A registration that was confirmed once stays the endpoint's business: it takes a refused change back, and asks the next
         // home.
         element.status.send_if_modified(|status| {
-            let first = matches!(status, Status::Pending);
-            if first {
+            let waiting = matches!(status, Status::Pending | Status::Failed(_));
+            if waiting {
                 *status = Status::Failed(error.clone());
             }
-            first
+            waiting
         });
         element.standing.send_modify(|standing| standing.failure = Some(error.clone()));
         element.failure.send_replace(Some(error));

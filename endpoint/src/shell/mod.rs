@@ -9,7 +9,7 @@ mod events;
 mod rarely;
 mod work;
 
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, Leave};
 
 use crate::element::{Backlog, Standing, Status};
 use crate::pipe::Pipe;

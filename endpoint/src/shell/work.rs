@@ -1,12 +1,13 @@
 //! The work that tasks left.
 
 use super::Shell;
-use super::attention::Attending;
+use super::attention::{Attending, Leave};
 use crate::pipe::{Outgoing, Pipe};
 use crate::{Incoming, SessionId};
 use bytes::Bytes;
 use proto::endpoint::{self as machine, ElementId, MESSAGE_OVERHEAD};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 impl Shell {
@@ -15,8 +16,11 @@ impl Shell {
         for id in sessions {
             self.work_session(id);
         }
-        for id in elements {
-            self.let_go(id);
+        for (id, leave) in elements {
+            match leave {
+                Leave::Alone => self.let_go(id),
+                Leave::Drain(grace) => self.drain(id, grace),
+            }
         }
         for pool in pools {
             if self.watches.get(&pool).is_some_and(watch::Sender::is_closed) {
@@ -104,8 +108,24 @@ impl Shell {
         }
     }
 
+    fn drain(&mut self, id: ElementId, grace: Duration) {
+        if !self.stop_accepting(id) {
+            return;
+        }
+        for session in self.sessions.values().filter(|session| session.element == Some(id)) {
+            session.pipe.drain();
+        }
+        if let Some(element) = self.elements.get_mut(&id) {
+            element.drain = Some(None);
+        }
+        match self.machine.drain(self.now, id, grace) {
+            Ok(()) => drop(self.graces.insert(id, self.now + grace)),
+            Err(_) => drop(self.elements.remove(&id)),
+        }
+    }
+
     /// Whether the element did not leave before.
-    pub(super) fn stop_accepting(&mut self, id: ElementId) -> bool {
+    fn stop_accepting(&mut self, id: ElementId) -> bool {
         let Some(element) = self.elements.get_mut(&id) else { return false };
         if std::mem::replace(&mut element.leaving, true) {
             return false;

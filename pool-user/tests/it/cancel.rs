@@ -109,7 +109,7 @@ async fn a_cancelled_deregistration_goes_on() {
 // Whoever stops waiting for a drain does not stop it: the element leaves, and its session is told, and ended after the grace.
 #[tokio::test]
 async fn a_cancelled_drain_goes_on() {
-    for turns in [0, 1, 2, 10] {
+    for (turns, ready) in [(0, true), (0, false), (1, true), (1, false), (2, true), (10, true)] {
         let registrar = registrar(&[]);
         let mut events = registrar.events();
         let builder = PoolElement::builder("counter").registrars([registrar.asap_address()]);
@@ -119,6 +119,9 @@ async fn a_cancelled_drain_goes_on() {
         session.send(b"hello").await.unwrap();
         let mut server = within("accept", element.accept()).await.unwrap();
         assert_eq!(within("a message", server.recv()).await.unwrap().unwrap()[..], *b"hello");
+        if !ready {
+            within("withdrawal", element.set_ready(false)).await.unwrap();
+        }
         drop(give_up(turns, element.drain()).await);
         within("the notice", server.draining()).await;
         assert_eq!(within("the end", server.recv()).await.unwrap(), None);

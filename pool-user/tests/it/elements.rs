@@ -114,6 +114,29 @@ async fn an_element_that_is_not_ready_is_not_in_the_pool() {
     assert_eq!(within("the server", ended).await.unwrap(), None);
 }
 
+// ASAP-3.1-11: the next home has refused it, so it is not in the pool, whatever the former one has said.
+#[tokio::test]
+async fn an_element_that_another_home_has_refused_is_not_ready() {
+    let (first, second) = (registrar(&[]), registrar(&[]));
+    let other = PoolElement::builder("jobs").policy(Policy::Random).registrars([second.asap_address()]);
+    let other = within("registration", other.register()).await.unwrap();
+    let builder = PoolElement::builder("jobs").registrars([first.asap_address(), second.asap_address()]);
+    let mut element = loop {
+        match within("registration", builder.clone().register()).await {
+            Ok(element) => break element,
+            Err(error) => assert!(matches!(error, RegisterError::Rejected { .. }), "{error}"),
+        }
+    };
+    drop(first);
+    let refused = within("the refusal", element.registration_failed()).await;
+    assert!(matches!(refused, RegisterError::Rejected { .. }), "{refused}");
+    let again = within("an answer", element.set_ready(true)).await;
+    assert!(matches!(again, Err(RegisterError::Rejected { .. })), "{again:?}");
+    within("deregistration", other.deregister()).await.unwrap();
+    within("registration", element.set_ready(true)).await.unwrap();
+    assert_eq!(second.status().await.unwrap().elements, 1);
+}
+
 #[tokio::test]
 async fn a_load_reaches_the_pool() {
     let registrar = registrar(&[]);

@@ -9,20 +9,30 @@ use crate::Time;
 
 impl AsapEndpoint {
     /// Takes an element out of its pool until it is ready again: it gets no new sessions, and those that it has go on.
-    /// [`Event::Withdrawn`] follows, or [`Event::Registered`] when it is back. Says nothing if that is how it is already. One that
-    /// was rejected and is ready is tried again.
+    /// [`Event::Withdrawn`] follows, or [`Event::Registered`] when it is back, or [`Event::RegistrationFailed`]. One that was
+    /// rejected and is ready is tried again, and one that no registrar has answered has as long again as at first.
+    ///
+    /// Returns whether any of these events follows: not if that is how it is already.
     ///
     /// # Errors
     /// There is no such element, or it is leaving for good.
-    pub fn set_ready(&mut self, now: Time, element: ElementId, ready: bool) -> Result<(), CommandError> {
+    pub fn set_ready(&mut self, now: Time, element: ElementId, ready: bool) -> Result<bool, CommandError> {
+        let most = self.most_attempts_take();
         let state = self.elements.get_mut(&element).ok_or(CommandError::Unknown)?;
         if matches!(state.state, State::Deregistering { .. }) && !state.returns {
             return Err(CommandError::Unknown);
         }
         state.ready = ready;
         match state.state {
-            State::Withdrawn | State::Rejected if ready => self.send_registration(now, element),
-            State::Registering { .. } | State::Registered | State::Rejected if !ready => {
+            State::Deregistering { .. } => {}
+            _ if ready && state.registered => return Ok(false),
+            State::Registering { .. } if ready => {
+                state.state = State::Registering { until: now + most };
+                state.attempts = 0;
+            }
+            _ if ready => self.send_registration(now, element),
+            State::Withdrawn if !state.may_be_known() => return Ok(false),
+            _ => {
                 state.returns = true;
                 state.registered = false;
                 if state.may_be_known() {
@@ -31,15 +41,14 @@ impl AsapEndpoint {
                     self.withdrawn(now, element, None);
                 }
             }
-            _ => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The element is out of its pool; or, on an error, no registrar has confirmed it.
     pub(super) fn withdrawn(&mut self, now: Time, key: ElementId, error: Option<RegisterError>) {
         let Some(element) = self.elements.get_mut(&key) else { return };
-        element.withdraw();
+        element.withdraw(error.is_some());
         for timer in [Timer::T2(key), Timer::T3(key), Timer::T4(key), Timer::Load(key)] {
             self.timers.cancel(&timer);
         }

@@ -32,7 +32,7 @@ pub(super) struct Element {
     /// The policy that a registrar has accepted last. It may list the element still.
     confirmed: Option<Policy>,
     /// Failures in a row (RFC 5352 §3.1, MAX-REG-ATTEMPT).
-    attempts: u32,
+    pub(super) attempts: u32,
     /// The policy changed while a registration was outstanding.
     changed: bool,
     /// A registrar had no room for it: when it is asked again, and the pause after that is twice as long.
@@ -68,10 +68,11 @@ impl Element {
         self.sent && (self.state != State::Rejected || self.confirmed.is_some())
     }
 
-    /// It is out of its pool, and what registrars have said of it is past.
-    pub(super) fn withdraw(&mut self) {
+    /// It is out of its pool, and what registrars have said of it is past; one of them may list it still if none has confirmed
+    /// that.
+    pub(super) fn withdraw(&mut self, may_be_known: bool) {
         self.state = State::Withdrawn;
-        (self.sent, self.changed, self.twice) = (false, false, false);
+        (self.sent, self.changed, self.twice) = (may_be_known, false, false);
         (self.confirmed, self.pause) = (None, None);
         self.attempts = 0;
     }
@@ -462,7 +463,7 @@ impl AsapEndpoint {
     }
 
     /// How long it takes until MAX-REG-ATTEMPT is exceeded, if nothing but T2 tells of failures.
-    fn most_attempts_take(&self) -> Duration {
+    pub(super) fn most_attempts_take(&self) -> Duration {
         let timers = &self.config.timers;
         timers.t2_registration.saturating_mul(timers.max_reg_attempt.saturating_add(1))
     }

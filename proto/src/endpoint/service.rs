@@ -76,17 +76,19 @@ impl AsapEndpoint {
     /// order, so their pool users go on elsewhere with the last cookie. [`Event::Drained`] follows
     /// [`Event::Deregistered`] when the last session has ended, at most half a minute after the grace.
     ///
+    /// An element that is out of its pool already is drained as long as it has sessions; only the second event follows then.
+    ///
     /// # Errors
     /// There is no such element.
     pub fn drain(&mut self, now: Time, element: ElementId, grace: Duration) -> Result<(), CommandError> {
-        if !self.elements.contains_key(&element) {
-            return Err(CommandError::Unknown);
-        }
-        if let Some(service) = self.services.get_mut(&element).filter(|service| !service.draining) {
-            service.draining = true;
+        let service = self.services.get_mut(&element).ok_or(CommandError::Unknown)?;
+        if !std::mem::replace(&mut service.draining, true) {
             self.timers.set(Timer::Drain(element), now + grace);
         }
-        self.deregister(now, element)
+        if self.elements.contains_key(&element) {
+            self.deregister(now, element)?;
+        }
+        Ok(())
     }
 
     pub(super) fn drain_expired(&mut self, now: Time, element: ElementId) {

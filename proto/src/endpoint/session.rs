@@ -147,9 +147,13 @@ impl AsapEndpoint {
         }
     }
 
-    /// Goes on or stops reading a session's messages: at most those on their way still come.
+    /// Goes on or stops reading a session's messages: at most those on their way still come. A session that is closing is
+    /// read.
     pub fn read(&mut self, _now: Time, session: SessionId, on: bool) {
-        let Some(state) = self.sessions.get_mut(&session).filter(|state| state.reading != on) else { return };
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if state.reading == on || (state.closing && !on) {
+            return;
+        }
         state.reading = on;
         if let Some(assoc) = state.assoc {
             self.outbox.push_immediate(Transmit::Read { assoc, on });

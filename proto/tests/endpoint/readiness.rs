@@ -125,3 +125,43 @@ fn an_element_is_out_of_its_pool_without_a_registrar_too() {
     script.pass(Duration::from_secs(60));
     assert!(script.events().contains(&failed), "it tries");
 }
+
+// Whoever says that it is ready hears what comes of it, however often it was told before that no registrar answers.
+#[test]
+fn an_element_that_is_said_to_be_ready_hears_how_that_ends() {
+    let (mut script, home, element, _) = Script::ready();
+    let failed = Event::RegistrationFailed { element, error: RegisterError::NoRegistrar };
+    script.down(home, DownReason::Unreachable);
+    for _ in 0..3 {
+        script.machine.set_ready(script.now, element, true).unwrap();
+        script.pass(Duration::from_secs(1000));
+        assert_eq!(script.events().iter().filter(|event| **event == failed).count(), 1);
+    }
+}
+
+// A registrar that did not answer may list it: that is asked for, and said, again.
+#[test]
+fn an_element_that_nobody_has_taken_out_is_not_said_to_be_out() {
+    let (mut script, home, element, _) = Script::ready();
+    script.down(home, DownReason::Unreachable);
+    let error = Some(RegisterError::NoRegistrar);
+    for _ in 0..2 {
+        script.machine.set_ready(script.now, element, false).unwrap();
+        script.pass(Duration::from_secs(60));
+        assert!(script.events().contains(&Event::Withdrawn { element, error: error.clone() }));
+    }
+    script.machine.deregister(script.now, element).unwrap();
+    assert!(!script.events().contains(&Event::Deregistered { element, error: None }));
+    script.pass(Duration::from_secs(60));
+    assert!(script.events().contains(&Event::Deregistered { element, error }));
+}
+
+// What the peer still sends is thrown away, so nothing stops reading it any more.
+#[test]
+fn a_session_that_is_closing_is_read() {
+    let (mut script, _, _, session) = Script::ready();
+    script.machine.close(script.now, session);
+    assert_eq!(script.out(), [Out::Shutdown(USER)]);
+    script.machine.read(script.now, session, false);
+    assert_eq!(script.out(), []);
+}
