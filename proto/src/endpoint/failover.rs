@@ -108,6 +108,11 @@ impl User {
         self.asked = true;
     }
 
+    /// Whether the present server was sent anything.
+    pub(super) fn has_asked(&self) -> bool {
+        self.asked
+    }
+
     /// Whether a message is an answer that the application has already.
     pub(super) fn is_repeated(&mut self, message: &Message) -> bool {
         match &mut self.replay {
@@ -226,7 +231,6 @@ impl AsapEndpoint {
     /// No server was found in time.
     pub(super) fn patience_expired(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
-        let candidate = state.assoc.take();
         let Some(user) = state.user() else { return };
         let Some(search) = &mut user.search else { return };
         let why = match (user.refusal.take(), search.error.take()) {
@@ -237,18 +241,20 @@ impl AsapEndpoint {
             }
             (None, None) => CloseReason::NoElement,
         };
-        if let Some(assoc) = candidate {
+        if let Some(assoc) = state.assoc.take() {
             self.abort_association(assoc, "the session's patience is at its end");
         }
         self.end_session(session, why);
     }
 
-    /// The next element to try. A first connect wants an answer that is not too old, a failover takes what there is.
+    /// The next element to try. A first connect wants an answer that is not too old, unless nobody can give one; a failover
+    /// takes what there is.
     fn choose_server(&mut self, now: Time, session: SessionId) -> Option<(PeIdentifier, Vec<SocketAddr>)> {
+        let oldest = self.oldest_usable();
         let user = self.sessions.get_mut(&session)?.user()?;
         let search = user.search.as_ref()?;
         let answered = search.answered;
-        let usable = self.cache.age(now, &user.handle).is_some_and(|age| age <= Age::Revalidating);
+        let usable = self.cache.age(now, &user.handle).is_some_and(|age| age <= oldest);
         if (answered || user.server.is_some() || usable)
             && let Some(preferred) = self.choose_preferred(now, session)
         {
@@ -294,7 +300,7 @@ impl AsapEndpoint {
     /// What the session goes by may be out of date: a registrar is asked while it connects.
     fn refresh_stale(&mut self, now: Time, session: SessionId) {
         let Some(user) = self.sessions.get_mut(&session).and_then(Session::user) else { return };
-        if self.cache.age(now, &user.handle) == Some(Age::Revalidating) {
+        if matches!(self.cache.age(now, &user.handle), Some(Age::Revalidating | Age::Stale)) {
             let handle = user.handle.clone();
             self.refresh(now, handle);
         }
@@ -329,8 +335,11 @@ impl AsapEndpoint {
         }
     }
 
-    /// A pause that grows each time; then everything is tried again.
+    /// A pause that grows each time; then everything is tried again. One that is under way goes on as it is.
     fn pause(&mut self, now: Time, session: SessionId) {
+        if self.timers.at(&Timer::Retry(session)).is_some() {
+            return;
+        }
         let Some(search) = self.search(session) else { return };
         let (until, pauses) = (search.until, search.pauses);
         search.pauses = pauses.saturating_add(1);
@@ -415,7 +424,7 @@ impl AsapEndpoint {
             Some(from) => Event::Failover { session, from, to, epoch, replayed },
             None => Event::Connected { session, element: to },
         };
-        self.cache.set_alive(&handle, to);
+        self.element_alive(&handle, to);
         self.timers.cancel(&Timer::Patience(session));
         self.timers.cancel(&Timer::Connect(session));
         self.timers.cancel(&Timer::Stagger(session));
@@ -444,11 +453,9 @@ impl AsapEndpoint {
     /// The server is gone, or the candidate cannot be reached.
     pub(super) fn server_lost(&mut self, now: Time, session: SessionId, why: &DownReason) {
         self.timers.cancel(&Timer::Connect(session));
-        // A server is lost only after several such times without a word.
-        let silent = now - self.config.timers.connect_timeout;
         let Some(user) = self.user(session) else { return };
         let handle = user.handle.clone();
-        let since = user.search.as_ref().map_or(silent, |search| search.connecting);
+        let since = user.search.as_ref().map_or(now, |search| search.connecting);
         let candidate = user.search.as_mut().map(|search| search.candidate.take());
         let Some(lost) = candidate.unwrap_or(user.server) else { return };
         self.element_failed(now, &handle, lost, since, why);

@@ -58,6 +58,11 @@ impl Element {
         matches!(self.state, State::Registering { .. })
     }
 
+    /// Whether it is registered, or is about to be.
+    pub(super) fn is_kept_registered(&self) -> bool {
+        matches!(self.state, State::Registering { .. } | State::Registered)
+    }
+
     /// Takes a load over for the next registration, if the policy goes by one.
     pub(super) fn set_load(&mut self, load: Load) -> bool {
         self.registration.policy.set_load(load)
@@ -413,6 +418,7 @@ impl AsapEndpoint {
         };
         match element.state {
             State::Deregistering { .. } => {
+                self.settle(now, key);
                 self.remove_element(key, error.map(RegisterError::Rejected));
                 self.answered(assoc);
             }

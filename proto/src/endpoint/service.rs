@@ -23,6 +23,8 @@ pub(super) struct Service {
     pub(super) waiting_for_card: BTreeSet<SessionId>,
     /// It ends when the last session has.
     draining: bool,
+    /// How long it stays after its registrar has let it go, if it is drained.
+    settle: Duration,
 }
 
 impl Service {
@@ -36,6 +38,7 @@ impl Service {
             failover_order: Vec::new(),
             waiting_for_card: BTreeSet::new(),
             draining: false,
+            settle: Duration::ZERO,
         }
     }
 
@@ -75,6 +78,10 @@ impl AsapEndpoint {
     /// order, so their pool users go on elsewhere with the last cookie. [`Event::Drained`] follows
     /// [`Event::Deregistered`] when the last session has ended, at most half a minute after the grace.
     ///
+    /// It does not follow at once: until those who have subscribed to the pool have heard of it they may still come, to a
+    /// service of the application's own for instance, which goes on until then. That takes
+    /// [`EndpointTimers::drain_settle`](crate::profile::EndpointTimers::drain_settle), but no longer than the grace.
+    ///
     /// # Errors
     /// There is no such element.
     pub fn drain(&mut self, now: Time, element: ElementId, grace: Duration) -> Result<(), CommandError> {
@@ -83,6 +90,7 @@ impl AsapEndpoint {
         }
         if let Some(service) = self.services.get_mut(&element).filter(|service| !service.draining) {
             service.draining = true;
+            service.settle = grace.min(self.config.timers.drain_settle);
             self.timers.set(Timer::Drain(element), now + grace);
         }
         self.deregister(now, element)
@@ -92,6 +100,14 @@ impl AsapEndpoint {
         let sessions = self.services.get(&element).map(|service| service.sessions.clone());
         for session in sessions.unwrap_or_default() {
             self.close(now, session);
+        }
+    }
+
+    /// The registrar has let the element go. Those who have subscribed to its pool hear of it in a moment.
+    pub(super) fn settle(&mut self, now: Time, element: ElementId) {
+        let settle = self.services.get(&element).map_or(Duration::ZERO, |service| service.settle);
+        if !settle.is_zero() && !self.shutting_down {
+            self.timers.set(Timer::Settle(element), now + settle);
         }
     }
 
@@ -113,6 +129,7 @@ impl AsapEndpoint {
     /// Forgets what nobody needs any more.
     pub(super) fn end_service(&mut self, element: ElementId) {
         let needed = self.elements.contains_key(&element)
+            || self.timers.at(&Timer::Settle(element)).is_some()
             || self.services.get(&element).is_some_and(|service| !service.sessions.is_empty());
         if !needed && self.services.remove(&element).is_some_and(|service| service.draining) {
             self.timers.cancel(&Timer::Drain(element));
