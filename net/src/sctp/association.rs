@@ -203,6 +203,9 @@ impl Association {
             self.pass_time(now);
             self.socket.handle_input(&shutdown);
         }
+        if self.outbound.waits_for_control() && !has_unacknowledged(&*self.socket) {
+            self.flush(now, inputs);
+        }
         loop {
             while let Some(event) = self.socket.poll_event() {
                 self.event(event, inputs, counters, progress);
@@ -528,7 +531,7 @@ impl Association {
 }
 
 /// Whether messages wait in dcsctp's queue or for their SACK.
-fn has_unacknowledged(socket: &dyn DcSctpSocket) -> bool {
+pub(super) fn has_unacknowledged(socket: &dyn DcSctpSocket) -> bool {
     socket.get_metrics().is_some_and(|metrics| metrics.unack_data_count != 0)
 }
 
