@@ -175,7 +175,7 @@ pub enum Input {
         /// Whether it can be used now.
         up: bool,
     },
-    /// The peer shuts down: nothing more can be sent, what it sent may still arrive.
+    /// The peer shuts down: nothing more can be sent, what it sent may still arrive. Told to who shuts down as well, too.
     PeerShutdown {
         /// Which.
         assoc: AssocId,

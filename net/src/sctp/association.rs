@@ -48,6 +48,8 @@ pub(super) struct Association {
     heartbeat: [u8; 4],
     /// A SHUTDOWN of the peer that waits until our messages are through.
     held_shutdown: Option<Vec<u8>>,
+    /// Whether the machine knows that the peer ends the association, too.
+    peer_ends: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,7 @@ impl Association {
             out_streams: config.offered_streams(),
             heartbeat: [0; 4],
             held_shutdown: None,
+            peer_ends: false,
         }
     }
 
@@ -267,6 +270,7 @@ impl Association {
                 counters.restarted += 1;
                 self.inbound.restart();
                 self.held_shutdown = None;
+                self.peer_ends = false;
                 // A shutdown that our machine asked for begins anew.
                 if self.state != State::ShuttingDown {
                     self.state = State::Up;
@@ -522,9 +526,12 @@ impl Association {
     }
 
     fn peer_shuts_down(&mut self, inputs: &mut VecDeque<Input>) {
+        let told = std::mem::replace(&mut self.peer_ends, true);
+        if !told && matches!(self.state, State::Up | State::ShuttingDown) {
+            inputs.push_back(Input::PeerShutdown { assoc: self.id });
+        }
         if self.state == State::Up {
             self.state = State::PeerShuttingDown;
-            inputs.push_back(Input::PeerShutdown { assoc: self.id });
             self.fail_batch("shutting down", inputs);
         }
     }

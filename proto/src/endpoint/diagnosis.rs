@@ -127,8 +127,8 @@ impl AsapEndpoint {
     /// Reports that an element that the pool's resolution named cannot be reached (RFC 5352 §3.5).
     ///
     /// For applications with their own transports; sessions report by themselves. One event counts once: a
-    /// repetition shortly after is not sent again. Nothing is sent before something else is heard, now or later, so a fault
-    /// of this host's network is not reported.
+    /// repetition shortly after is not sent again. Nothing is sent before something else is heard after that, so a
+    /// fault of this host's network is not reported.
     ///
     /// # Errors
     /// An element that was never resolved here is refused: nobody can have tried it.

@@ -143,7 +143,7 @@ fn a_failover_after_a_card_pauses_once() {
     assert_eq!((script.out(), script.machine.counters().pauses), (vec![], 1));
 }
 
-// ASAP-3.9-03: what no handle can be is no card; and those that a pool user may choose are not asked for without limit.
+// What no handle can be is no card; and those that a pool user may choose are not asked for without limit.
 #[test]
 fn the_cards_of_pool_users_are_checked() {
     let mut config = config(1);

@@ -81,7 +81,7 @@ fn what_is_pushed_later_is_known_again() {
     assert_eq!(script.machine.counters().unexpected, 0);
 }
 
-// ASAP-3.3-12, C4: the registrars are gone, and what is known is older than it is used at once but not too old for lack of
+// ASAP-3.3-14: the registrars are gone, and what is known is older than it is used at once but not too old for lack of
 // something better. A session does not wait until its patience is at an end for a registrar that a hunt has not found.
 #[test]
 fn what_is_known_is_used_when_no_registrar_is_found() {

@@ -542,7 +542,7 @@ fn a_load_is_for_policies_that_go_by_it() {
     assert!(matches!(script.machine.set_load(script.now, element, Load(1)), Err(CommandError::Invalid(_))));
 }
 
-// ASAP-3.1-11: a rejected element is not registered again before the application changes something; a load is no such change.
+// RFC 5352 §3.1: a rejected element is not registered again before the application changes something; a load is no such change.
 // It goes with the registration that follows.
 #[test]
 fn a_load_does_not_revive_a_rejected_element() {
