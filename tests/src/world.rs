@@ -620,15 +620,17 @@ impl World {
         else {
             return Ok(false);
         };
-        let server = clients.pool(*session).and_then(|pool| self.names.get(&(handle(pool), *from)));
-        Ok(server.is_some_and(|server| match self.hosts.get(server).and_then(|it| it.process.as_ref()) {
-            // It has not got anything from this session yet, so it does not know whose it was.
-            Some(Process::Element(element)) => {
-                let local = self.network.local_time(*server);
-                element.strangers_handed_over().is_some_and(|at| local < at + HANDING_OVER)
-            }
-            _ => false,
-        }))
+        let Some(name) = clients.pool(*session).map(|pool| (handle(pool), *from)) else { return Ok(false) };
+        let Some(server) = self.names.get(&name) else { return Ok(false) };
+        let Some(Process::Element(element)) = self.hosts.get(server).and_then(|state| state.process.as_ref())
+        else {
+            return Ok(false);
+        };
+        let local = self.network.local_time(*server);
+        // It had not got anything from this session yet, so it did not know whose it was.
+        let strangers = element.strangers_handed_over().is_some_and(|at| local < at + HANDING_OVER);
+        // The session came after the element had left the pool, and was refused.
+        Ok(strangers || !element.keeps(&name))
     }
 
     fn in_peace(&self, event: &dyn fmt::Debug) -> Result<(), String> {

@@ -150,6 +150,12 @@ impl Server {
         self.members.iter().filter(named).any(|member| super::handle(member.pool) == *handle)
     }
 
+    /// Whether one of them is registered and is to stay.
+    pub fn keeps(&self, (handle, id): &Name) -> bool {
+        let named = |member: &&Member| member.wanted && member.registered == Some(*id);
+        self.members.iter().filter(named).any(|member| super::handle(member.pool) == *handle)
+    }
+
     /// The pool of an element that is to be registered and is not.
     pub fn unregistered(&self) -> Option<PoolHandle> {
         let missing = self.members.iter().find(|member| member.wanted != member.registered.is_some());
