@@ -106,6 +106,7 @@ fn forbidden_messages_are_not_written() {
             addresses: vec![[192, 0, 2, 1].into()],
         },
         table_response_size: None,
+        incarnation: None,
     }];
     let forbidden = [
         message(table(true, vec![element()])),
@@ -169,6 +170,23 @@ fn a_registrar_says_how_large_a_table_response_may_be() {
     assert_eq!(presence.information.unwrap().table_response_size, None);
 }
 
+// PARAM-3-06: another parameter of ours behind it, with or without it.
+#[test]
+fn a_registrar_says_which_of_its_starts_this_is() {
+    let first = "01000034a1a2a3a400000000000b0028a1a2a3a40004001026ad000000010008c0000201";
+    for (ours, size) in [("8e520008000080008e54000800c0ffee", Some(32768)), ("8e54000800c0ffee", None)] {
+        let mut hex = format!("{first}{ours}");
+        if size.is_none() {
+            hex = hex.replace("01000034", "0100002c").replace("000b0028", "000b0020");
+        }
+        let message = decoded(&hex).unwrap();
+        let Body::Presence(presence) = &message.body else { panic!() };
+        let information = presence.information.as_ref().unwrap();
+        assert_eq!((information.table_response_size, information.incarnation), (size, Some(0xc0ffee)));
+        assert_eq!(hex::encode(message.encode().unwrap()), hex);
+    }
+}
+
 // PARAM-3-06: a parameter of ours in PRESENCE, which others skip.
 #[test]
 fn a_registrar_says_how_many_elements_are_silent() {
@@ -216,7 +234,8 @@ fn what_does_not_fit_is_split_or_cut() {
         transport_use: TransportUse::DATA_ONLY,
         addresses: vec![[192, 0, 2, 1].into()],
     };
-    let servers = vec![ServerInformation { id: OWN, transport, table_response_size: None }; 3000];
+    let server = ServerInformation { id: OWN, transport, table_response_size: None, incarnation: None };
+    let servers = vec![server; 3000];
     let mut list = ListResponse { rejected: false, servers };
     assert_eq!(message(list.clone()).encode(), Err(EncodeError::MessageTooLong(12 + 24 * 3000)));
     assert_eq!(list.cut_to(usize::MAX), 3000 - (65535 - 12) / 24);

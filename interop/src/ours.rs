@@ -93,16 +93,23 @@ pub(crate) fn user(way: Way, registrar: Ipv4Addr, pool: &str) -> Cmd {
     ours("interop-user").args([registrar, format!("--pool={pool}"), way.option()])
 }
 
-/// The ping-pong server of the examples, at another port each time it starts.
-pub(crate) fn ping_pong_server(way: Way, host: &Host, registrar: Ipv4Addr) -> Cmd {
-    ours("ping_pong_server").arg("--rsplib").args([
+/// A server of the examples ("calcapp_server", "fractal_server"), at another port each time it starts.
+pub(crate) fn example_server(way: Way, name: &str, host: &Host, registrar: Ipv4Addr) -> Cmd {
+    ours(name).arg("--rsplib").args([
         format!("--listen={}:0", host.v4()),
         way.option(),
         format!("{registrar}:{ASAP_PORT}"),
     ])
 }
 
-/// The ping-pong client of the examples.
-pub(crate) fn ping_pong_client(way: Way, registrar: Ipv4Addr) -> Cmd {
-    ours("ping_pong_client").args(["--rsplib".to_owned(), way.option(), format!("{registrar}:{ASAP_PORT}")])
+/// A client of the examples ("calcapp_client", "fractal_client").
+pub(crate) fn example_client(way: Way, name: &str, registrar: Ipv4Addr) -> Cmd {
+    ours(name).args(["--rsplib".to_owned(), way.option(), format!("{registrar}:{ASAP_PORT}")])
+}
+
+/// The identifier with which a server of the examples has registered, eight hexadecimal digits.
+pub(crate) fn serving(server: &Program) -> anyhow::Result<String> {
+    let line = server.wait("serving as ", SOON)?;
+    let id = line.text.split_whitespace().nth(2).unwrap_or_default();
+    Ok(id.trim_start_matches("0x").to_owned())
 }

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | `connect ADDRESS:PORT` | starts an association; they are numbered from 1 in the order in which they come up |
 //! | `send N LENGTH STREAM PPID ordered\|unordered` | sends a message |
+//! | `bytes N PPID HEX` | sends a message of these bytes, on stream 0 |
 //! | `bulk N COUNT LENGTH` | sends messages with numbers as fast as the association takes them |
 //! | `shutdown N`, `abort N REASON` | ends an association |
 //!
 //! It says `up`, `message`, `bulk`, `restart`, `peer shuts down`, `failed` and `down`, each with the association's
-//! number. It checks the content of what it receives.
+//! number. It checks the content of what it receives; ASAP and ENRP messages it shows as they are.
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use clap::Args;
 use net::sctp::{SctpConfig, SctpTiming};
 use net::udp::{EncapPorts, UdpConfig};
 use net::{Driver, DriverConfig, Listen, TransportKind};
-use proto::{AssocId, Channel, Input, Node, Time, Transmit};
+use proto::{AssocId, Channel, Input, Node, PPID_ASAP, PPID_ENRP, Time, Transmit};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::BufRead;
 use std::net::SocketAddr;
@@ -70,6 +71,7 @@ pub(crate) fn run(peer: &Peer) -> anyhow::Result<()> {
 enum Command {
     Connect(SocketAddr),
     Send { number: u64, length: usize, stream: u16, ppid: u32, unordered: bool },
+    Bytes { number: u64, ppid: u32, bytes: Bytes },
     Bulk { number: u64, count: u64, length: usize },
     Shutdown(u64),
     Abort(u64, String),
@@ -86,6 +88,9 @@ fn parse(line: &str) -> anyhow::Result<Command> {
             ppid: ppid.parse()?,
             unordered: *order == "unordered",
         },
+        ["bytes", number, ppid, hex] => {
+            Command::Bytes { number: number.parse()?, ppid: ppid.parse()?, bytes: hex::decode(hex)?.into() }
+        }
         ["bulk", number, count, length] => {
             Command::Bulk { number: number.parse()?, count: count.parse()?, length: length.parse()? }
         }
@@ -128,6 +133,17 @@ impl Machine {
                 if let Some(assoc) = self.named(number) {
                     let bytes = pattern(length, length);
                     self.transmits.push_back(Transmit::Send { assoc, stream, ppid, unordered, bytes });
+                }
+            }
+            Command::Bytes { number, ppid, bytes } => {
+                if let Some(assoc) = self.named(number) {
+                    self.transmits.push_back(Transmit::Send {
+                        assoc,
+                        stream: 0,
+                        ppid,
+                        unordered: false,
+                        bytes,
+                    });
                 }
             }
             Command::Bulk { number, count, length } => {
@@ -201,6 +217,9 @@ impl Node for Machine {
                 println!("up {number}: {how}, {streams} streams, from {local:?} to {remote:?}");
             }
             Input::Message { assoc, ppid: BULK, bytes, .. } => self.bulk_arrived(now, assoc, &bytes),
+            Input::Message { assoc, ppid: ppid @ (PPID_ASAP | PPID_ENRP), bytes, .. } => {
+                println!("message {}: ppid {ppid}, {}", self.number(assoc), hex::encode(&bytes));
+            }
             Input::Message { assoc, stream, ppid, unordered, bytes } => {
                 let content = if bytes == pattern(bytes.len(), bytes.len()) { "intact" } else { "BROKEN" };
                 let order = if unordered { "unordered" } else { "ordered" };

@@ -54,7 +54,7 @@ for package in "${packages[@]}"; do
     dpkg-deb --fsys-tarfile "$(newest "$package")" | tar -x -C "$root" --keep-directory-symlink --no-same-owner \
         --exclude='./usr/share/doc*' --exclude='./usr/share/man*' --exclude='./usr/share/locale*' \
         --exclude='./usr/share/info*' --exclude='./usr/share/bash-completion*' --exclude='./usr/lib/*/gconv*' \
-        --exclude='./var/*' --exclude='*/fractalpooluser'
+        --exclude='./var/*'
     echo "$(basename "$(newest "$package")")"
 done > "$dir/contents"
 for applet in $("$root/bin/busybox" --list); do
@@ -68,7 +68,7 @@ install -m 755 "$here/init" "$root/init"
 # Every library that a program asks for is there.
 loader=$root/lib64/ld-linux-x86-64.so.2
 libraries=$root/usr/lib/x86_64-linux-gnu
-for program in "$root"/usr/bin/{rsp*,hsdump,pingpongclient,calcappclient,tcpdump,stdbuf} "$root"/sbin/{ip,tc,ethtool,nft,bridge}; do
+for program in "$root"/usr/bin/{rsp*,hsdump,pingpongclient,calcappclient,fractalpooluser,tcpdump,stdbuf} "$root"/sbin/{ip,tc,ethtool,nft,bridge}; do
     [ "$(head -c 4 "$program" | tail -c 3)" = ELF ] || continue
     missing=$("$loader" --library-path "$libraries" --list "$program" | sed -n 's/^\s*\(\S*\) => not found/\1/p')
     [ -z "$missing" ] || die "$(basename "$program") needs $missing: add its package to interop/vm/packages"

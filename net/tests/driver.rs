@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Machine, Setup, V4, V6, embedded, within};
-use proto::{Channel, DownReason, Input, Node, Transmit};
+use proto::{Channel, DownReason, Input, Node, Time, Transmit};
 use rserpool_net::driver::{CallError, EndpointCounters};
 use rserpool_net::sctp::SctpConfig;
 use rserpool_net::{Driver, DriverConfig, Handle, Listen, StartError};
@@ -208,4 +208,64 @@ async fn a_machine_hears_how_far_behind_it_is() {
     let behind = server.expect("Backlog", move |_, input| backlog(input)).await;
     assert!(behind >= 256, "{behind}");
     while server.expect("Backlog", move |_, input| backlog(input)).await > 0 {}
+}
+
+/// A machine that has three turns' work with each message.
+struct Fanout {
+    waiting: usize,
+    /// What was carried out since the last message.
+    carried: usize,
+    /// Messages that came while the work of one before was left, though a turn had been since.
+    early: usize,
+    messages: usize,
+}
+
+impl Node for Fanout {
+    type Event = usize;
+
+    fn handle_input(&mut self, _now: Time, input: Input) {
+        if let Input::Message { .. } = input {
+            self.early += usize::from(self.waiting > 0 && self.carried > 0);
+            (self.waiting, self.carried) = (20_000, 0);
+            self.messages += 1;
+        }
+    }
+
+    fn handle_timeout(&mut self, _now: Time) {}
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.waiting = self.waiting.checked_sub(1)?;
+        self.carried += 1;
+        // To no group: it costs nothing.
+        Some(Transmit::Announce { channel: Channel::Asap, bytes: bytes::Bytes::new() })
+    }
+
+    fn poll_event(&mut self) -> Option<usize> {
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<(Time, &'static str)> {
+        None
+    }
+}
+
+// Design D11: nothing is read that makes more work while the machine has some left, so its queue does not grow.
+#[tokio::test]
+async fn nothing_is_read_before_the_machine_is_done_with_what_was() {
+    let make = |_: &[_]| Fanout { waiting: 0, carried: 0, early: 0, messages: 0 };
+    let server = Driver::spawn(Setup::on(V4).config(), make, |_, _, _| {}).unwrap();
+    let address = server.local_addresses()[0];
+    let mut client = Setup::on(V4).start();
+    let assoc = client.call(move |machine| machine.connect(Channel::Asap, address)).await;
+    client.expect("Up", |_, input| matches!(input, Input::Up { .. }).then_some(())).await;
+    let mut received = 0;
+    for sent in 1..=200 {
+        client.send(assoc, 0, "more").await;
+        // Not so much at a time that the association is full.
+        while sent > received + 20 {
+            received = within("answer", server.call(|machine, _| machine.messages)).await.unwrap();
+        }
+    }
+    let early = within("answer", server.call(|machine, _| machine.early)).await.unwrap();
+    assert_eq!(early, 0);
 }

@@ -73,6 +73,8 @@ parameter_types! {
     TABLE_RESPONSE_SIZE = 0x8e52, "Table Response Size";
     /// Ours, not of the RFCs, in ENRP_PRESENCE: how many elements of a pool are silent.
     SILENT_ELEMENTS = 0x8e53, "Silent Elements";
+    /// Ours, not of the RFCs, inside Server Information: which start of the registrar this is.
+    INCARNATION = 0x8e54, "Incarnation";
 }
 
 impl ParameterType {

@@ -31,7 +31,7 @@ fn transport(hex: &str) -> Result<Transport, DecodeError> {
 #[test]
 fn parameter_types_are_those_of_the_table() {
     let known: Vec<_> = (0..=u16::MAX).filter(|number| ParameterType(*number).name().is_some()).collect();
-    assert_eq!(known, (1..=0x10).chain([0x803f, 0x8e52, 0x8e53]).collect::<Vec<u16>>());
+    assert_eq!(known, (1..=0x10).chain([0x803f, 0x8e52, 0x8e53, 0x8e54]).collect::<Vec<u16>>());
     assert_eq!(ParameterType::OPAQUE_TRANSPORT, ParameterType(0x10));
     assert_eq!(ParameterType(0xc011).to_string(), "parameter 0xc011");
 }

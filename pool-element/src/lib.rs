@@ -142,6 +142,8 @@
 //! | `work_farm_worker` | jobs that last, with a cookie as checkpoint; a worker that leaves in order |
 //! | `http_sidecar` | puts a server that knows nothing of pools into one (`http_server`) |
 //! | `ping_pong_server` | the protocol of rsplib, and the options that interworking needs |
+//! | `calcapp_server` | a service of rsplib: the cookie alone is enough to go on with a job |
+//! | `fractal_server` | a service of rsplib: an answer in many messages, continued in its middle |
 
 mod builder;
 mod check;

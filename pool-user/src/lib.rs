@@ -119,6 +119,8 @@
 //! | `work_farm` | many sessions at a time, a job each |
 //! | `http_client` | a transport of one's own: [`PoolUser::choose`], [`PoolUser::report_unreachable`] |
 //! | `ping_pong_client` | the protocol of rsplib, and the options that interworking needs |
+//! | `calcapp_client` | a service of rsplib: jobs that are not asked for again |
+//! | `fractal_client` | a service of rsplib: an image, of however many servers |
 
 mod exactly_once;
 mod halves;

@@ -52,10 +52,12 @@
 //! # Looking inside
 //!
 //! [`Registrar::events`] tells what happens, [`Registrar::status`] how it stands. [`admin::api`] is what the admin API
-//! answers (HTTP and JSON on a Unix socket), and the tool `rserpool` shows. [`Config`] says what can be set; as a file it is
-//! documented in `etc/registrar.toml`.
+//! answers (HTTP and JSON on a Unix socket), and the tool `rserpool` shows. rsplib's `cspmonitor` shows it if
+//! [`Config::component_status`](field@Config::component_status) names one. [`Config`] says what can be set; as a file it is documented in
+//! `etc/registrar.toml`.
 
 pub mod admin;
+mod component_status;
 pub mod config;
 mod log;
 mod machine;

@@ -2,7 +2,7 @@
 
 use crate::admin::{self, AdminError};
 use crate::machine::Machine;
-use crate::{Config, ConfigError, Event, Status, Stopped, log};
+use crate::{Config, ConfigError, Event, Status, Stopped, component_status, log};
 use net::dns::DnsConfig;
 use params::RegistrarId;
 use std::net::SocketAddr;
@@ -24,6 +24,8 @@ pub struct Registrar {
     /// For the first listener: has everything from the start on.
     first_events: Mutex<Option<Events>>,
     admin: admin::Server,
+    /// What reports to a monitor; ends by itself when the machine has stopped.
+    reporter: JoinSet<()>,
     /// What writes the log and asks DNS; ends with the registrar.
     _tasks: JoinSet<()>,
 }
@@ -73,7 +75,12 @@ impl Registrar {
             let dns = DnsConfig { domain: domain.clone(), server: config.dns.server };
             tasks.spawn_on(machine.clone().follow_dns(dns), &runtime);
         }
-        Ok(Self { machine, events, first_events, admin, _tasks: tasks })
+        let mut reporter = JoinSet::new();
+        if let Some(monitor) = config.component_status.monitor {
+            let report = component_status::report(machine.clone(), monitor, config.component_status);
+            reporter.spawn_on(report, &runtime);
+        }
+        Ok(Self { machine, events, first_events, admin, reporter, _tasks: tasks })
     }
 
     /// Its identifier.
@@ -114,8 +121,9 @@ impl Registrar {
 
     /// Stops in order: hands its elements to its peers at once, and ends when they have followed their new home. Takes
     /// two seconds at most.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.machine.stop().await;
+        while self.reporter.join_next().await.is_some() {}
     }
 
     /// Waits until it has ended without having been asked to, which only an error in it can cause; says why.

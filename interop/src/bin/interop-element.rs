@@ -46,6 +46,9 @@ struct Args {
     /// Registers this address instead of its own.
     #[arg(long)]
     claim: Option<SocketAddr>,
+    /// Registers so many further elements at the same address, in ten pools.
+    #[arg(long, default_value_t = 0)]
+    more: usize,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -85,6 +88,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let mut element = builder.register().await?;
     println!("registered {} at {}", element.id(), element.local_address());
+    let _more = register_more(&element, args.more, args.life).await?;
 
     let mut sessions = JoinSet::new();
     let mut lines = BufReader::new(stdin()).lines();
@@ -114,6 +118,38 @@ async fn main() -> anyhow::Result<()> {
     println!("deregistered");
     endpoint.close().await;
     Ok(())
+}
+
+/// Elements that are only registered, some at a time. They say nothing until all are.
+async fn register_more(element: &PoolElement, count: usize, life: u64) -> anyhow::Result<Vec<PoolElement>> {
+    const AT_A_TIME: usize = 64;
+    let address = element.local_address();
+    let mut registering = JoinSet::new();
+    let mut registered = Vec::new();
+    for number in 0..count {
+        if registering.len() == AT_A_TIME {
+            registered.extend(registering.join_next().await.transpose()?.transpose()?);
+        }
+        let transport = SctpTransport {
+            port: address.port(),
+            transport_use: TransportUse::DATA_AND_CONTROL,
+            addresses: vec![address.ip()],
+        };
+        // Handles of odd and even lengths: rsplib's checksum pads them.
+        let pool = format!("pool{}", "x".repeat(number % 10));
+        let one = PoolElement::builder(pool.as_str())
+            .endpoint(element.endpoint())
+            .service(Transport::Sctp(transport))
+            .life(Duration::from_secs(life));
+        registering.spawn(one.register());
+    }
+    while let Some(one) = registering.join_next().await {
+        registered.push(one??);
+    }
+    if count > 0 {
+        println!("registered {} more", registered.len());
+    }
+    Ok(registered)
 }
 
 async fn serve(service: Service, mut session: Session) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use std::process::Command;
 pub(crate) struct Cmd {
     program: String,
     args: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
     ours: bool,
     without_proc: bool,
 }
@@ -19,12 +20,18 @@ pub(crate) struct Cmd {
 pub(crate) fn ours(program: &str) -> Cmd {
     let args =
         ["--library-path", "/in/lib"].map(str::to_owned).into_iter().chain([format!("/in/bin/{program}")]);
-    Cmd { program: format!("/in/start/{program}"), args: args.collect(), ours: true, without_proc: false }
+    Cmd { args: args.collect(), ours: true, ..theirs(&format!("/in/start/{program}")) }
 }
 
 /// A program of the image: rsplib's, or a tool.
 pub(crate) fn theirs(program: &str) -> Cmd {
-    Cmd { program: program.to_owned(), args: Vec::new(), ours: false, without_proc: false }
+    Cmd {
+        program: program.to_owned(),
+        args: Vec::new(),
+        environment: Vec::new(),
+        ours: false,
+        without_proc: false,
+    }
 }
 
 impl Cmd {
@@ -37,6 +44,18 @@ impl Cmd {
     /// Adds arguments.
     pub(crate) fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Cmd {
         self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Leaves out an argument.
+    pub(crate) fn without(mut self, arg: &str) -> Cmd {
+        self.args.retain(|other| other != arg);
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Cmd {
+        self.environment.push((name, value));
         self
     }
 
@@ -62,7 +81,7 @@ impl Cmd {
         } else {
             Command::new(&self.program)
         };
-        command.args(self.args.iter().map(OsStr::new));
+        command.args(self.args.iter().map(OsStr::new)).envs(self.environment.iter().copied());
         if !self.ours {
             command.env("LD_PRELOAD", "/usr/libexec/coreutils/libstdbuf.so").env("_STDBUF_O", "L");
         }

@@ -1,16 +1,17 @@
 //! Registrars of both kinds in one scope (RFC 5353): joining, updates, audit, takeover.
 
 use super::cast::SOON;
+use super::scope::{
+    Element, HIGH, Homes, LOW, MIDDLE, Registrar, dump, homes, log_name, settled, takeover_by,
+};
 use super::{Row, both_ways};
-use crate::lab::{Cmd, Host, Lab, Line, Mark, Program};
+use crate::lab::{Cmd, Host, Lab};
 use crate::ours::{self, Way};
-use crate::rsplib::{self, ASAP_PORT, ENRP_PORT};
-use anyhow::{bail, ensure};
+use crate::rsplib::{self, ASAP_PORT};
+use anyhow::ensure;
 use nix::sys::signal::Signal;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = both_ways! {
     300,
@@ -24,201 +25,14 @@ pub(super) const ROWS: &[Row] = both_ways! {
     "enrp-takeover-two", "rsplib's registrar dies, ours is the only other one, and takes over" => takeover_of_two;
     "enrp-false-alarm", "our registrar is frozen until rsplib's suspects it: nothing is taken over" => false_alarm;
     "enrp-life", "the registration life is the same for both: nobody lets an element of the other expire" => life;
+    "enrp-takeover-race", "rsplib's registrar dies, ours and rsplib's third both want it: one home for each element" =>
+        takeover_race;
+    "enrp-life-unit", "an element that counts in seconds vanishes from rsplib's second registrar, one that knows rsplib stays" =>
+        life_unit;
+    "enrp-suggestion", "rsplib's registrars suggest takeovers to each other and to ours: elements move, or stay, and are one" =>
+        suggestion;
     "enrp-hostile", "what would crash rsplib never reaches it; tables of many pages do" => hostile;
 };
-
-/// Identifiers of registrars: the lower wins.
-const LOW: u32 = 0x10;
-const MIDDLE: u32 = 0x20;
-const HIGH: u32 = 0x30;
-
-/// Timers of rsplib's registrars with which a row does not last too long, and a loaded machine accuses nobody.
-const THEIR_TIMERS: [&str; 6] = [
-    "-peerheartbeatcycle=1000",
-    "-peermaxtimelastheard=3000",
-    "-peermaxtimenoresponse=2000",
-    "-takeoverexpiryinterval=4000",
-    "-endpointkeepalivetransmissioninterval=2000",
-    "-endpointkeepalivetimeoutinterval=3000",
-];
-
-/// The same for ours.
-const OUR_TIMERS: [&str; 5] = [
-    "timers.peer-heartbeat-cycle=\"1s\"",
-    "timers.max-time-last-heard=\"3s\"",
-    "timers.max-time-no-response=\"2s\"",
-    "timers.keep-alive-interval=\"2s\"",
-    "timers.keep-alive-timeout=\"3s\"",
-];
-
-/// Whose registrar it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Ours,
-    Theirs,
-}
-
-/// A registrar of the scope.
-struct Registrar {
-    side: Side,
-    id: u32,
-    host: Host,
-    program: Arc<Program>,
-}
-
-/// The homes of the elements by their identifiers, eight hexadecimal digits each.
-type Homes = BTreeMap<String, String>;
-
-impl Registrar {
-    /// Starts one of ours, which knows these, and waits until it is part of the scope.
-    fn ours(lab: &mut Lab, way: Way, id: u32, peers: &[&Registrar]) -> anyhow::Result<Registrar> {
-        Self::ours_with(lab, way, id, peers, |cmd| cmd)
-    }
-
-    fn ours_with(
-        lab: &mut Lab,
-        way: Way,
-        id: u32,
-        peers: &[&Registrar],
-        adapt: impl FnOnce(Cmd) -> Cmd,
-    ) -> anyhow::Result<Registrar> {
-        let host = lab.host(&format!("r{id:x}"), way.ours())?;
-        let timers = OUR_TIMERS.into_iter().map(|timer| format!("--set={timer}"));
-        let peers = peers.iter().map(|peer| format!("--peer={}:{ENRP_PORT}", peer.host.v4()));
-        let cmd = ours::registrar(way, &host).arg(format!("--id={id:08x}")).args(timers).args(peers);
-        let program = lab.start(&format!("registrar-{id:x}"), &host, &adapt(cmd))?;
-        program.wait_for(Mark::default(), "that it serves", SOON, |line| {
-            line.text.contains("joined the scope") || line.text.contains("no other registrar")
-        })?;
-        Ok(Registrar { side: Side::Ours, id, host, program })
-    }
-
-    /// Starts one of rsplib's, which finds those of its kind by multicast, and waits until it serves.
-    fn theirs(lab: &mut Lab, way: Way, id: u32, peers: &[&Registrar]) -> anyhow::Result<Registrar> {
-        let host = lab.host(&format!("r{id:x}"), way.theirs())?;
-        let peers = peers.iter().map(|peer| format!("-peer={}:{ENRP_PORT}", peer.host.v4()));
-        let cmd = rsplib::registrar(&host).arg(format!("-identifier={id:#x}")).args(THEIR_TIMERS).args(peers);
-        let program = lab.start(&format!("registrar-{id:x}"), &host, &cmd)?;
-        program.wait("Initialization phase ended", SOON)?;
-        Ok(Registrar { side: Side::Theirs, id, host, program })
-    }
-
-    /// Its identifier as both sides print it.
-    fn name(&self) -> String {
-        format!("{:08x}", self.id)
-    }
-
-    /// Waits until it has forgotten the `hsdump`s that read its table: rsplib takes them for registrars, and a takeover
-    /// of its fails without their votes.
-    fn forgets_readers(&self) -> anyhow::Result<()> {
-        let new = "Sending Presence to new peer $";
-        for line in self.program.lines() {
-            let Some(id) = line.text.split_once(new).and_then(|(_, rest)| rest.get(..8)) else { continue };
-            if u32::from_str_radix(id, 16).is_ok_and(|id| id > HIGH) {
-                self.program.wait(&format!("Dead peer ${id}"), SOON)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What it says when it has taken over another one.
-    fn takeover(&self, target: &Registrar) -> String {
-        match self.side {
-            Side::Ours => format!("takeover complete target=0x{} winner=0x{}", target.name(), self.name()),
-            Side::Theirs => format!("Takeover of peer ${} completed", target.name()),
-        }
-    }
-
-    /// When it took over another one, if it did.
-    fn took_over(&self, target: &Registrar) -> Option<Duration> {
-        let says = self.takeover(target);
-        self.program.lines().into_iter().find(|line| line.text.contains(&says)).map(|line| line.at)
-    }
-
-    /// The elements that it knows, with their homes.
-    fn homes(&self, lab: &mut Lab) -> anyhow::Result<Homes> {
-        match self.side {
-            Side::Ours => {
-                let table = ours::admin(lab, &log_name(lab, "element", self.id), &self.host, &["element"])?;
-                Ok(table.lines().filter_map(our_home).collect())
-            }
-            Side::Theirs => dump(lab, &self.host, self),
-        }
-    }
-
-    /// Waits until it knows exactly these elements with these homes.
-    fn agrees(&self, lab: &mut Lab, expected: &Homes) -> anyhow::Result<()> {
-        self.holds(lab, &format!("{expected:?}"), |homes| homes == expected)
-    }
-
-    /// Waits until its elements are as wanted.
-    fn holds(&self, lab: &mut Lab, what: &str, wanted: impl Fn(&Homes) -> bool) -> anyhow::Result<()> {
-        let until = Instant::now() + SOON;
-        loop {
-            let homes = self.homes(lab)?;
-            if wanted(&homes) {
-                return Ok(());
-            }
-            if Instant::now() > until {
-                bail!("registrar {} has {homes:?} instead of {what}", self.name());
-            }
-            thread::sleep(Duration::from_millis(300));
-        }
-    }
-}
-
-/// Every look at a registrar has a log of its own.
-fn log_name(lab: &Lab, what: &str, id: u32) -> String {
-    format!("{what}-{id:x}-{}", lab.elapsed().as_millis())
-}
-
-/// An element of ours in the table that `rserpool element` prints: pool, identifier, home.
-fn our_home(line: &str) -> Option<(String, String)> {
-    let mut words = line.split_whitespace().filter_map(|word| word.strip_prefix("0x"));
-    Some((words.next()?.to_owned(), words.next()?.to_owned()))
-}
-
-/// What rsplib's `hsdump` reads on this host from a registrar of either side: each element and its home.
-fn dump(lab: &mut Lab, host: &Host, registrar: &Registrar) -> anyhow::Result<Homes> {
-    let name = log_name(lab, "hsdump", registrar.id);
-    let lines = lab.run(&name, host, &rsplib::hsdump(&registrar.host))?;
-    Ok(lines.iter().filter_map(their_home).collect())
-}
-
-/// A line of its section "Ownership": `- $HOME -> "POOL" / $ELEMENT flags=…`.
-fn their_home(line: &Line) -> Option<(String, String)> {
-    let (home, element) = line.text.trim_start().strip_prefix("- $")?.split_once(" -> ")?;
-    let (_, element) = element.rsplit_once(" / $")?;
-    Some((element.get(..8)?.to_owned(), home.to_owned()))
-}
-
-/// An element of the pool "EchoPool".
-struct Element {
-    id: String,
-    program: Arc<Program>,
-}
-
-impl Element {
-    fn ours(lab: &mut Lab, way: Way, registrar: &Registrar) -> anyhow::Result<Element> {
-        let name = format!("ours-at-{:x}", registrar.id);
-        let host = lab.host(&format!("o{:x}", registrar.id), way.ours())?;
-        let cmd = ours::element(way, &host, registrar.host.v4(), "echo").arg("--pool=EchoPool");
-        let program = lab.start(&name, &host, &cmd)?;
-        Ok(Element { id: ours::registered(&program)?, program })
-    }
-
-    fn theirs(lab: &mut Lab, way: Way, registrar: &Registrar) -> anyhow::Result<Element> {
-        let name = format!("theirs-at-{:x}", registrar.id);
-        let host = lab.host(&format!("t{:x}", registrar.id), way.theirs())?;
-        let cmd = rsplib::server(registrar.host.v4(), "echo").arg("-rereginterval=3000");
-        let program = lab.start(&name, &host, &cmd)?;
-        Ok(Element { id: rsplib::registered(&program)?, program })
-    }
-}
-
-fn homes<const N: usize>(of: [(&Element, &Registrar); N]) -> Homes {
-    of.iter().map(|(element, home)| (element.id.clone(), home.name())).collect()
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
@@ -275,14 +89,16 @@ fn takeover_of_theirs(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
     let dying = Registrar::theirs(lab, way, HIGH, &[])?;
     let third = Registrar::theirs(lab, way, MIDDLE, &[])?;
     let ours = Registrar::ours(lab, way, LOW, &[&dying, &third])?;
-    takeover_by(lab, way, &dying, &[&ours], &[&third])
+    takeover_by(lab, way, &dying, &[&ours], &[&third])?;
+    Ok(())
 }
 
 fn takeover_of_ours(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
     let first = Registrar::theirs(lab, way, LOW, &[])?;
     let second = Registrar::theirs(lab, way, MIDDLE, &[])?;
     let dying = Registrar::ours(lab, way, HIGH, &[&first, &second])?;
-    takeover_by(lab, way, &dying, &[&first, &second], &[])
+    takeover_by(lab, way, &dying, &[&first, &second], &[])?;
+    Ok(())
 }
 
 fn takeover_by_theirs(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
@@ -297,58 +113,70 @@ fn takeover_by_theirs(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Kills a registrar with two elements: one of the candidates takes over, and all others agree.
-fn takeover_by(
-    lab: &mut Lab,
-    way: Way,
-    dying: &Registrar,
-    candidates: &[&Registrar],
-    others: &[&Registrar],
-) -> anyhow::Result<()> {
-    let elements = [Element::theirs(lab, way, dying)?, Element::ours(lab, way, dying)?];
-    let before = homes([(&elements[0], dying), (&elements[1], dying)]);
-    let survivors = [candidates, others].concat();
-    for registrar in &survivors {
-        registrar.agrees(lab, &before)?;
-    }
-    for registrar in &survivors {
-        registrar.forgets_readers()?;
-    }
-    let killed = lab.elapsed();
-    dying.program.stop(Signal::SIGKILL, SOON)?;
-    let until = Instant::now() + SOON;
-    let (winner, at) = loop {
-        let done = candidates.iter().find_map(|registrar| Some((registrar, registrar.took_over(dying)?)));
-        match done {
-            Some(done) => break done,
-            None if Instant::now() > until => bail!("nobody took over {}", dying.name()),
-            None => thread::sleep(Duration::from_millis(100)),
-        }
-    };
-    lab.note(format!("{} took over {:.1} s after the kill", winner.name(), (at - killed).as_secs_f64()));
-    settled(lab, &elements, winner, &survivors)
-}
-
+/// What one of rsplib's alone cannot do for ours: it waits for the votes of others. But its elements look for it themselves.
 fn takeover_of_two(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
-    let dying = Registrar::theirs(lab, way, LOW, &[])?;
+    let mut dying = Registrar::theirs(lab, way, LOW, &[])?;
     let ours = Registrar::ours(lab, way, MIDDLE, &[&dying])?;
-    takeover_by(lab, way, &dying, &[&ours], &[])
+    let elements = takeover_by(lab, way, &dying, &[&ours], &[])?;
+    dying.start_again(lab)?;
+    dying.holds(lab, "the elements at their new home", |homes| homes.len() == 2)?;
+    ours.program.stop(Signal::SIGKILL, SOON)?;
+    dying.agrees(lab, &homes([(&elements[0], &dying), (&elements[1], &dying)]))
 }
 
-/// Both elements have the new home, everywhere, and are still there several keep-alives later.
-fn settled(
-    lab: &mut Lab,
-    elements: &[Element; 2],
-    home: &Registrar,
-    registrars: &[&Registrar],
-) -> anyhow::Result<()> {
-    let after = homes([(&elements[0], home), (&elements[1], home)]);
-    for registrar in registrars {
-        registrar.agrees(lab, &after)?;
+fn takeover_race(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
+    let dying = Registrar::theirs(lab, way, LOW, &[])?;
+    let third = Registrar::theirs(lab, way, MIDDLE, &[])?;
+    let ours = Registrar::ours(lab, way, HIGH, &[&dying, &third])?;
+    takeover_by(lab, way, &dying, &[&third, &ours], &[])?;
+    Ok(())
+}
+
+fn life_unit(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
+    let first = Registrar::theirs(lab, way, LOW, &[])?;
+    let second = Registrar::theirs(lab, way, MIDDLE, &[])?;
+    let [p1, p2] = [lab.host("p1", way.ours())?, lab.host("p2", way.ours())?];
+    let server = |host: &Host, pool: &str| {
+        let server = ours::example_server(way, "ping_pong_server", host, first.host.v4());
+        server.args(["--life=300".to_owned(), format!("--pool={pool}")])
+    };
+    let aware = lab.start("aware", &p1, &server(&p1, "aware"))?;
+    let aware = ours::serving(&aware)?;
+    let seconds = lab.start("seconds", &p2, &server(&p2, "seconds").without("--rsplib"))?;
+    let seconds = ours::serving(&seconds)?;
+    let home = first.name();
+    first.agrees(lab, &[(aware.clone(), home.clone()), (seconds, home.clone())].into())?;
+    second.agrees(lab, &[(aware, home)].into())
+}
+
+/// The suggestion goes to the registrar whose identifier differs most from the element's.
+fn suggestion(lab: &mut Lab, way: Way) -> anyhow::Result<()> {
+    let support = |cmd: Cmd| cmd.arg("-supporttakeoversuggestion");
+    let first = Registrar::theirs_with(lab, way, LOW, &[], support)?;
+    let second = Registrar::theirs_with(lab, way, HIGH, &[], support)?;
+    let ours = Registrar::ours(lab, way, MIDDLE, &[&first, &second])?;
+    let scope = [&first, &second, &ours];
+    let host = lab.host("p1", way.theirs())?;
+    let element = |id: &str| {
+        rsplib::server(first.host.v4(), "echo")
+            .args([format!("-identifier=0x{id}"), "-rereginterval=3000".to_owned()])
+    };
+    // LOW ^ 1 and MIDDLE ^ 1 are less than HIGH ^ 1; MIDDLE ^ 0x1f is more than LOW ^ 0x1f and HIGH ^ 0x1f.
+    let expected: Homes =
+        [("00000001".to_owned(), second.name()), ("0000001f".to_owned(), first.name())].into();
+    for id in expected.keys() {
+        let element = lab.start(id, &host, &element(id))?;
+        rsplib::registered(&element)?;
+    }
+    for better in [&second, &ours] {
+        first.program.wait(&format!("Found better peer ${}", better.name()), SOON)?;
+    }
+    for registrar in scope {
+        registrar.agrees(lab, &expected)?;
     }
     thread::sleep(Duration::from_secs(6));
-    for registrar in registrars {
-        ensure!(registrar.homes(lab)? == after, "registrar {} has changed its mind", registrar.name());
+    for registrar in scope {
+        ensure!(registrar.homes(lab)? == expected, "registrar {} has changed its mind", registrar.name());
     }
     Ok(())
 }

@@ -4,12 +4,17 @@ mod cast;
 mod encap;
 mod enrp;
 mod figures;
+mod hostile;
+mod jobs;
 mod keep_alive;
+mod multicast;
 mod ping_pong;
 mod policies;
 mod raw;
 mod refusals;
 mod rsplib;
+mod scope;
+mod scopes;
 mod services;
 mod times;
 mod transport;
@@ -61,21 +66,25 @@ use both_ways;
 const VM: u64 = 120;
 
 /// Rows whose outcome does not depend on what else the machine does: several run at a time.
-const SIDE_BY_SIDE: [&[Row]; 7] = [
+const SIDE_BY_SIDE: [&[Row]; 11] = [
     enrp::ROWS,
+    scopes::ROWS,
     rsplib::ROWS,
     services::ROWS,
     ping_pong::ROWS,
+    jobs::ROWS,
     policies::ROWS,
     keep_alive::ROWS,
     refusals::ROWS,
+    multicast::ROWS,
+    hostile::ROWS,
 ];
 
 /// Rows that run one after the other, with nothing beside them.
-const ALONE: [&[Row]; 3] = [encap::ROWS, transport::ROWS, raw::ROWS];
+const ALONE: [&[Row]; 4] = [scopes::LARGE, encap::ROWS, transport::ROWS, raw::ROWS];
 
-/// Rows that measure: only when they are named, on a machine that does nothing else.
-const ON_REQUEST: [&[Row]; 2] = [figures::ROWS, times::ROWS];
+/// Rows that measure, and one that takes long: only when they are named, on a machine that does nothing else.
+const ON_REQUEST: [&[Row]; 3] = [scopes::LARGEST, figures::ROWS, times::ROWS];
 
 /// All rows.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {

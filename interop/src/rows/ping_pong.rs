@@ -1,6 +1,6 @@
 //! The ping-pong service in a pool of both implementations: the state of a session passes between them.
 
-use super::cast::{Registrar, SOON, Side};
+use super::cast::{Registrar, Side};
 use super::{Row, both_ways};
 use crate::lab::{Host, Lab, Program};
 use crate::ours::{self, Way};
@@ -72,13 +72,9 @@ struct Server {
 impl Server {
     fn ours(lab: &mut Lab, way: Way, registrar: &Registrar) -> anyhow::Result<Server> {
         let host = lab.host("p1", way.ours())?;
-        let cmd = ours::ping_pong_server(way, &host, registrar.address());
+        let cmd = ours::example_server(way, "ping_pong_server", &host, registrar.address());
         let program = lab.start("ours", &host, &cmd)?;
-        let registered = |program: &Program| -> anyhow::Result<String> {
-            let line = program.wait("serving as ", SOON)?;
-            let id = line.text.split_whitespace().nth(2).unwrap_or_default();
-            Ok(id.trim_start_matches("0x").to_owned())
-        };
+        let registered = ours::serving;
         Ok(Server { who: "our server", id: registered(&program)?, host, cmd, program, registered })
     }
 
@@ -112,7 +108,7 @@ struct Reply {
 impl Client {
     fn ours(lab: &mut Lab, way: Way, registrar: &Registrar) -> anyhow::Result<Client> {
         let host = lab.host("u1", way.ours())?;
-        let cmd = ours::ping_pong_client(way, registrar.address()).arg("--interval=200");
+        let cmd = ours::example_client(way, "ping_pong_client", registrar.address()).arg("--interval=200");
         Ok(Client { who: "our client", program: lab.start("client-ours", &host, &cmd)? })
     }
 

@@ -2,8 +2,9 @@
 
 use super::cast::{Element, Registrar, SOON, Side, start_user};
 use super::{Row, both_ways};
-use crate::lab::{Lab, Mark};
+use crate::lab::{Lab, Mark, ours};
 use crate::ours::Way;
+use crate::rsplib::{self, ASAP_PORT};
 use Side::{Ours, Rsplib};
 use anyhow::ensure;
 
@@ -23,6 +24,10 @@ pub(super) const ROWS: &[Row] = both_ways! {
         |lab, way| services(lab, way, [Ours, Ours, Rsplib]);
     "services-ours-ours-ours", "our user, our elements, our registrar: echo, daytime, discard" =>
         |lab, way| services(lab, way, [Ours, Ours, Ours]);
+    "resolution-rsplib", "rsplib's registrar gives us three of five elements, or as many as we ask for" =>
+        |lab, way| resolution(lab, way, Rsplib);
+    "resolution-ours", "our registrar gives us three of rsplib's five elements, or as many as we ask for" =>
+        |lab, way| resolution(lab, way, Ours);
 };
 
 // SCTP-6458-01: rsplib aborts associations with other payload protocols, so ours are in the right order on the wire.
@@ -62,5 +67,25 @@ fn services(lab: &mut Lab, way: Way, [registrar, element, user]: [Side; 3]) -> a
     }
     let listed = registrar.elements(lab, "left")?;
     ensure!(!listed.contains(&echo.id), "the registrar still lists {}:\n{listed}", echo.id);
+    Ok(())
+}
+
+fn resolution(lab: &mut Lab, way: Way, side: Side) -> anyhow::Result<()> {
+    let registrar = Registrar::start(lab, way, side)?;
+    let [p1, u1] = [lab.host("p1", way.theirs())?, lab.host("u1", way.ours())?];
+    let mut ids = Vec::new();
+    for number in 1..=5 {
+        let server = rsplib::server(registrar.address(), "echo");
+        ids.push(rsplib::registered(&*lab.start(&format!("element-{number}"), &p1, &server)?)?);
+    }
+    for (name, items, expected) in [("default", None, 3), ("two", Some(2), 2), ("all", Some(u32::MAX), 5)] {
+        let tool =
+            ours("rserpool").args([format!("--registrar={}:{ASAP_PORT}", registrar.address()), way.option()]);
+        let tool =
+            tool.args(["pool", "resolve", "EchoPool"]).args(items.map(|items| format!("--items={items}")));
+        let lines = lab.run(name, &u1, &tool)?;
+        let given = ids.iter().filter(|id| lines.iter().any(|line| line.text.contains(*id))).count();
+        ensure!(given == expected, "{given} of 5 elements instead of {expected}: {lines:?}");
+    }
     Ok(())
 }

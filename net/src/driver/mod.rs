@@ -6,7 +6,7 @@
 //!
 //! Each turn does, in this order and each with a bound, so that nothing starves anything else:
 //!
-//! 1. read the sockets, input to the machine; 2. commands; 3. timers that are due by the clamped clock;
+//! 1. read the sockets, input to the machine, unless it still has transmits from the turn before; 2. commands; 3. timers that are due by the clamped clock;
 //! 4. the machine's transmits to the endpoints, its events to the sink; 5. send.
 
 mod handle;

@@ -19,6 +19,9 @@ const MAX_COMMANDS: usize = 64;
 /// Transmits to carry out in one turn. A machine that answers every failed transmit with another one
 /// must not keep the thread.
 const MAX_TRANSMITS: usize = 8192;
+/// Turns in a row in which nothing is read, since the machine still has transmits from the one before: what is read makes
+/// more of them. Such a machine as above must not keep the thread from reading either.
+const MAX_UNREAD: u32 = 16;
 
 /// Everything that lives on the endpoint thread.
 pub(super) struct Turns<N, E> {
@@ -32,6 +35,8 @@ pub(super) struct Turns<N, E> {
     stopping: Option<Stopping<N>>,
     /// The machine knows that it is behind.
     behind: bool,
+    /// Turns in a row that left transmits of the machine.
+    unfinished: u32,
     receiver: Receiver<N>,
 }
 
@@ -65,7 +70,8 @@ where
     ) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
         let ports = Ports::new(endpoints);
-        Self { ports, multicast, clock, sleep, node, on_event, stopping: None, behind: false, receiver }
+        let (stopping, behind, unfinished) = (None, false, 0);
+        Self { ports, multicast, clock, sleep, node, on_event, stopping, behind, unfinished, receiver }
     }
 
     /// Runs until the last handle is gone or a stop is done.
@@ -80,7 +86,8 @@ where
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         let now = self.clock.now();
-        let mut more = self.read(cx, now);
+        // The clock does not run away meanwhile: it waits for the sockets to be drained.
+        let mut more = !self.unfinished.is_multiple_of(MAX_UNREAD) || self.read(cx, now);
         let ended = self.run_commands(cx, now, &mut more);
         let now = self.clock.now();
         self.run_timers(now);
@@ -173,6 +180,7 @@ where
         loop {
             let all = self.transmit(now, &mut carried);
             let news = self.flush(now);
+            self.unfinished = if all { 0 } else { self.unfinished.wrapping_add(1) };
             if !all {
                 return true;
             }

@@ -129,8 +129,14 @@ pub(crate) fn elements(count: std::ops::Range<usize>) -> impl Strategy<Value = V
 }
 
 pub(crate) fn server() -> impl Strategy<Value = ServerInformation> {
-    (registrar_id(), sctp_of_registrar(), proptest::option::of(any::<u32>())).prop_map(
-        |(id, transport, table_response_size)| ServerInformation { id, transport, table_response_size },
+    let ours = || proptest::option::of(any::<u32>());
+    (registrar_id(), sctp_of_registrar(), ours(), ours()).prop_map(
+        |(id, transport, table_response_size, incarnation)| ServerInformation {
+            id,
+            transport,
+            table_response_size,
+            incarnation,
+        },
     )
 }
 

@@ -18,7 +18,8 @@ pub(super) const COOKIE_REFUSED: &str = "cookie refused: ";
 
 impl AsapEndpoint {
     /// Gives the pool user of an accepted session a cookie, in order before what follows on stream 0
-    /// (RFC 5352 §3.8). It counts as much as a message of its size.
+    /// (RFC 5352 §3.8), and what follows elsewhere, which waits for its acknowledgement
+    /// ([`Transmit::Send`]). It counts as much as a message of its size.
     ///
     /// # Errors
     /// As [`send`](Self::send), and if the session is not an accepted one.

@@ -185,8 +185,8 @@ pub enum Event {
         /// Why.
         why: &'static str,
     },
-    /// The endpoint ends the session by itself: the [grace](super::AsapEndpoint::drain) of its element is over. What was sent
-    /// is still delivered, and nothing more is taken; [`Event::Closed`] follows.
+    /// The endpoint ends the session by itself: the [grace](super::AsapEndpoint::drain) of its element is over, or it
+    /// [shuts down](super::AsapEndpoint::shutdown). What was sent is still delivered, and nothing more is taken; [`Event::Closed`] follows.
     Closing {
         /// Which.
         session: SessionId,

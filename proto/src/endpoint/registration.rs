@@ -77,6 +77,11 @@ impl Element {
         self.attempts = 0;
     }
 
+    /// Whether it is registered, or is about to be.
+    pub(super) fn is_kept_registered(&self) -> bool {
+        matches!(self.state, State::Registering { .. } | State::Registered)
+    }
+
     /// Takes a load over for the next registration, if the policy goes by one.
     pub(super) fn set_load(&mut self, load: Load) -> bool {
         self.registration.policy.set_load(load)
@@ -200,6 +205,7 @@ impl AsapEndpoint {
             return Ok(());
         }
         if !state.may_be_known() {
+            self.settle(now, element);
             self.remove_element(element, None);
             return Ok(());
         }
@@ -450,6 +456,8 @@ impl AsapEndpoint {
         };
         match element.state {
             State::Deregistering { .. } => {
+                self.left_pool(now, key);
+                self.settle(now, key);
                 self.deregistered(now, key, error.map(RegisterError::Rejected));
                 self.answered(assoc);
             }
@@ -502,9 +510,7 @@ impl AsapEndpoint {
         let addresses = if advertise.is_empty() { &home.peer.local } else { advertise };
         let own = element.pool_element(&self.config, addresses);
         let message = element.message(own.clone());
-        if let Some(service) = self.services.get_mut(&key) {
-            service.own = Some(own);
-        }
+        self.enters_pool(key, own);
         self.ask(&message);
     }
 

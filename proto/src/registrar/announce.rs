@@ -117,7 +117,12 @@ impl Registrar {
         let presence = Presence {
             reply_required: false,
             checksum: Some(self.own_checksum()),
-            information: Some(ServerInformation { id: self.id, transport, table_response_size: None }),
+            information: Some(ServerInformation {
+                id: self.id,
+                transport,
+                table_response_size: None,
+                incarnation: None,
+            }),
             silent: Vec::new(),
         };
         if let Some(bytes) = self.encode_enrp(RegistrarId::NONE, Body::Presence(presence)) {

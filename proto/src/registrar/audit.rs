@@ -3,6 +3,7 @@
 //! The checksum covers which elements there are, not their policies. So a table is loaded anew as well when an
 //! association to its owner was lost, and with it perhaps an update.
 
+use super::inquiries::Why;
 use super::registrars::is_registrar_pool;
 use super::timers::Timer;
 use super::{ElementKey, Event, Registrar, RemovalReason, State};
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 /// The longest pause between two resynchronisations that did not help, as a power of two of MAX-TIME-NO-RESPONSE.
 const MAX_DOUBLINGS: u32 = 6;
-/// After how many times MAX-TIME-NO-RESPONSE elements that another registrar should have claimed are given up, beside the
-/// time that the claims take.
+/// After how many times MAX-TIME-NO-RESPONSE elements that another registrar should have claimed are looked for again, and
+/// given up, beside the time that the claims take.
 const CLAIMED_AFTER: u32 = 4;
 
 /// How soon a peer's table may be loaded anew.
@@ -39,10 +40,9 @@ impl Pace {
         }
     }
 
-    /// It lacks so many elements, which another registrar claims: that takes its time.
-    fn wait_for_claims(&mut self, now: Time, answer: Duration, elements: usize, probes_per_second: u32) {
-        let claims = Duration::from_secs_f64(elements as f64 / f64::from(probes_per_second.max(1)));
-        self.not_before = self.not_before.max(now + answer * CLAIMED_AFTER + claims * 2);
+    /// It lacks elements, which another registrar claims: that takes its time, but not longer than this.
+    fn wait_for_claims(&mut self, now: Time, answer: Duration, until: Time) {
+        self.not_before = self.not_before.max(now + answer * CLAIMED_AFTER).min(until);
     }
 
     /// It was not loaded, or something of it came too late: the session at the other end must be over before the next
@@ -52,17 +52,27 @@ impl Pace {
     }
 }
 
+/// A peer was started anew with its identifier, before anybody missed it: it may know less than we know of it.
+#[derive(Debug, Default)]
+pub(super) struct Restart {
+    /// Who claims what it left behind, and until when that is waited for.
+    heir: Option<(RegistrarId, Time)>,
+}
+
 /// A peer's table that is being loaded anew.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Resynchronization {
-    /// The elements that the peer owned here and has not listed yet: removed at the end, not before.
-    marked: BTreeSet<ElementKey>,
+    /// The elements that the peer owned here and has not listed yet: removed at the end, not before. `None` before its
+    /// first page, for it may reject.
+    marked: Option<BTreeSet<ElementKey>>,
 }
 
 impl Resynchronization {
     /// Keeps an element whatever the peer lists: something newer was heard of it.
     pub(super) fn unmark(&mut self, key: &ElementKey) {
-        self.marked.remove(key);
+        if let Some(marked) = &mut self.marked {
+            marked.remove(key);
+        }
     }
 }
 
@@ -74,6 +84,7 @@ impl Registrar {
         peer.announced_checksum = Some(announced);
         let same = self.handlespace.checksum(id) == announced;
         if same && !peer.missed {
+            peer.restart = None;
             return peer.pace.agreed();
         }
         if self.state != State::Running {
@@ -86,8 +97,7 @@ impl Registrar {
             return;
         }
         let Some(assoc) = self.association_to(id) else { return };
-        let marked = self.keys_of(id).into_iter().collect();
-        self.resynchronizations.insert(id, Resynchronization { marked });
+        self.resynchronizations.insert(id, Resynchronization::default());
         self.request_own_table(now, assoc, id);
     }
 
@@ -111,6 +121,7 @@ impl Registrar {
             // There is no session at its end that would have to be over first.
             return self.resynchronization_aborted(id);
         }
+        self.mark(id);
         for entry in entries {
             for element in entry.elements.into_iter().filter(|element| element.home == id) {
                 let key = ElementKey::new(&entry.handle, element.id);
@@ -128,36 +139,66 @@ impl Registrar {
         }
         self.timers.cancel(&Timer::Resynchronization(id));
         let Some(resynchronization) = self.resynchronizations.remove(&id) else { return };
-        let unlisted = resynchronization.marked.into_iter().filter(|key| self.home(key) == Some(id));
+        let marked = resynchronization.marked.unwrap_or_default();
+        let unlisted = marked.into_iter().filter(|key| self.home(key) == Some(id));
         let unlisted: Vec<ElementKey> = unlisted.collect();
         let answer = self.config.timers.max_time_no_response;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.pace.completed(now, answer);
         peer.missed = false;
-        if std::mem::take(&mut peer.interrupted) && !unlisted.is_empty() {
-            peer.pace.wait_for_claims(now, answer, unlisted.len(), self.config.limits.probes_per_second);
-            self.left_behind(now, id, unlisted);
-        } else {
-            for key in unlisted {
-                self.given_up(now, id, key);
-            }
+        match peer.restart.take().filter(|_| !unlisted.is_empty()) {
+            Some(restart) => self.left_behind(now, id, unlisted, restart),
+            None => unlisted.into_iter().for_each(|key| self.given_up(now, id, key)),
         }
         self.counters.resynchronizations += 1;
         self.events.push_back(Event::Resynchronized { peer: id });
     }
 
-    /// A registrar that has returned knows these elements no more. It may have been started anew with its identifier, before
-    /// anybody missed it: they are left behind as if it had died. Who wins takeovers claims them, the others wait for that.
-    fn left_behind(&mut self, now: Time, owner: RegistrarId, keys: Vec<ElementKey>) {
-        let wins = self.takeover_rank(owner) == 0;
-        for key in keys {
-            if self.connected_to(&key).is_some() || is_registrar_pool(&key.handle) {
-                self.given_up(now, owner, key);
-            } else if wins {
-                self.own(now, &key, None, true);
-                self.claim_within(now, key, Duration::ZERO);
-            }
+    /// The first page of a peer's own elements came: what it does not list is gone. (What it told before that is in it.)
+    fn mark(&mut self, id: RegistrarId) {
+        if self.resynchronizations.get(&id).is_none_or(|resynchronization| resynchronization.marked.is_some())
+        {
+            return;
         }
+        let marked = Some(self.keys_of(id).into_iter().collect());
+        self.resynchronizations.insert(id, Resynchronization { marked });
+    }
+
+    /// A registrar that was started anew knows these elements no more: they are left behind as if it had died. Who wins
+    /// takeovers claims them, the others wait for that. (Of a peer that does not tell its incarnation, as rsplib's, nobody
+    /// knows that it was started anew: by RFC 5353 §3.6.3 what it does not list is removed.)
+    fn left_behind(&mut self, now: Time, owner: RegistrarId, keys: Vec<ElementKey>, restart: Restart) {
+        let is_served = |key: &ElementKey| self.connected_to(key).is_some() || is_registrar_pool(&key.handle);
+        let (served, left): (Vec<ElementKey>, Vec<ElementKey>) = keys.into_iter().partition(is_served);
+        for key in served {
+            self.given_up(now, owner, key);
+        }
+        let Some(heir) = self.heir(owner) else {
+            for key in left {
+                self.own(now, &key, None, true);
+                self.inquire(now, key, Why::Claimed);
+            }
+            return;
+        };
+        let patience = self.patience_for_claims(heir, left.len());
+        let until =
+            restart.heir.filter(|(known, _)| *known == heir).map_or(now + patience, |(_, until)| until);
+        if until <= now {
+            return left.into_iter().for_each(|key| self.given_up(now, owner, key));
+        }
+        let answer = self.config.timers.max_time_no_response;
+        if let Some(peer) = self.peers.get_mut(&owner).filter(|_| !left.is_empty()) {
+            peer.restart = Some(Restart { heir: Some((heir, until)) });
+            peer.pace.wait_for_claims(now, answer, until);
+        }
+    }
+
+    /// How long another registrar may take to claim so many elements. All that it owns may have to be claimed before
+    /// them, if it has just taken another registrar over.
+    fn patience_for_claims(&self, heir: RegistrarId, elements: usize) -> Duration {
+        let claims = (self.elements_of(heir) + elements) as f64;
+        let time = Duration::from_secs_f64(claims / f64::from(self.config.limits.probes_per_second));
+        self.config.timers.max_time_no_response * CLAIMED_AFTER + time * 2
     }
 
     /// The association that an element is reached over, if there is one.
@@ -175,11 +216,8 @@ impl Registrar {
             return self.remove(now, &key, RemovalReason::Audit);
         };
         self.own(now, &key, Some(assoc), true);
-        let patience = match self.config.arbitration.wins(self.id, owner) {
-            true => Duration::ZERO,
-            false => self.config.timers.max_time_no_response,
-        };
-        self.claim_within(now, key, patience);
+        let why = if self.config.arbitration.wins(self.id, owner) { Why::Claimed } else { Why::Yielded };
+        self.inquire(now, key, why);
     }
 
     /// After a network was cut in two, both sides may own an element. Who wins takeovers claims it; the other keeps
@@ -189,7 +227,7 @@ impl Registrar {
             peer.moved = Some(now);
         }
         if self.config.arbitration.wins(self.id, other) {
-            self.claim_at_once(now, key);
+            self.claim_anew(now, key, Why::Claimed);
         }
     }
 

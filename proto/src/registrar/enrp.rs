@@ -112,5 +112,5 @@ fn information(id: RegistrarId, addresses: &[SocketAddr], loopback: bool) -> Opt
         return None;
     }
     let transport = SctpTransport { port, transport_use: TransportUse::DATA_ONLY, addresses };
-    Some(ServerInformation { id, transport, table_response_size: None })
+    Some(ServerInformation { id, transport, table_response_size: None, incarnation: None })
 }

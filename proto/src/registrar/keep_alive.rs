@@ -8,6 +8,7 @@
 //! removed, whoever its home is: the home verifies what others say (ambiguities ).
 
 use super::association::{Association, Replaces};
+use super::inquiries::Why;
 use super::owned::Owned;
 use super::timers::Timer;
 use super::{ElementKey, Registrar, RemovalReason};
@@ -44,7 +45,7 @@ pub(super) struct Probe {
 impl Registrar {
     /// Keep-alives of all owned elements fit into the budget of probes a second (design D7).
     pub(super) fn keep_alive_interval(&self) -> Duration {
-        let budget = f64::from(self.config.limits.probes_per_second.max(1));
+        let budget = f64::from(self.config.limits.probes_per_second);
         let needed = Duration::from_secs_f64(self.owned.len() as f64 / budget / MEAN_SPREAD);
         self.config.timers.keep_alive_interval.max(needed)
     }
@@ -100,12 +101,6 @@ impl Registrar {
         self.probe_waiting(now, key, self.config.timers.keep_alive_timeout);
     }
 
-    /// How many elements may be probed within this time, one at least (design D7).
-    pub(super) fn probes_within(&self, time: Duration) -> usize {
-        let probes = f64::from(self.config.limits.probes_per_second) * time.as_secs_f64();
-        (probes as usize).max(1)
-    }
-
     fn probe_waiting(&mut self, now: Time, key: ElementKey, wait: Duration) {
         if self.probes.contains_key(&key) {
             return;
@@ -131,10 +126,8 @@ impl Registrar {
         self.probe_outdated(now, key);
     }
 
-    /// Tells an owned element, and then the peers, that we are its home: another registrar believes that it is.
-    pub(super) fn claim_at_once(&mut self, now: Time, key: ElementKey) {
-        let Some(owned) = self.owned.get_mut(&key) else { return };
-        owned.claimed = true;
+    /// Tells a claimed element that we are its home; if it lives, the peers hear so, too.
+    pub(super) fn claim(&mut self, now: Time, key: ElementKey) {
         let Some(probe) = self.probes.get_mut(&key) else { return self.probe(now, key) };
         if !std::mem::replace(&mut probe.home, true) {
             let assoc = probe.association;
@@ -145,7 +138,18 @@ impl Registrar {
     /// Probes an owned element that a peer wants removed; if it lives, the peers hear so (ambiguity A-63). It is claimed,
     /// for it may have found another home, of which we have not heard: without that home it would not be ours either.
     pub(super) fn verify(&mut self, now: Time, key: ElementKey) {
-        self.claim_at_once(now, key);
+        self.claim_anew(now, key, Why::Doubted);
+    }
+
+    /// Another registrar does not take us for the home of this element of ours: we claim it, in its turn.
+    pub(super) fn claim_anew(&mut self, now: Time, key: ElementKey, why: Why) {
+        let Some(owned) = self.owned.get_mut(&key) else { return };
+        owned.claimed = true;
+        match self.probes.contains_key(&key) {
+            // What it acknowledges now would not count.
+            true => self.claim(now, key),
+            false => self.inquire(now, key, why),
+        }
     }
 
     /// Probes an element whose identifier `contender` wants to register. The answer must come before the
@@ -369,7 +373,7 @@ impl Registrar {
         // Nobody is left who waits for the answers.
         association.parked = None;
         for key in association.elements.clone() {
-            self.probe(now, key);
+            self.inquire(now, key, Why::Doubted);
         }
     }
 }

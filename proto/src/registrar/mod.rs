@@ -12,6 +12,7 @@ mod elements;
 mod enrp;
 mod event;
 mod guard;
+mod inquiries;
 mod keep_alive;
 mod leave;
 mod mute;
@@ -57,6 +58,9 @@ use timers::{Timer, Timers};
 /// The largest message: its length is a multiple of four in 16 bits (RFC 5354 §2, §4).
 const LARGEST_MESSAGE: usize = 65_532;
 
+/// The stream of the generator that gives the incarnation.
+const INCARNATION_STREAM: u64 = 1;
+
 /// The shortest time between two of anything that repeats itself.
 const SHORTEST_CYCLE: Duration = Duration::from_millis(1);
 
@@ -65,6 +69,8 @@ const SHORTEST_CYCLE: Duration = Duration::from_millis(1);
 pub struct Registrar {
     config: Config,
     id: RegistrarId,
+    /// Another number with each start.
+    incarnation: u32,
     born: Time,
     state: State,
     rng: ChaCha12Rng,
@@ -77,7 +83,7 @@ pub struct Registrar {
     owned: owned::OwnedElements,
     probes: BTreeMap<ElementKey, keep_alive::Probe>,
     reports: BTreeMap<ElementKey, report::Reports>,
-    inquiries: report::Inquiries,
+    inquiries: inquiries::Inquiries,
     guards: guard::Guards,
     subscriptions: push::Subscriptions,
     /// Associations whose elements are still to find their new home, while it takes leave.
@@ -93,8 +99,6 @@ pub struct Registrar {
     heartbeats: u64,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
     overload: overload::Overload,
-    /// Elements that were taken over and have to be told.
-    claims: VecDeque<ElementKey>,
     /// Tables that we serve, by association and W bit.
     table_sessions: BTreeMap<(AssocId, bool), table::TableSession>,
     /// Tables that we load anew.
@@ -119,9 +123,13 @@ impl Registrar {
         for bytes in [&mut limits.table_response_bytes, &mut limits.resolution_bytes] {
             *bytes = (*bytes).min(LARGEST_MESSAGE);
         }
+        // None at all would stop what a peer waits for.
+        limits.probes_per_second = limits.probes_per_second.max(1);
         let id = config.id.unwrap_or_else(|| RegistrarId(rng.next_u32().max(1)));
+        let incarnation = incarnation(&rng, now);
         let mut registrar = Self {
             id,
+            incarnation,
             born: now,
             state: State::Starting,
             rng,
@@ -133,7 +141,7 @@ impl Registrar {
             owned: owned::OwnedElements::default(),
             probes: BTreeMap::new(),
             reports: BTreeMap::new(),
-            inquiries: report::Inquiries::default(),
+            inquiries: inquiries::Inquiries::default(),
             guards: guard::Guards::default(),
             subscriptions: push::Subscriptions::default(),
             waiting_for: 0,
@@ -145,7 +153,6 @@ impl Registrar {
             heartbeats: 0,
             takeovers: BTreeMap::new(),
             overload: overload::Overload::default(),
-            claims: VecDeque::new(),
             table_sessions: BTreeMap::new(),
             resynchronizations: BTreeMap::new(),
             config,
@@ -261,7 +268,6 @@ impl Registrar {
             Timer::Startup => self.startup_timeout(now),
             Timer::Peer(id) => self.peer_timeout(now, id),
             Timer::Takeover(target) => self.takeover_timeout(now, target),
-            Timer::Claims => self.claim_next(now),
             Timer::Resynchronization(id) => self.resynchronization_interrupted(now, id),
             Timer::TableSession => self.table_session_timeout(now),
             Timer::Probe(key) => self.probe_timeout(now, key),
@@ -276,6 +282,14 @@ impl Registrar {
             Timer::Shutdown => self.shutdown_timeout(now),
         }
     }
+}
+
+/// A number that is another one with each start. What else comes of the seed does not depend on it. A simulation may start
+/// a registrar anew with its seed, but later.
+fn incarnation(rng: &ChaCha12Rng, now: Time) -> u32 {
+    let mut rng = rng.clone();
+    rng.set_stream(INCARNATION_STREAM);
+    rng.next_u32().wrapping_add(now.as_micros() as u32)
 }
 
 impl Node for Registrar {

@@ -41,8 +41,10 @@ pub(super) struct Peer {
     /// Updates of it may have been lost. The checksum shows that only if elements came or
     /// went: new values of their policies are not in it.
     pub(super) missed: bool,
-    /// Its association ended or restarted since its table was last read: it may have been started anew, and know less.
-    pub(super) interrupted: bool,
+    /// Which of its starts this is, if it is one of ours, which say so.
+    incarnation: Option<u32>,
+    /// It was started anew with its identifier, and has not listed since what it still knows.
+    pub(super) restart: Option<super::audit::Restart>,
     /// How many elements of pools are silent to it.
     pub(super) silent: BTreeMap<PoolHandle, usize>,
     /// That it is there was told last, not that it is down.
@@ -204,7 +206,6 @@ impl Registrar {
         peer.association = other;
         // What was on its way is lost, unless the association never was one.
         peer.missed |= !matches!(why, DownReason::Duplicate(_));
-        peer.interrupted |= !matches!(why, DownReason::Duplicate(_));
         if other.is_some() {
             return;
         }
@@ -219,12 +220,16 @@ impl Registrar {
             let why = if peer.left { PeerDownReason::Left } else { PeerDownReason::Unreachable };
             return self.peer_dead(now, id, why);
         }
+        // Whoever takes nothing, so that we end one association after the other, does not get a new respite each time.
+        let waited_for = *why == DownReason::LocalAbort && peer.state == PeerState::Probed;
         peer.state = PeerState::Probed;
         peer.left = *why == DownReason::Shutdown;
         let addresses = peer.addresses.clone();
         peer.association = Some(self.associations.connect(now, Channel::Enrp, &addresses));
         // The attempt itself ends in time; this is for an endpoint that never says so.
-        self.timers.set(Timer::Peer(id), now + self.config.timers.max_time_no_response * 4);
+        if !waited_for {
+            self.timers.set(Timer::Peer(id), now + self.config.timers.max_time_no_response * 4);
+        }
     }
 
     /// A message of `sender` came: it lives (RFC 5353 §3.4.1, §3.4.3). Says whether to go on with the message.
@@ -293,7 +298,8 @@ impl Registrar {
             pace: super::audit::Pace::default(),
             // What is known of its elements is second-hand.
             missed: self.elements_of(sender) > 0,
-            interrupted: false,
+            incarnation: None,
+            restart: None,
             silent: BTreeMap::new(),
             up: true,
         };
@@ -313,7 +319,6 @@ impl Registrar {
         self.end_table_sessions(assoc);
         for peer in self.peers.values_mut().filter(|peer| peer.association == Some(assoc)) {
             peer.missed = true;
-            peer.interrupted = true;
         }
         self.send_presence(assoc, RegistrarId::NONE, true);
     }
@@ -350,6 +355,11 @@ impl Registrar {
         let first = peer.last_presence.replace(now).is_none();
         if let Some(information) = presence.information.filter(|information| information.id == sender) {
             peer.table_response_size = information.table_response_size;
+            if let Some(incarnation) = information.incarnation
+                && peer.incarnation.replace(incarnation).is_some_and(|before| before != incarnation)
+            {
+                peer.restart = Some(super::audit::Restart::default());
+            }
             let addresses = socket_addresses(&information.transport, loopback);
             if !addresses.is_empty() {
                 peer.addresses = addresses;
@@ -508,7 +518,12 @@ impl Registrar {
                 addresses,
             };
             let size = u32::try_from(self.config.limits.table_response_bytes).unwrap_or(u32::MAX);
-            ServerInformation { id: self.id, transport, table_response_size: Some(size) }
+            ServerInformation {
+                id: self.id,
+                transport,
+                table_response_size: Some(size),
+                incarnation: Some(self.incarnation),
+            }
         });
         let checksum = Some(self.own_checksum());
         let silent = self.silence_for(association.peer);

@@ -1,24 +1,22 @@
 //! Reports of unreachable elements (RFC 5352 §3.5, design D4, ambiguities ).
 //!
-//! A report is a reason to look, never a reason to remove: the element is probed at once, or in its turn if there are more
-//! reports than the budget of probes allows to look into (design D7). If many clients report one that answers, it is
+//! A report is a reason to look, never a reason to remove: the element is probed at once, or in its turn if there is
+//! more to look into than the budget of probes allows (see [`inquiries`](super::inquiries)). If many clients report one that answers, it is
 //! listed last for a while, since an answer to us does not prove that they can reach it. (With `strict_rfc` it is removed.)
 
+use super::inquiries::Why;
 use super::registrars::is_registrar_pool;
 use super::timers::Timer;
 use super::{ElementKey, Registrar, RemovalReason};
 use crate::{AssocId, Time};
 use asap::EndpointUnreachable;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a report counts.
 const MEMORY: Duration = Duration::from_secs(10);
 /// Distinct reporters remembered for one element; more tell nothing new.
 const REPORTERS: usize = 64;
-
-/// The time in which a share of the budget of probes is spent.
-const PACE: Duration = Duration::from_millis(10);
 
 /// Who reported an element lately.
 #[derive(Debug, Default)]
@@ -37,15 +35,6 @@ impl Reports {
     pub(super) fn are_many(&self) -> bool {
         self.many
     }
-}
-
-/// Reported elements that are to be probed as the budget allows.
-#[derive(Debug, Default)]
-pub(super) struct Inquiries {
-    waiting: VecDeque<ElementKey>,
-    /// When the present share of the budget ends, and what was spent of it.
-    until: Time,
-    spent: usize,
 }
 
 impl Registrar {
@@ -69,42 +58,17 @@ impl Registrar {
         let pause = self.config.timers.keep_alive_interval;
         // rsplib's elements answer to their home, whoever asks: another registrar would take them for dead.
         let answers_us = self.owned.contains(&key) || !self.config.compat.is_rsplib();
-        let room = self.inquiries.waiting.len() < self.config.limits.reported_elements;
-        let probe = answers_us && room && reports.probed.is_none_or(|probed| probed + pause <= now);
+        let due = answers_us && reports.probed.is_none_or(|probed| probed + pause <= now);
+        let room = self.inquiries.count(Why::Reported) < self.config.limits.reported_elements;
+        let probe = due && room;
         if probe {
             reports.probed = Some(now);
         }
+        self.counters.inquiries_refused += u64::from(due && !room);
         self.timers.set(Timer::Reports(key.clone()), now + MEMORY);
         self.judge_reports(now, &key);
         if probe && self.element(&key).is_some() {
-            self.inquire(now, key);
-        }
-    }
-
-    /// Probes a reported element when it is its turn.
-    fn inquire(&mut self, now: Time, key: ElementKey) {
-        self.inquiries.waiting.push_back(key);
-        if self.timers.at(&Timer::Inquiries).is_none() {
-            self.inquire_next(now);
-        }
-    }
-
-    /// Probes the next reported elements, as many as the budget of probes allows.
-    pub(super) fn inquire_next(&mut self, now: Time) {
-        if self.inquiries.until <= now {
-            self.inquiries.until = now + PACE;
-            self.inquiries.spent = 0;
-        }
-        while self.inquiries.spent < self.probes_within(PACE) {
-            let Some(key) = self.inquiries.waiting.pop_front() else { return };
-            // A registration makes reports void.
-            if self.reports.contains_key(&key) {
-                self.inquiries.spent += 1;
-                self.probe(now, key);
-            }
-        }
-        if !self.inquiries.waiting.is_empty() {
-            self.timers.set(Timer::Inquiries, self.inquiries.until);
+            self.inquire(now, key, Why::Reported);
         }
     }
 

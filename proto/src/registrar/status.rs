@@ -160,6 +160,7 @@ counters! {
     pushes
     reports
     reports_ignored
+    inquiries_refused
     elements_silent
     elements_heard_again
     elements_given_up

@@ -7,9 +7,10 @@
 //!
 //! [`Arbitration`]: super::Arbitration
 
+use super::inquiries::Why;
 use super::registrars::is_registrar_pool;
 use super::timers::Timer;
-use super::{ElementKey, Event, PeerState, Registrar, State};
+use super::{Event, PeerState, Registrar, State};
 use crate::{AssocId, Time};
 use enrp::{Body, InitTakeover, InitTakeoverAck, TakeoverServer};
 use params::RegistrarId;
@@ -22,8 +23,6 @@ const ROUNDS: u32 = 3;
 const WATCHDOG: u32 = 3;
 /// rsplib's TAKEOVER_SERVER never arrives: that it has taken over shows in the checksum of one of its next presences.
 const RSPLIB_WATCHDOG: Duration = Duration::from_secs(10);
-/// How often claimed elements are probed: a share of the probes that a second allows each time.
-const CLAIM_PACE: Duration = Duration::from_millis(10);
 
 /// An arbitration that this registrar takes part in as initiator.
 #[derive(Debug)]
@@ -53,10 +52,21 @@ impl Registrar {
     }
 
     /// How many of the others would win a takeover of `target` against us.
-    pub(super) fn takeover_rank(&self, target: RegistrarId) -> u32 {
+    fn takeover_rank(&self, target: RegistrarId) -> u32 {
+        u32::try_from(self.better_initiators(target).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Who would win a takeover of `target` against us and all others; `None`: nobody.
+    pub(super) fn heir(&self, target: RegistrarId) -> Option<RegistrarId> {
+        let arbitration = self.config.arbitration;
+        self.better_initiators(target)
+            .reduce(|one, other| if arbitration.wins(other, one) { other } else { one })
+    }
+
+    fn better_initiators(&self, target: RegistrarId) -> impl Iterator<Item = RegistrarId> {
         let active = self.peers.iter().filter(|(_, peer)| peer.proven && peer.state == PeerState::Active);
-        let better = |id: &&RegistrarId| **id != target && self.config.arbitration.wins(**id, self.id);
-        u32::try_from(active.map(|(id, _)| id).filter(better).count()).unwrap_or(u32::MAX)
+        let better = move |id: &RegistrarId| *id != target && self.config.arbitration.wins(*id, self.id);
+        active.map(|(id, _)| *id).filter(better)
     }
 
     /// Sends the next round of INIT_TAKEOVER, or goes on without those that stay silent.
@@ -162,7 +172,7 @@ impl Registrar {
         for key in &elements {
             self.change_home(key, self.id);
             self.own(now, key, None, true);
-            self.claim_within(now, key.clone(), Duration::ZERO);
+            self.inquire(now, key.clone(), Why::Claimed);
         }
         let winner = self.id;
         self.events.push_back(Event::TakeoverCompleted { target, winner, elements: elements.len() });
@@ -185,27 +195,6 @@ impl Registrar {
         self.events.push_back(Event::TakeoverCompleted { target, winner: sender, elements: elements.len() });
         if target == self.id {
             self.presence_to_all();
-        }
-    }
-
-    /// An element that is ours and does not know it yet is told in its turn, which begins after `patience`.
-    pub(super) fn claim_within(&mut self, now: Time, key: ElementKey, patience: Duration) {
-        self.claims.push_back(key);
-        if self.timers.at(&Timer::Claims).is_none() {
-            self.timers.set(Timer::Claims, now + patience);
-        }
-    }
-
-    /// Tells the next claimed elements of their new home, as many as the budget of probes allows.
-    pub(super) fn claim_next(&mut self, now: Time) {
-        for _ in 0..self.probes_within(CLAIM_PACE) {
-            let Some(key) = self.claims.pop_front() else { return };
-            if self.owned.get(&key).is_some_and(|owned| owned.claimed) {
-                self.claim_at_once(now, key);
-            }
-        }
-        if !self.claims.is_empty() {
-            self.timers.set(Timer::Claims, now + CLAIM_PACE);
         }
     }
 }

@@ -17,8 +17,6 @@ pub(super) enum Timer {
     Peer(RegistrarId),
     /// An arbitration begins, or lacks acknowledgements.
     Takeover(RegistrarId),
-    /// The next claimed elements are to be told of their new home.
-    Claims,
     /// A table that we load from a peer does not go on.
     Resynchronization(RegistrarId),
     /// A table that we serve was not asked for any more.
@@ -29,7 +27,7 @@ pub(super) enum Timer {
     Idle(AssocId),
     /// Associations over which nothing came may have to make room for others.
     Mute(Channel),
-    /// The next reported elements are to be probed.
+    /// The next elements that wait for it are to be asked.
     Inquiries,
     /// Reports of unreachability are old enough to be forgotten.
     Reports(ElementKey),
@@ -54,7 +52,6 @@ impl Timer {
             Self::Startup => "startup",
             Self::Peer(_) => "MAX-TIME-LAST-HEARD",
             Self::Takeover(_) => "takeover",
-            Self::Claims => "claims",
             Self::Resynchronization(_) => "resynchronization",
             Self::TableSession => "table-session",
             Self::Probe(_) => "keep-alive-ack",

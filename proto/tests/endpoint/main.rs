@@ -253,6 +253,11 @@ impl Script {
         );
     }
 
+    /// The home is heard, with nothing of interest.
+    fn hear(&mut self, home: AssocId) {
+        self.asap(home, asap::Error { error: cause(CauseCode::UNSPECIFIED) });
+    }
+
     /// Lets time pass, every timer at its time.
     fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;

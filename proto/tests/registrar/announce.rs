@@ -34,7 +34,7 @@ fn information(host: u32, addresses: &[SocketAddr]) -> ServerInformation {
     let port = addresses[0].port();
     let addresses = addresses.iter().map(SocketAddr::ip).collect();
     let transport = SctpTransport { port, transport_use: TransportUse::DATA_ONLY, addresses };
-    ServerInformation { id: RegistrarId(host), transport, table_response_size: None }
+    ServerInformation { id: RegistrarId(host), transport, table_response_size: None, incarnation: None }
 }
 
 fn presence(sender: u32, at: SocketAddr) -> Bytes {

@@ -79,6 +79,164 @@ fn reports_of_many_elements_are_looked_into_at_the_rate_of_probes() {
     assert_eq!(asked, 500);
 }
 
+/// Registers these elements, which are asked over one association, over which nothing is answered.
+fn register_many(registrar: &mut Registrar, ids: std::ops::Range<u16>) -> AssocId {
+    let assoc = AssocId::accepted(Channel::Asap, 7);
+    registrar.handle_input(at(1), up(Channel::Asap, 7, 30));
+    for id in ids {
+        let element = PoolElement { id: PeIdentifier(id.into()), ..element(30) };
+        registrar.handle_input(at(1), asap(7, ::asap::Registration { handle: pool(), element }));
+    }
+    drain(registrar);
+    assoc
+}
+
+/// How many keep-alives leave in each of the next `count` steps of 10 ms.
+fn asked_in_steps(registrar: &mut Registrar, assoc: AssocId, from: u64, count: u64) -> Vec<usize> {
+    let step = |step| {
+        registrar.handle_timeout(at(from + step * 10));
+        let is_keep_alive = |bytes: &bytes::Bytes| {
+            matches!(::asap::decode(bytes).message, Ok(::asap::Message::EndpointKeepAlive(_)))
+        };
+        sent_to(assoc, &drain(registrar)).iter().filter(|bytes| is_keep_alive(bytes)).count()
+    };
+    (0..count).map(step).collect()
+}
+
+// Design D7: after a cut two registrars own the same elements; who wins takeovers claims all of them, but not in a burst.
+#[test]
+fn elements_that_two_registrars_own_are_claimed_at_the_rate_of_probes() {
+    let (mut registrar, ..) = with_peer_and_element(|_| {});
+    let assoc = register_many(&mut registrar, 1000..1500);
+    let presence =
+        ::enrp::Presence { reply_required: true, checksum: Some(1), information: None, silent: Vec::new() };
+    registrar.handle_input(at(2), enrp(0, presence));
+    drain(&mut registrar);
+    let elements = (1000..1500).map(|id| foreign(id).element).collect();
+    let entries = vec![::enrp::PoolEntry { handle: pool(), elements }];
+    registrar
+        .handle_input(at(3), enrp(0, ::enrp::HandleTableResponse { rejected: false, more: false, entries }));
+    assert_eq!(asked_in_steps(&mut registrar, assoc, 3, 5), [20; 5], "2000 a second are 20 in 10 ms");
+}
+
+// Design D7, A-63: nor does a peer, or a host that is started anew, make a burst of verifications; and these do not wait
+// for each other.
+#[test]
+fn doubts_of_many_elements_are_looked_into_at_the_rate_of_probes() {
+    let (mut registrar, ..) = with_peer_and_element(|_| {});
+    let assoc = register_many(&mut registrar, 1000..1500);
+    for id in 1000..1400 {
+        let action = ::enrp::UpdateAction::DEL_PE;
+        registrar.handle_input(at(2), enrp(0, ::enrp::HandleUpdate { action, ..foreign(id) }));
+    }
+    registrar.handle_input(at(2), Input::Restart { assoc });
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 21));
+    let report = ::asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(1450) };
+    registrar.handle_input(at(2), asap(1, report));
+    let asked = asked_in_steps(&mut registrar, assoc, 2, 1)[0];
+    assert_eq!(asked, 20);
+    registrar.handle_timeout(at(12));
+    let of_second_share = drain(&mut registrar);
+    assert_eq!(sent_to(assoc, &of_second_share).len(), 20);
+    assert_eq!(asked_in_steps(&mut registrar, assoc, 22, 3), [20; 3]);
+}
+
+// Design D7: a budget that has no share in 10 ms is kept all the same.
+#[test]
+fn a_small_budget_of_probes_is_kept() {
+    let (mut registrar, ..) = with_peer_and_element(|config| config.limits.probes_per_second = 10);
+    let assoc = register_many(&mut registrar, 1000..1010);
+    for id in 1000..1010 {
+        let action = ::enrp::UpdateAction::DEL_PE;
+        registrar.handle_input(at(2), enrp(0, ::enrp::HandleUpdate { action, ..foreign(id) }));
+    }
+    let asked: usize = asked_in_steps(&mut registrar, assoc, 2, 21).iter().sum();
+    assert_eq!(asked, 3, "one every 100 ms");
+}
+
+// of two registrars that gave an element up for each other the one that loses takeovers waits, whatever else it
+// claims.
+#[test]
+fn who_yields_does_not_claim_early() {
+    let (mut registrar, _, element) = with_peer_and_element(|config| config.id = Some(RegistrarId(50)));
+    let assoc = register_many(&mut registrar, 1000..1003);
+    // 11 moves to the peer, which does not list it: it still is connected here.
+    let theirs = PoolElement { asap_transport: Some(sctp(11, 3863)), home: PEER, ..self::element(11) };
+    let moved =
+        ::enrp::HandleUpdate { action: ::enrp::UpdateAction::ADD_PE, handle: pool(), element: theirs };
+    registrar.handle_input(at(2), enrp(0, moved));
+    registrar.handle_timeout(at(260));
+    let presence = ::enrp::Presence {
+        reply_required: true,
+        checksum: Some(0xffff),
+        information: None,
+        silent: Vec::new(),
+    };
+    registrar.handle_input(at(300), enrp(0, presence));
+    let empty = ::enrp::HandleTableResponse { rejected: false, more: false, entries: Vec::new() };
+    registrar.handle_input(at(301), enrp(0, empty));
+    drain(&mut registrar);
+    registrar.handle_input(at(302), Input::Restart { assoc });
+    let asked = asked_in_steps(&mut registrar, element, 302, 30);
+    assert_eq!(asked.iter().position(|asked| *asked > 0), Some(25), "MAX-TIME-NO-RESPONSE later: {asked:?}");
+}
+
+// Design D7, D12: looking for reported elements has a bound, too, and what is beyond it is counted.
+#[test]
+fn reports_beyond_what_can_be_looked_into_are_counted() {
+    let (mut registrar, ..) = with_peer_and_element(|config| {
+        config.limits.reported_elements = 30;
+        config.limits.probes_per_second = 10;
+    });
+    register_many(&mut registrar, 1000..1030);
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 21));
+    let report =
+        |id: u16| asap(1, ::asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(id.into()) });
+    (1000..1030).for_each(|id| registrar.handle_input(at(2), report(id)));
+    assert_eq!(registrar.status(at(2)).counters.inquiries_refused, 0);
+    // Registrations make room for the reports of others, which wait behind them.
+    for id in 1000..1010 {
+        let element = PoolElement { id: PeIdentifier(id), ..element(30) };
+        registrar.handle_input(at(3), asap(7, ::asap::Registration { handle: pool(), element }));
+    }
+    register_many(&mut registrar, 1030..1040);
+    (1030..1040).for_each(|id| registrar.handle_input(at(3), report(id)));
+    assert_eq!(registrar.status(at(3)).counters.inquiries_refused, 9);
+}
+
+// ENRP-3.4.3-03, design D11: a peer that takes nothing, so that its associations are ended one after the other, dies.
+#[test]
+fn a_peer_that_never_takes_anything_dies() {
+    let (mut registrar, mut peer, _) = with_peer_and_element(|_| {});
+    let hello =
+        ::enrp::Presence { reply_required: true, checksum: None, information: None, silent: Vec::new() };
+    registrar.handle_input(at(2), enrp(0, hello));
+    let dead = |registrar: &mut Registrar| {
+        let mut events = std::iter::from_fn(|| registrar.poll_event());
+        events.any(|event| matches!(event, rserpool_proto::registrar::Event::PeerDown { .. }))
+    };
+    let mut now = 10;
+    while !dead(&mut registrar) {
+        assert!(now < 2000, "it never dies");
+        registrar.handle_input(at(now), Input::Down { assoc: peer, why: DownReason::LocalAbort });
+        let connects = drain(&mut registrar).into_iter().filter_map(|transmit| match transmit {
+            Transmit::Connect { assoc, channel: Channel::Enrp, .. } => Some(assoc),
+            _ => None,
+        });
+        let Some(again) = connects.last() else { break };
+        peer = again;
+        let remote = vec![crate::network::endpoint(9, Channel::Enrp)];
+        let local = vec![ip(1)];
+        registrar.handle_input(
+            at(now + 1),
+            Input::Up { assoc: peer, channel: Channel::Enrp, remote, local, streams: 16 },
+        );
+        now += 100;
+        registrar.handle_timeout(at(now));
+    }
+    assert!(now >= 1000, "4 times MAX-TIME-NO-RESPONSE: {now}");
+}
+
 // Design D11: a length does not hold more than 65,535 (RFC 5354 §2), whatever is configured: each page of a table, and
 // each answer, is one that can be sent.
 #[test]
@@ -88,8 +246,12 @@ fn limits_beyond_what_a_message_holds_leave_every_answer_sendable() {
         config.limits.resolution_bytes = usize::MAX;
         config.limits.resolution_items = usize::MAX;
     });
-    let information =
-        Some(ServerInformation { id: PEER, transport: sctp(9, 9901), table_response_size: Some(u32::MAX) });
+    let information = Some(ServerInformation {
+        id: PEER,
+        transport: sctp(9, 9901),
+        table_response_size: Some(u32::MAX),
+        incarnation: None,
+    });
     registrar.handle_input(
         at(1),
         enrp(0, ::enrp::Presence { reply_required: false, checksum: None, information, silent: Vec::new() }),

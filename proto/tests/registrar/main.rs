@@ -20,6 +20,7 @@ mod peers;
 mod push;
 mod registrars;
 mod registration;
+mod restart;
 mod rsplib;
 mod startup;
 mod tables;

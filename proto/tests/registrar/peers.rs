@@ -158,6 +158,23 @@ fn orphans_of_an_unknown_registrar_are_adopted() {
     assert_eq!(network.table(3), [], "claimed; it does not answer");
 }
 
+// ENRP-3.5.1-14, D4: a home that only we cannot reach, but that a peer hears and lists, is no dead one.
+#[test]
+fn elements_of_a_registrar_that_others_hear_are_no_orphans() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 2);
+    network.cut(2, 3);
+    network.start(3, &[1]);
+    network.run(ms(10_000));
+    assert_eq!([1, 2, 3].map(|host| network.table(host)), [(); 3].map(|()| vec![(11, 2)]));
+    let taken_over = |event: &&Event| matches!(event, Event::TakeoverStarted { .. });
+    assert_eq!(network.events(3).into_iter().find(taken_over), None);
+    // 2 dies: 1 finds it, as ever.
+    network.crash(2);
+    network.run(ms(3000));
+    assert_eq!([1, 3].map(|host| network.table(host)), [(); 2].map(|()| vec![(11, 1)]));
+}
+
 // ENRP-2.1-03, ENRP-2.1-05, ENRP-3.4.1-03: a question to nobody in particular is answered with checksum and Server
 // Information, and what the other says of itself completes what is known of it (ENRP-3.4-01); ENRP-2.1-08: unless it
 // speaks of somebody else.
@@ -170,7 +187,12 @@ fn peers_introduce_each_other() {
             transport_use: TransportUse::DATA_ONLY,
             addresses: hosts.iter().map(|host| crate::network::ip(*host)).collect(),
         };
-        Some(ServerInformation { id: RegistrarId(id), transport, table_response_size: None })
+        Some(ServerInformation {
+            id: RegistrarId(id),
+            transport,
+            table_response_size: None,
+            incarnation: None,
+        })
     };
     let known = |network: &mut Network| {
         let now = network.now;

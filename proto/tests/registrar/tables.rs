@@ -61,7 +61,8 @@ fn pages_are_as_large_as_the_peer_takes() {
                 addresses: vec![crate::network::ip(9)],
             };
             let id = RegistrarId(9);
-            information = Some(ServerInformation { id, transport, table_response_size: Some(size) });
+            information =
+                Some(ServerInformation { id, transport, table_response_size: Some(size), incarnation: None });
         }
         let presence = enrp::Presence {
             reply_required: false,
@@ -164,4 +165,54 @@ fn pages_go_on_while_the_table_changes() {
     assert!(listed.is_sorted());
     assert!(removed.len() > 3);
     assert!((20..=60).step_by(2).all(|id| listed.contains(&id)), "{listed:?}");
+}
+
+// ENRP-3.2.3-19, design D11: many read at once, each with a cursor of its own; beyond the limit they are rejected, until
+// somebody has read to the end.
+#[test]
+fn many_sessions_go_on_at_once_within_the_limit() {
+    let (mut network, _) = with_silent_peer(|limits| {
+        limits.table_response_bytes = 300;
+        limits.table_sessions = 30;
+    });
+    for host in 11..=30 {
+        network.add_element(host, 1);
+    }
+    let readers: Vec<_> = (100..140)
+        .map(|host| {
+            network.add_client(host);
+            (host, network.dial(host, 1, Channel::Enrp))
+        })
+        .collect();
+    let ask = |network: &mut Network, readers: &[(u8, AssocId)]| -> Vec<Option<(Vec<u32>, bool)>> {
+        for (host, assoc) in readers {
+            network.client(*host).enrp.clear();
+            network.tell_peer(*host, *assoc, enrp::HandleTableRequest { own_children_only: true });
+        }
+        network.run(ms(10));
+        let page = |(host, _): &(u8, AssocId)| {
+            let pages = received(network, *host, |body| matches!(body, Body::HandleTableResponse(_)));
+            let Body::HandleTableResponse(page) = &pages[0].body else { panic!() };
+            let listed =
+                page.entries.iter().flat_map(|entry| entry.elements.iter().map(|element| element.id.0));
+            (!page.rejected).then(|| (listed.collect(), page.more))
+        };
+        readers.iter().map(page).collect()
+    };
+    let mut listed = vec![Vec::new(); 30];
+    loop {
+        let pages = ask(&mut network, &readers[..30]);
+        let mut more = false;
+        for (listed, page) in listed.iter_mut().zip(pages) {
+            let (page, goes_on) = page.unwrap();
+            listed.extend(page);
+            more = goes_on;
+        }
+        if !more {
+            break;
+        }
+        assert!(ask(&mut network, &readers[30..]).iter().all(Option::is_none));
+    }
+    assert!(listed.iter().all(|listed| *listed == (11..=30).collect::<Vec<u32>>()), "{listed:?}");
+    assert!(ask(&mut network, &readers[30..]).iter().all(Option::is_some));
 }

@@ -3,11 +3,13 @@
 //! `etc/registrar.toml` documents every key with its default; a test holds it to [`Config::default`]. Unknown keys
 //! are errors. What depends on the profile (timers, some limits) is an `Option` here: `None` is the profile's number.
 
+mod component_status;
 mod listen;
 mod multicast;
 mod resolve;
 pub(crate) mod values;
 
+pub use component_status::ComponentStatus;
 pub use listen::ListenAddress;
 pub use multicast::Multicast;
 use net::udp::EncapPorts;
@@ -72,6 +74,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where operators' tools reach it.
     pub admin: Admin,
+    /// What it reports to a monitor of rsplib's.
+    pub component_status: ComponentStatus,
     /// What the daemon logs: a level or a filter of `tracing-subscriber`. An embedding program decides itself.
     pub log: String,
 }
@@ -96,6 +100,7 @@ impl Default for Config {
             sctp: Sctp::default(),
             limits: Limits::default(),
             admin: Admin::default(),
+            component_status: ComponentStatus::default(),
             log: "info".into(),
         }
     }
@@ -269,7 +274,8 @@ pub struct Limits {
     pub queued_bytes_total: Option<usize>,
     /// Packets that are behind from which on resolutions are shed, then reports, registrations and tables.
     pub backlog: Option<usize>,
-    /// Keep-alives a second; intervals stretch to stay below it.
+    /// Keep-alives a second; intervals stretch to stay below it. As many again, at most, for elements that are claimed,
+    /// doubted or reported, all together.
     pub probes_per_second: Option<u32>,
     /// Elements for which reports of unreachability are remembered.
     pub reported_elements: Option<usize>,

@@ -58,6 +58,7 @@ impl Config {
             ));
         }
         self.multicast.check()?;
+        self.component_status.check()?;
         let limits = &self.limits;
         for (key, limit) in [
             ("limits.pools", limits.pools),
@@ -75,6 +76,10 @@ impl Config {
             if limit == Some(0) {
                 return Err(value(key, "0 would refuse everybody: leave it out for the default".into()));
             }
+        }
+        if limits.probes_per_second == Some(0) {
+            let text = "0 would leave dead elements listed for ever: leave it out for the default";
+            return Err(value("limits.probes-per-second", text.into()));
         }
         for (key, limit) in [
             ("limits.table-response-bytes", limits.table_response_bytes),
@@ -295,10 +300,11 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&table),
-            "admin advertise compat dns foreign-addresses guard id limits listen log multicast peers profile registrar-pool sctp strict-rfc takeover timers"
+            "admin advertise compat component-status dns foreign-addresses guard id limits listen log multicast peers profile registrar-pool sctp strict-rfc takeover timers"
         );
         for (section, expected) in [
             ("admin", "socket tcp"),
+            ("component-status", "interval monitor"),
             ("dns", "domains server"),
             ("listen", "asap enrp"),
             ("multicast", "asap enabled enrp hops interfaces"),
@@ -332,6 +338,8 @@ mod tests {
         assert!(message.contains("5 has no unit: write \"5ms\" or \"5s\""), "{message}");
         let message = refused("[limits]\npools = 0\n");
         assert_eq!(message, "limits.pools: 0 would refuse everybody: leave it out for the default");
+        let message = refused("[limits]\nprobes-per-second = 0\n");
+        assert!(message.starts_with("limits.probes-per-second: 0 would leave dead elements"), "{message}");
         let message = refused("[limits]\ntable-response-bytes = 65536\n");
         let expected = "65536 must be between 512 and 65532 bytes, what one message holds";
         assert_eq!(message, format!("limits.table-response-bytes: {expected}"));
@@ -339,6 +347,8 @@ mod tests {
         assert_eq!(message, format!("limits.resolution-bytes: {expected}"));
         let message = refused("[multicast]\nasap = [\"192.0.2.1:3863\"]\n");
         assert!(message.starts_with("multicast.asap: 192.0.2.1:3863 is no multicast group"), "{message}");
+        let message = refused("[component-status]\ninterval = \"1m\"\n");
+        assert!(message.starts_with("component-status.interval: 60s must be between"), "{message}");
         let message = refused("[timers]\nmax-time-last-heard = \"100ms\"\n");
         assert!(message.contains("longer than peer-heartbeat-cycle"), "{message}");
     }

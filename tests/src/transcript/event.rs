@@ -105,6 +105,7 @@ pub(super) fn of_endpoint(event: &endpoint::Event, elements: &BTreeMap<ElementId
             let ids: Vec<String> = elements.iter().map(|element| format!("{:#x}", element.id.0)).collect();
             format!("the other side is of {handle}, and names [{}]", ids.join(","))
         }
+        Event::CookieRefused { why, .. } => format!("session refused: {why}"),
         Event::Drained { element } => format!("drained: {}", name(element)),
         other => format!("{other:?}"),
     }

@@ -7,6 +7,7 @@ mod http;
 mod key_value;
 mod ping_pong;
 mod readme;
+mod rsplib_services;
 mod work_farm;
 
 use registrar::config::AdminSocket;
