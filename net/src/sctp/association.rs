@@ -362,7 +362,10 @@ impl Association {
 
     /// Gives the queued messages to dcsctp; before it is up they stay.
     pub(super) fn flush(&mut self, now: Time, inputs: &mut VecDeque<Input>) {
-        if self.state == State::Connecting || !self.outbound.has_batch() {
+        if self.state == State::Connecting
+            || !self.outbound.has_batch()
+            || self.outbound.is_held_up(&*self.socket)
+        {
             return;
         }
         // What a restart or another negotiation has changed since they were accepted.

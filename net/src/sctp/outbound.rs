@@ -20,6 +20,13 @@ pub(super) struct Outgoing {
     pub(super) bytes: Bytes,
 }
 
+impl Outgoing {
+    /// Whether SCTP would not keep it behind the control messages before it.
+    fn may_overtake(&self) -> bool {
+        self.ppid != PPID_ASAP && (self.unordered || self.stream != 0)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Outbound {
     limit: usize,
@@ -81,13 +88,18 @@ impl Outbound {
         self.control && self.has_batch()
     }
 
+    /// Whether nothing of the batch can be given to dcsctp now: its first message waits for a control message.
+    pub(super) fn is_held_up(&self, socket: &dyn DcSctpSocket) -> bool {
+        self.control && self.batch.first().is_some_and(Outgoing::may_overtake) && has_unacknowledged(socket)
+    }
+
     /// How many messages of the batch need not wait for a control message.
     fn ready(&mut self, socket: &dyn DcSctpSocket) -> usize {
         let mut just_now = false;
         for (at, message) in self.batch.iter().enumerate() {
             if message.ppid == PPID_ASAP {
                 (self.control, just_now) = (true, true);
-            } else if self.control && (message.unordered || message.stream != 0) {
+            } else if self.control && message.may_overtake() {
                 self.control = just_now || has_unacknowledged(socket);
                 if self.control {
                     return at;
