@@ -1,6 +1,7 @@
 //! One registered element, seen from its owner.
 
 use crate::pipe::Pipe;
+use crate::session::Side;
 use crate::shell::Leave;
 use crate::{AsapEndpoint, Cookie, CookieSealing, EndpointError, RegisterError, Session, SessionId};
 use params::{Load, PeIdentifier, Policy, PoolHandle, RegistrarId};
@@ -226,7 +227,12 @@ impl Element {
     pub async fn accept(&mut self) -> Option<NewSession> {
         let new = self.backlog.pop().await?;
         Some(NewSession {
-            session: Session::new(new.id, new.pipe, self.endpoint.clone(), self.sealed),
+            session: Session::new(
+                new.id,
+                new.pipe,
+                self.endpoint.clone(),
+                Side::Accepted { sealed: self.sealed },
+            ),
             cookie: new.cookie,
             peer: new.peer,
         })

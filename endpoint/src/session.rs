@@ -86,13 +86,19 @@ struct Shared {
     id: SessionId,
     pipe: Arc<Pipe>,
     endpoint: AsapEndpoint,
-    /// Its cookies are sealed.
-    sealed: bool,
+    side: Side,
+}
+
+/// Who has begun a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Started,
+    Accepted { sealed: bool },
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, pipe: Arc<Pipe>, endpoint: AsapEndpoint, sealed: bool) -> Self {
-        let session = Arc::new(Shared { id, pipe, endpoint, sealed });
+    pub(crate) fn new(id: SessionId, pipe: Arc<Pipe>, endpoint: AsapEndpoint, side: Side) -> Self {
+        let session = Arc::new(Shared { id, pipe, endpoint, side });
         Self { sender: SendHalf { session: Arc::clone(&session), epoch: 0 }, receiver: RecvHalf { session } }
     }
 
@@ -225,7 +231,9 @@ impl SendHalf {
         }
     }
 
-    /// Gives the client of an accepted session a cookie, before everything that is sent later on stream 0.
+    /// Gives the client of an accepted session a cookie, before everything that is sent later. What is sent in order on stream 0
+    /// follows it at once. Anything else, and what is behind that, waits until the client has acknowledged the cookie: a round trip,
+    /// and as long as the client delays that (at most 200 ms in RFC 9260).
     /// Cancel-safe as [`SendHalf::send`].
     pub async fn set_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
         self.give_cookie(cookie, false).await
@@ -234,7 +242,7 @@ impl SendHalf {
     /// As [`SendHalf::set_cookie`], for a session that no other element can take up: see
     /// [`set_bound_cookie`](proto::endpoint::AsapEndpoint::set_bound_cookie).
     pub async fn set_bound_cookie(&self, cookie: Bytes) -> Result<(), SessionError> {
-        if !self.session.sealed {
+        if !self.session.is_sealed() {
             let why = "only a sealed cookie can be for one element alone";
             return Err(SessionError::Unsendable { length: cookie.len(), why });
         }
@@ -243,7 +251,7 @@ impl SendHalf {
 
     async fn give_cookie(&self, cookie: Bytes, bound: bool) -> Result<(), SessionError> {
         let length = cookie.len();
-        let sealed = self.session.sealed;
+        let sealed = self.session.is_sealed();
         if sealed && length > MAX_COOKIE - CookieSealing::OVERHEAD {
             let why = "a sealed cookie has at most 65471 bytes: its message has a 16-bit length";
             return Err(SessionError::Unsendable { length, why });
@@ -258,7 +266,13 @@ impl SendHalf {
     }
 
     /// Ends an accepted session because the cookie it came with cannot be used here. The client tries other elements.
+    ///
+    /// # Errors
+    /// The session has ended, or was started by this side.
     pub fn refuse_cookie(&self, why: String) -> Result<(), SessionError> {
+        if self.session.side == Side::Started {
+            return Err(SessionError::Unsendable { length: why.len(), why: "only a server refuses cookies" });
+        }
         self.session.pipe.refuse_cookie(why)?;
         self.session.attend();
         Ok(())
@@ -305,6 +319,10 @@ impl Drop for RecvHalf {
 }
 
 impl Shared {
+    fn is_sealed(&self) -> bool {
+        self.side == Side::Accepted { sealed: true }
+    }
+
     fn check(&self, length: usize) -> Result<(), SessionError> {
         let limit = self.endpoint.message_limit();
         match length {

@@ -178,8 +178,8 @@ impl Keeper {
             };
             match standing {
                 Ok(id) => self.is_registered_as(id),
-                Err(error @ RegisterError::Rejected { .. }) => return Some(error),
-                // The endpoint goes on looking for a registrar; if it has stopped there is nothing to wait for.
+                Err(error) if is_final(&error) => return Some(error),
+                // The endpoint goes on looking for a registrar, or for room; if it has stopped there is nothing to wait for.
                 Err(error) => {
                     let stopped = matches!(error, RegisterError::Endpoint(_));
                     self.tell(Err(error));
@@ -230,4 +230,9 @@ impl Keeper {
             self.registration.id = self.id;
         }
     }
+}
+
+/// Whether the endpoint does not ask again by itself.
+fn is_final(error: &RegisterError) -> bool {
+    matches!(error, RegisterError::Rejected { reasons, .. } if !reasons.iter().any(|reason| *reason == Rejection::NoRoom))
 }

@@ -103,7 +103,8 @@ impl Session {
     }
 
     /// Gives the client the state of the session, to be handed to its next server. Replaces the one before. It
-    /// covers what is sent after it, in order on stream 0: a client that has seen an answer has the cookie, too. At
+    /// covers what is sent after it, in order on stream 0: a client that has seen an answer has the cookie, too. An answer that
+    /// goes in another way waits until the client has acknowledged the cookie, which takes a round trip and up to 200 ms more. At
     /// most 65,527 bytes, 65,471 if it is [sealed](crate::Builder::seal_cookies).
     /// Cancel-safe as [`Session::send`].
     pub async fn set_cookie(&self, cookie: impl AsRef<[u8]>) -> Result<(), SessionError> {

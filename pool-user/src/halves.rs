@@ -38,7 +38,9 @@ use params::PeIdentifier;
 ///         let sent = match requests.get(next) {
 ///             Some(request) => sender.send(request).await,
 ///             None => tokio::select! {
-///                 _ = progress.wait_for(|answered| *answered == all) => return sender.close().await,
+///                 () = async { drop(progress.wait_for(|answered| *answered == all).await) } => {
+///                     return sender.close().await;
+///                 }
 ///                 _ = sender.failover() => { next = *answered.borrow(); continue }
 ///             },
 ///         };

@@ -5,8 +5,11 @@ use endpoint::Incoming;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+/// So many bytes of a request are looked at. One that is refused and taken for another of its length counts as much.
+const PREFIX: usize = 64;
+
 /// The requests that the present server has not answered, in their order, whether somebody waits for the answer or not. Of each
-/// as much as recognises it when it is refused.
+/// as much as tells it from other messages when it is refused.
 #[derive(Debug, Default)]
 pub(crate) struct Unanswered(VecDeque<u64>);
 
@@ -41,7 +44,7 @@ impl Unanswered {
 
 fn digest(message: &Bytes) -> u64 {
     let mut hasher = DefaultHasher::new();
-    message.hash(&mut hasher);
+    (message.len(), &message[..message.len().min(PREFIX)]).hash(&mut hasher);
     hasher.finish()
 }
 

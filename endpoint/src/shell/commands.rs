@@ -3,6 +3,7 @@
 use super::{Entry, Registered, Shell};
 use crate::element::{Backlog, Standing, Status};
 use crate::pipe::Pipe;
+use crate::session::Side;
 use crate::{
     AsapEndpoint, CookieSealing, Element, ElementOptions, EndpointError, RegisterError, Registration,
     Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionOptions, Watch,
@@ -134,6 +135,6 @@ impl Shell {
         let (connecting, connected) = oneshot::channel();
         self.sessions
             .insert(id, Entry { pool, element: None, pipe: Arc::clone(&pipe), connecting: Some(connecting) });
-        Ok((Session::new(id, pipe, endpoint, false), connected))
+        Ok((Session::new(id, pipe, endpoint, Side::Started), connected))
     }
 }

@@ -57,7 +57,10 @@ impl Shell {
                         self.refused(id, &pipe, cookie, &error);
                     }
                 }
-                Outgoing::RefuseCookie(why) => self.machine.refuse_cookie(self.now, id, why),
+                Outgoing::RefuseCookie(why) => {
+                    // Its end says the rest.
+                    let _ = self.machine.refuse_cookie(self.now, id, why);
+                }
                 Outgoing::Close => self.machine.close(self.now, id),
             }
         }

@@ -74,8 +74,22 @@ impl AsapEndpoint {
 
     /// Ends an accepted session because its cookie cannot be used here, for a reason that only the application knows. Its
     /// pool user tries other elements. [`Event::Closed`] follows.
-    pub fn refuse_cookie(&mut self, _now: Time, session: SessionId, why: impl Into<String>) {
-        self.refuse_session(session, CookieRefusal::Application(why.into()));
+    ///
+    /// # Errors
+    /// The session is closed, or not an accepted one.
+    pub fn refuse_cookie(
+        &mut self,
+        _now: Time,
+        session: SessionId,
+        why: impl Into<String>,
+    ) -> Result<(), SendError> {
+        match self.sessions.get(&session).ok_or(SendError::Closed)?.side {
+            Side::User(_) => Err(SendError::NotServer),
+            Side::Server { .. } => {
+                self.refuse_session(session, CookieRefusal::Application(why.into()));
+                Ok(())
+            }
+        }
     }
 
     fn refuse_session(&mut self, session: SessionId, why: CookieRefusal) {

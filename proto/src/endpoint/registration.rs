@@ -427,7 +427,8 @@ impl AsapEndpoint {
             self.timers.cancel(&Timer::T2(key));
             let timers = &self.config.timers;
             let pause = element.pause.unwrap_or(timers.t2_registration).min(timers.retran_max);
-            let again = full && (element.registered || element.pause.is_some());
+            let had_home = element.registered || element.confirmed.is_some();
+            let again = full && (had_home || element.pause.is_some());
             element.pause = again.then_some(pause * 2);
             if again {
                 self.timers.set(Timer::T4(key), now + pause);

@@ -585,3 +585,11 @@ fn a_close_that_meets_the_servers_does_not_doubt_what_was_answered() {
         assert_eq!(closed, Some(Event::Closed { session, why }), "{sent} {answered} {stream}");
     }
 }
+
+// Only a server has something to refuse.
+#[test]
+fn a_user_refuses_no_cookie() {
+    let (mut script, session, _, _) = Script::connected(1);
+    let refused = script.machine.refuse_cookie(script.now, session, "not mine");
+    assert_eq!((refused, script.out()), (Err(SendError::NotServer), vec![]));
+}
