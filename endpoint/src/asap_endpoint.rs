@@ -1,6 +1,6 @@
 //! The handle that tasks hold: commands to the endpoint's thread, answers back.
 
-use crate::shell::{Attention, Shell};
+use crate::shell::{Attention, Leave, Shell};
 use crate::{
     Config, Counters, Element, ElementOptions, EndpointError, Explanation, RegisterError, Registration,
     Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionId, SessionOptions, Watch,
@@ -78,7 +78,7 @@ impl AsapEndpoint {
     }
 
     /// Gives this handle up and waits until the endpoint has taken its leave of its registrar and has ended: for
-    /// a process that ends next. While others hold a handle it goes on.
+    /// a process that ends next. While others hold a handle it goes on. Whoever stops waiting does not stop it.
     pub async fn close(self) {
         let handle = self.inner.handle.clone();
         drop(self);
@@ -100,7 +100,7 @@ impl AsapEndpoint {
         Ok(element)
     }
 
-    /// What happened at this endpoint that nothing else tells.
+    /// What happened at this endpoint that nothing else tells. Cancel-safe.
     pub async fn counters(&self) -> Result<Counters, EndpointError> {
         self.call(|shell, _| shell.machine().counters().clone()).await
     }
@@ -116,23 +116,26 @@ impl AsapEndpoint {
     }
 
     /// Watches a pool (RFC 5352 §2.2.5): its changes are pushed by the registrar, or asked for now and then.
+    /// Cancel-safe.
     pub async fn watch(&self, pool: PoolHandle) -> Result<Watch, EndpointError> {
         let endpoint = self.clone();
         self.call(move |shell, now| shell.watch(now, pool, endpoint)).await?
     }
 
     /// Reports an element that cannot be reached to the registrar (RFC 5352 §3.5). Sessions do so by themselves.
+    /// Cancel-safe: when the future is dropped it is reported or not.
     pub async fn report_unreachable(&self, pool: PoolHandle, id: PeIdentifier) -> Result<(), EndpointError> {
         Ok(self.call(move |shell, now| shell.machine().report_unreachable(now, &pool, id)).await??)
     }
 
     /// What is known of a pool and of its elements, and why they are chosen or avoided; nothing if it was not resolved here
-    /// lately. Asks nobody.
+    /// lately. Asks nobody. Cancel-safe.
     pub async fn explain(&self, pool: PoolHandle) -> Result<Option<Explanation>, EndpointError> {
         self.call(move |shell, now| shell.machine().explain(now, &pool)).await
     }
 
     /// Forgets what is known of a pool and of its elements (RFC 5352 §6.4): whoever uses it next asks a registrar.
+    /// Cancel-safe.
     pub async fn purge(&self, pool: PoolHandle) -> Result<(), EndpointError> {
         self.call(move |shell, _| shell.machine().purge(&pool)).await
     }
@@ -176,9 +179,9 @@ impl AsapEndpoint {
         }
     }
 
-    /// Makes the endpoint's thread let go of an element.
-    pub(crate) fn let_go(&self, element: ElementId) {
-        if self.inner.attention.element(element) {
+    /// Makes the endpoint's thread let go of an element, unless it was told so before.
+    pub(crate) fn let_go(&self, element: ElementId, leave: Leave) {
+        if self.inner.attention.element(element, leave) {
             self.wake();
         }
     }

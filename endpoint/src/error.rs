@@ -156,6 +156,10 @@ pub enum SessionError {
     /// The other side does not keep to the rules of the exchange, or this one does not; how.
     #[error("unexpected: {0}")]
     Unexpected(&'static str),
+    /// The session continues on another server, and this half of it was not told: [`SendHalf::failover`](crate::SendHalf::failover).
+    /// The message was written for the former one, and was not sent.
+    #[error("the session continues on another server: what was written for the former one is not sent")]
+    FailedOver,
     /// There was no answer within the time that the caller has set.
     #[error("no answer in time")]
     Timeout,

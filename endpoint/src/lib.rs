@@ -64,6 +64,7 @@ mod config;
 mod discovery;
 mod element;
 mod error;
+mod incoming;
 mod pipe;
 mod rejection;
 mod session;
@@ -76,13 +77,13 @@ pub use config::Config;
 pub use discovery::{Discovery, Multicast};
 pub use element::{Element, ElementOptions, NewSession};
 pub use error::{Addresses, EndpointError, RegisterError, ResolveError, SessionError};
+pub use incoming::{Card, Cookie, Incoming};
 pub use net::TransportKind;
 pub use net::driver::StartError;
 pub use net::udp::EncapPorts;
 pub use params::{
     Load, OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, Transport,
 };
-pub use pipe::{Card, Cookie, Incoming};
 pub(crate) use proto::endpoint::SessionId;
 pub use proto::endpoint::{
     Avoidance, CacheOptions, CookieKey, CookieSealing, Counters, ElementTransport, Explanation, LoadUpdates,
@@ -91,5 +92,5 @@ pub use proto::endpoint::{
 pub use proto::exactly_once;
 pub use proto::profile::{Compat, Profile};
 pub use rejection::{Rejection, Rejections};
-pub use session::{SendOptions, Session};
+pub use session::{RecvHalf, SendHalf, SendOptions, Session};
 pub use watch::Watch;

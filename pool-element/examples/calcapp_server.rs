@@ -131,6 +131,6 @@ impl Calculator {
 }
 
 async fn say(session: &Session, kind: Kind, job: Job) -> anyhow::Result<()> {
-    let options = SendOptions { ppid: PPID, ..SendOptions::default() };
+    let options = SendOptions::new().ppid(PPID);
     Ok(session.send_with(job.message(kind).into(), options).await?)
 }

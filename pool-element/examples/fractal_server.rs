@@ -77,7 +77,7 @@ async fn send(
 ) -> anyhow::Result<()> {
     let Parameter { width, height, .. } = parameter;
     println!("{}: image of {width} x {height} from {at:?}", session.peer());
-    let options = SendOptions { ppid: PPID, ..SendOptions::default() };
+    let options = SendOptions::new().ppid(PPID);
     for message in 0.. {
         if message % COOKIE == 0 {
             session.set_cookie(parameter.cookie(at)).await?;

@@ -130,7 +130,7 @@ async fn main() -> anyhow::Result<()> {
 async fn serve(mut session: Session) -> anyhow::Result<()> {
     let next = |cookie: &[u8]| protocol::decode_cookie(cookie).context("the cookie is not one of ours");
     let mut known = None;
-    let options = SendOptions { ppid: PPID, ..SendOptions::default() };
+    let options = SendOptions::new().ppid(PPID);
     while let Some(message) = session.recv_message().await? {
         let Some(ping) = Ping::decode(&message.bytes).filter(|_| message.ppid == PPID) else {
             bail!("{} bytes with payload protocol {} are no ping", message.bytes.len(), message.ppid);

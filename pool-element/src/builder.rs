@@ -158,7 +158,7 @@ impl Builder {
     /// Keys are rotated in three steps, each at all elements before the next: open with the new key, too; seal with it;
     /// drop the old one after the life of a cookie.
     pub fn seal_cookies(mut self, sealing: CookieSealing) -> Self {
-        self.options.cookies = Some(sealing);
+        self.options = self.options.cookies(sealing);
         self
     }
 
@@ -166,7 +166,7 @@ impl Builder {
     /// the beginning of each session. Clients follow it before the pool's policy, as far as the registrar lists the
     /// elements. Default: nobody; the policy decides. Not sent where rsplib takes part, which cannot read it.
     pub fn failover_order(mut self, elements: impl IntoIterator<Item = PeIdentifier>) -> Self {
-        self.options.failover_order = elements.into_iter().collect();
+        self.options = self.options.failover_order(elements);
         self
     }
 
@@ -184,7 +184,7 @@ impl Builder {
     }
 
     /// Registers. Returns when a registrar has confirmed it; fails when none answers within a few seconds (a
-    /// few of the profile's T2-registration).
+    /// few of the profile's T2-registration). Cancel-safe: whoever stops waiting takes the registration back.
     pub async fn register(self) -> Result<PoolElement, RegisterError> {
         let endpoint = match self.endpoint {
             Some(endpoint) => endpoint,
@@ -197,6 +197,9 @@ impl Builder {
     /// leaves it when it is not, and comes back under the same identifier. Returns at once; [`Service::registered`] waits.
     ///
     /// The checks run on the tokio runtime that this is called in.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime; later, in the task of the checks, if the runtime has no I/O or time driver.
     ///
     /// # Errors
     /// The endpoint cannot be started, the check cannot be carried out, or there is no `service` to check.

@@ -38,7 +38,8 @@ impl PoolElement {
         self.element.pool()
     }
 
-    /// Its identifier within the pool.
+    /// Its identifier within the pool. A [fixed](Builder::id) one stays; a random one becomes another random one if a registrar
+    /// finds it taken.
     pub fn id(&self) -> PeIdentifier {
         self.element.id()
     }
@@ -76,6 +77,8 @@ impl PoolElement {
     /// as often as the load changes: what reaches the registrars is what differs enough, and not too often (see
     /// [`Builder::load_updates`](crate::Builder::load_updates)).
     ///
+    /// Cancel-safe: when the future is dropped the load is told or not.
+    ///
     /// # Errors
     /// The policy of the element does not go by its load.
     pub async fn set_load(&self, load: Load) -> Result<(), RegisterError> {
@@ -84,13 +87,13 @@ impl PoolElement {
 
     /// Changes the policy's values (a weight, a priority) by registering again, in the background. All elements of a pool
     /// have the same type of policy; what the registrar refuses is taken back, and
-    /// [`registration_failed`](Self::registration_failed) tells it.
+    /// [`registration_failed`](Self::registration_failed) tells it. Cancel-safe: when the future is dropped it is changed or not.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
         self.element.set_policy(policy).await
     }
 
     /// Changes whom clients shall prefer when this element is gone ([`Builder::failover_order`]), also of the sessions that
-    /// there are.
+    /// there are. Cancel-safe as [`set_policy`](Self::set_policy).
     pub async fn set_failover_order(
         &self,
         elements: impl IntoIterator<Item = PeIdentifier>,
@@ -99,25 +102,36 @@ impl PoolElement {
     }
 
     /// Goes on with other keys for cookies. Only for an element that was [registered with
-    /// some](Builder::seal_cookies).
+    /// some](Builder::seal_cookies). Cancel-safe as [`set_policy`](Self::set_policy).
     pub async fn seal_cookies(&self, sealing: CookieSealing) -> Result<(), EndpointError> {
         self.element.seal_cookies(sealing).await
+    }
+
+    /// Takes the element out of its pool for a while, when the server cannot take new sessions (it warms up, is overloaded, or
+    /// lacks something), and back into it under the same identifier. Returns when a registrar has confirmed that. Its sessions go
+    /// on; new ones go to other elements. Whoever stops waiting does not stop it.
+    ///
+    /// # Errors
+    /// No registrar has confirmed it. An element that was to leave takes no new sessions all the same. One that was to come back goes
+    /// on trying if none has answered; if it was refused, it is out of the pool until this is said anew.
+    pub async fn set_ready(&self, ready: bool) -> Result<(), RegisterError> {
+        self.element.set_ready(ready).await
     }
 
     /// Leaves without losing anything: takes the element out of its pool, waits until a registrar has confirmed that, and
     /// until the sessions have ended. New sessions go to other elements. Each of the present ones is told
     /// ([`Session::draining`]) and has the [grace](Builder::drain_grace) to end; then it is ended in order: its client gets all
-    /// that was sent, and goes on elsewhere with the last cookie. What a server does with a session
-    /// meanwhile fails with [`SessionError::Closed`](crate::SessionError::Closed), and its client asks another server for it.
+    /// that could be sent until then, and goes on elsewhere with the last cookie. What a server does with a session
+    /// after the grace fails with [`SessionError::Closed`](crate::SessionError::Closed), and its client asks another server for it.
     ///
-    /// On an error the sessions have ended as well, but no registrar has confirmed. Once it has begun, dropping the future
-    /// does not stop it.
+    /// On an error the sessions have ended as well, but no registrar has confirmed. Whoever stops waiting does not stop it, if
+    /// the future was polled at all.
     pub async fn drain(self) -> Result<(), RegisterError> {
         self.element.drain(self.grace).await
     }
 
     /// Takes the element out of its pool; returns when a registrar has confirmed it. On an error the registrars list
-    /// it until they notice by themselves.
+    /// it until they notice by themselves. Whoever stops waiting does not stop it.
     pub async fn deregister(self) -> Result<(), RegisterError> {
         self.element.deregister().await
     }

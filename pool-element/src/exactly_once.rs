@@ -4,6 +4,9 @@ use crate::{Session, SessionError};
 use bytes::Bytes;
 use endpoint::exactly_once::{Operations, Unexpected};
 
+/// Why a session with a cookie of something else is refused.
+const FOREIGN_COOKIE: &str = "it is not that of an exactly-once session";
+
 /// The server's side of a session in which each operation of the client is done exactly once. The client's side is the type
 /// of the same name of the library for clients.
 ///
@@ -49,8 +52,9 @@ impl ExactlyOnce {
     /// without being returned. An operation that was not answered is forgotten. Cancel-safe.
     ///
     /// # Errors
-    /// As [`Session::recv`], and if the client does not number its requests, or comes with a cookie that is none of an
-    /// `ExactlyOnce`.
+    /// As [`Session::recv`]; [`SessionError::Unexpected`] if the client does not number its requests;
+    /// [`SessionError::CookieRefused`] if it comes with a cookie that is none of an `ExactlyOnce`. That session is
+    /// [refused](Session::refuse_cookie), so that its client hears why.
     pub async fn next(&mut self) -> Result<Option<Bytes>, SessionError> {
         self.operations.forget();
         loop {
@@ -113,8 +117,11 @@ impl ExactlyOnce {
             return Ok(());
         }
         let Some(cookie) = self.session.cookie() else { return Ok(()) };
-        self.operations = Operations::resume(&Bytes::copy_from_slice(cookie))
-            .ok_or_else(|| SessionError::CookieRefused("it is not that of an exactly-once session".into()))?;
+        let Some(operations) = Operations::resume(&Bytes::copy_from_slice(cookie)) else {
+            self.session.reject(FOREIGN_COOKIE);
+            return Err(SessionError::CookieRefused(FOREIGN_COOKIE.into()));
+        };
+        self.operations = operations;
         Ok(())
     }
 }

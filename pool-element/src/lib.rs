@@ -4,8 +4,33 @@
 //! server dies, the session continues on another element of the pool, with the state that the dead server left in
 //! the session's *cookie*.
 //!
-//! A server that survives its own death, each operation done exactly once (the client numbers its requests; the
-//! cookie remembers the last number with its answer):
+//! A server that survives its own death, each operation done exactly once:
+//!
+//! ```no_run
+//! # use rserpool_pool_element::{ExactlyOnce, Policy, PoolElement};
+//! # async fn server(regs: Vec<std::net::SocketAddr>) -> anyhow::Result<()> {
+//! let mut element = PoolElement::builder("counter").policy(Policy::RoundRobin).registrars(regs).register().await?;
+//! while let Some(session) = element.accept().await {
+//!     tokio::spawn(async move {
+//!         let mut session = ExactlyOnce::new(session);
+//!         while let Some(_request) = session.next().await? {
+//!             let count = session.state().map_or(Ok([0; 8]), <[u8; 8]>::try_from)?;
+//!             let count = (u64::from_be_bytes(count) + 1).to_be_bytes();
+//!             session.answer(count, count).await?; // whoever sees the answer holds the state
+//!         }
+//!         Ok::<_, anyhow::Error>(())
+//!     });
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The client's side is in `rserpool-pool-user`.
+//!
+//! # Cookies
+//!
+//! [`ExactlyOnce`] numbers the operations and keeps the state in the cookie. By hand that is: the client numbers its requests; the
+//! cookie remembers the last number with its answer.
 //!
 //! ```no_run
 //! # use rserpool_pool_element::{Policy, PoolElement};
@@ -41,8 +66,6 @@
 //! # }
 //! ```
 //!
-//! [`ExactlyOnce`] does the numbers and the cookie by itself. The client's side is in `rserpool-pool-user`.
-//!
 //! # A server that is not yours
 //!
 //! Any TCP, UDP or SCTP server can be in a pool; clients resolve it and connect by themselves. A check keeps it there only
@@ -65,6 +88,7 @@
 //!   [`Builder::register`] returns when one has confirmed the element, which is from then on kept registered, at another registrar
 //!   if need be.
 //! * [`Builder::listen`] is where clients reach the server. The default is loopback, so another host needs another address.
+//! * A server that takes no new sessions for a while says so with [`PoolElement::set_ready`]; those that it has go on.
 //! * A server that is stopped on purpose leaves with [`PoolElement::drain`]: its sessions are handed over, and nothing is
 //!   lost. [`PoolElement::deregister`] leaves the sessions alone; dropping the element deregisters it in the background. Whom
 //!   clients should go to can be recommended ([`Builder::failover_order`]); else the policy decides.
@@ -95,9 +119,10 @@
 //!
 //! # Flow control
 //!
-//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP; a message
-//! has at most 1 MiB. While more than 256 KiB are unread, the session's association is not read, and the client has to wait. 1024
-//! sessions wait for [`PoolElement::accept`]; more are refused, and go elsewhere.
+//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP, where each message counts 128 bytes
+//! besides its own; a message has at most 1 MiB. While more than 256 KiB are unread, the session's association is not read, and the
+//! client has to wait. A server that answers before it receives the next request depends on a client that receives; one that must
+//! not [splits](Session::split) the session. 1024 sessions wait for [`PoolElement::accept`]; more are refused, and go elsewhere.
 //!
 //! # Threads and runtimes
 //!
@@ -124,6 +149,7 @@ mod builder;
 mod check;
 mod element;
 mod exactly_once;
+mod halves;
 mod service;
 mod session;
 
@@ -136,6 +162,7 @@ pub use endpoint::{
     ResolveError, SendOptions, SessionError, StartError, TransportKind,
 };
 pub use exactly_once::ExactlyOnce;
+pub use halves::{RecvHalf, SendHalf};
 pub use params::{
     CauseCode, DccpTransport, Load, ParameterType, PeIdentifier, Policy, PolicyType, PoolHandle, RegistrarId,
     SctpTransport, TcpTransport, Transport, TransportUse, UdpLiteTransport, UdpTransport,

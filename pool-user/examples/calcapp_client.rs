@@ -91,6 +91,6 @@ async fn have_done(user: &PoolUser, pool: &str, job: Job) -> anyhow::Result<bool
 }
 
 async fn say(session: &Session, kind: Kind, job: Job) -> anyhow::Result<()> {
-    let options = SendOptions { ppid: PPID, ..SendOptions::default() };
+    let options = SendOptions::new().ppid(PPID);
     Ok(session.send_with(job.message(kind).into(), options).await?)
 }

@@ -57,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// Asks for an image, and puts together what comes.
 async fn receive(session: &mut Session, parameter: &Parameter) -> anyhow::Result<Vec<u32>> {
-    let options = SendOptions { ppid: PPID, ..SendOptions::default() };
+    let options = SendOptions::new().ppid(PPID);
     session.send_with(parameter.encode().into(), options).await?;
     println!("from {}", session.element());
     let mut image = vec![None; parameter.width as usize * parameter.height as usize];

@@ -86,7 +86,7 @@ async fn main() -> anyhow::Result<()> {
 async fn ping(session: &mut Session, number: u64) -> anyhow::Result<u64> {
     let data = format!("ping {number}");
     let ping = Ping { number, data: data.as_bytes() }.encode().context("a ping too long")?;
-    let options = SendOptions { ppid: PPID, ..SendOptions::default() };
+    let options = SendOptions::new().ppid(PPID);
     session.send_with(ping.clone().into(), options).await?;
     loop {
         match session.recv_message().await? {

@@ -2,6 +2,7 @@
 
 use crate::{Received, Session, SessionError};
 use bytes::Bytes;
+use endpoint::SendOptions;
 use endpoint::exactly_once::Calls;
 
 /// The client's side of a session in which each operation is done exactly once. The server's side is the type of the same
@@ -40,7 +41,7 @@ impl ExactlyOnce {
     pub async fn call(&mut self, request: impl AsRef<[u8]>) -> Result<Bytes, SessionError> {
         let request = self.calls.request(request.as_ref());
         loop {
-            self.session.send(&request).await?;
+            self.session.send_receiving(&request, SendOptions::default()).await?;
             if let Some(answer) = self.answer().await? {
                 return Ok(answer);
             }
@@ -67,7 +68,7 @@ impl ExactlyOnce {
         &self.session
     }
 
-    /// Ends the session in order. On an error nothing is lost that was answered.
+    /// Ends the session in order. On an error nothing is lost that was answered. Whoever stops waiting does not stop it.
     pub async fn close(self) -> Result<(), SessionError> {
         self.session.close().await
     }

@@ -5,6 +5,27 @@
 //! in the session's cookie.
 //!
 //! ```no_run
+//! # use rserpool_pool_user::{ExactlyOnce, PoolUser};
+//! # async fn client() -> anyhow::Result<()> {
+//! let user = PoolUser::new(["127.0.0.1:3863".parse()?]);
+//! let mut session = ExactlyOnce::new(user.connect("counter").await?);
+//! loop {
+//!     let count = session.call(b"one more").await?; // done once, whatever happens to the servers
+//!     println!("{}: {count:?}", session.session().element());
+//! }
+//! # }
+//! ```
+//!
+//! The server's side is in `rserpool-pool-element`.
+//!
+//! # Three ways to ask
+//!
+//! * [`ExactlyOnce`], as above: requests that must not be done twice.
+//! * [`Session::request`] repeats by itself after a failover, for requests that may be done twice.
+//! * [`Session::send`] and [`Session::recv`] leave everything to you; at the same time, without waiting for answers, if the session is
+//!   [split](Session::split). What `ExactlyOnce` does, by hand:
+//!
+//! ```no_run
 //! # use rserpool_pool_user::{PoolUser, Received};
 //! # async fn client() -> anyhow::Result<()> {
 //! let user = PoolUser::new(["127.0.0.1:3863".parse()?]);
@@ -22,9 +43,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! [`Session::request`] does the inner loop by itself, for requests that may be repeated; [`ExactlyOnce`] for those that may
-//! not. The server's side is in `rserpool-pool-element`.
 //!
 //! # Finding registrars
 //!
@@ -68,19 +86,21 @@
 //! * Messages arrive whole, and those of one stream in order, as long as the session stays at one server.
 //! * Nothing is repeated behind your back, unless you [want it](Builder::replay). What was sent before [`Received::Failover`]
 //!   and not answered may be lost, or may have been processed: send it again if it may be repeated, or have the server
-//!   recognise repeats with the help of its cookie, as the example does. What you send before you have seen the failover
+//!   recognise repeats with the help of its cookie, as the example by hand does. What you send before you have seen the failover
 //!   never reaches the new server.
 //! * Answers of the former server that had arrived come before [`Received::Failover`], those of the new one after.
 //! * A new server gets the latest cookie before anything else. With a server that sets the cookie before it answers, whoever has
 //!   an answer has the state that belongs to it.
-//! * [`Session::send`], [`Session::recv`] and [`Session::request`] are cancel-safe: dropping one loses nothing that had
-//!   arrived, and leaves the session usable. A deadline is `tokio::time::timeout`, or [`Session::request_within`].
+//! * All futures are cancel-safe, and each says how: dropping [`Session::send`], [`Session::recv`] or [`Session::request`] loses
+//!   nothing that had arrived, and leaves the session usable. A deadline is `tokio::time::timeout`, or [`Session::request_within`].
 //! * Nobody is authenticated: a registrar can send you anywhere. Use networks that you trust.
 //!
 //! # Flow control
 //!
-//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP; a message
-//! has at most 1 MiB. While more than 256 KiB are unread, the session's association is not read, and the server has to wait.
+//! Nothing is unbounded. [`Session::send`] waits while 256 KiB of the session wait for SCTP, where each message counts 128 bytes
+//! besides its own; a message has at most 1 MiB. While more than 256 KiB are unread, the session's association is not read, and the
+//! server has to wait. So who sends without receiving comes to a stop, and so does a server that answers: [split](Session::split)
+//! the session, and do both.
 //!
 //! # Threads and runtimes
 //!
@@ -103,8 +123,10 @@
 //! | `fractal_client` | a service of rsplib: an image, of however many servers |
 
 mod exactly_once;
+mod halves;
 mod pool_user;
 mod session;
+mod unanswered;
 
 pub use endpoint::{
     Addresses, AsapEndpoint, Avoidance, Bytes, CacheOptions, Compat, Counters, Discovery, EndpointError,
@@ -112,6 +134,7 @@ pub use endpoint::{
     SendOptions, SessionError, Standing, StartError, TransportKind, Watch,
 };
 pub use exactly_once::ExactlyOnce;
+pub use halves::{RecvHalf, SendHalf};
 pub use params::{
     CauseCode, DccpTransport, ErrorCause, Load, OperationError, PeIdentifier, Policy, PolicyType,
     PoolElement, PoolHandle, RegistrarId, RegistrationLife, SctpTransport, TcpTransport, Transport,

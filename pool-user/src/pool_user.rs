@@ -46,7 +46,7 @@ impl PoolUser {
         Self::builder(Discovery::new()).endpoint(endpoint).build()
     }
 
-    /// The endpoint, started if it was not yet, to share it.
+    /// The endpoint, started if it was not yet, to share it. Cancel-safe.
     pub async fn endpoint(&self) -> Result<&AsapEndpoint, EndpointError> {
         self.endpoint.get_or_try_init(async || AsapEndpoint::start(self.config.clone())).await
     }
@@ -60,7 +60,7 @@ impl PoolUser {
 
     /// As [`PoolUser::connect`], but begins with the first of these elements of the pool, where it says that it is, whatever the
     /// policy prefers: one that a resolution named, or that was kept from earlier. If it cannot be reached, or not soon, the others
-    /// come before the policy, as far as the registrar lists them. [`Session::element`] tells which it became.
+    /// come before the policy, as far as the registrar lists them. [`Session::element`] tells which it became. Cancel-safe.
     ///
     /// # Errors
     /// As [`PoolUser::connect`], and if none of them has an SCTP transport.
@@ -85,7 +85,7 @@ impl PoolUser {
         self.endpoint().await?.resolve(pool.into(), ResolveOptions::default()).await
     }
 
-    /// The element to use now, chosen by the pool's policy: the first of [`PoolUser::resolve`].
+    /// The element to use now, chosen by the pool's policy: the first of [`PoolUser::resolve`]. Cancel-safe.
     ///
     /// # Errors
     /// As [`PoolUser::resolve`].
@@ -96,12 +96,12 @@ impl PoolUser {
     }
 
     /// The pool's elements now and after each change, until the [`Watch`] is dropped. The registrar pushes changes, if it
-    /// can; else it is asked every [`CacheOptions::poll_interval`]. A pool that does not exist yet can be watched, too.
+    /// can; else it is asked every [`CacheOptions::poll_interval`]. A pool that does not exist yet can be watched, too. Cancel-safe.
     pub async fn watch(&self, pool: impl Into<PoolHandle>) -> Result<Watch, EndpointError> {
         self.endpoint().await?.watch(pool.into()).await
     }
 
-    /// As [`PoolUser::resolve`], but always asks a registrar.
+    /// As [`PoolUser::resolve`], but always asks a registrar. Cancel-safe.
     pub async fn resolve_uncached(&self, pool: impl Into<PoolHandle>) -> Result<Resolution, ResolveError> {
         let options = ResolveOptions { uncached: true, ..ResolveOptions::default() };
         self.endpoint().await?.resolve(pool.into(), options).await
@@ -111,6 +111,8 @@ impl PoolUser {
     /// registrar is told, once an event. It checks the element, and removes it if it does not answer. If nothing else can be
     /// heard either, the fault may be on this side, and nobody is blamed until something is. Sessions of this library
     /// report by themselves.
+    ///
+    /// Cancel-safe: when the future is dropped it is said or not.
     ///
     /// # Errors
     /// The element was not resolved here.
@@ -122,13 +124,13 @@ impl PoolUser {
         self.endpoint().await?.report_unreachable(pool.into(), element).await
     }
 
-    /// Forgets what is known of a pool and of its elements: whoever uses it next asks a registrar (RFC 5352 §6.4).
+    /// Forgets what is known of a pool and of its elements: whoever uses it next asks a registrar (RFC 5352 §6.4). Cancel-safe.
     pub async fn purge(&self, pool: impl Into<PoolHandle>) -> Result<(), EndpointError> {
         self.endpoint().await?.purge(pool.into()).await
     }
 
     /// What is known of a pool and of its elements, and why they are chosen or avoided; `None` if it was not resolved here
-    /// lately. Asks nobody.
+    /// lately. Asks nobody. Cancel-safe.
     pub async fn explain(&self, pool: impl Into<PoolHandle>) -> Result<Option<Explanation>, EndpointError> {
         self.endpoint().await?.explain(pool.into()).await
     }

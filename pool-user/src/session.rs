@@ -1,5 +1,7 @@
 //! A session, seen from its client.
 
+use crate::unanswered::Unanswered;
+use crate::{RecvHalf, SendHalf};
 use bytes::Bytes;
 use endpoint::{Incoming, Message, SendOptions, SessionError};
 use params::PeIdentifier;
@@ -27,19 +29,19 @@ pub enum Received<M = Bytes> {
 
 /// A session with a pool: it survives its servers.
 ///
-/// [`Session::send`], [`Session::recv`] and [`Session::request`] are cancel-safe. Dropping a session closes it in order, in the background.
+/// [`Session::send`], [`Session::recv`] and [`Session::request`] are cancel-safe. Dropping a session closes it in order, in the
+/// background. Who sends without waiting for the answers [splits](Session::split) it.
 #[derive(Debug)]
 #[must_use = "a session ends when it is dropped"]
 pub struct Session {
     session: endpoint::Session,
     element: PeIdentifier,
-    /// Requests whose answers this server still owes.
-    unanswered: usize,
+    unanswered: Unanswered,
 }
 
 impl Session {
     pub(crate) fn new(session: endpoint::Session, element: PeIdentifier) -> Self {
-        Self { session, element, unanswered: 0 }
+        Self { session, element, unanswered: Unanswered::default() }
     }
 
     /// The server, as far as [`Session::recv`] has told.
@@ -47,10 +49,25 @@ impl Session {
         self.element
     }
 
-    /// Queues a message for the server, in order on stream 0. Waits while the session's queue is full.
+    /// The two directions of the session, to be used at the same time: [`SendHalf`] and [`RecvHalf`]. For those who
+    /// send without waiting for answers: as much as the queues on the way take fits in, and then a server that waits for its client
+    /// to receive, and a client that waits for its server, would both wait for ever.
+    ///
+    /// The session ends when both halves are dropped, or with [`SendHalf::close`]. Answers to [requests](Self::request) that
+    /// nobody waits for any more come to the receiver as any others.
+    pub fn split(self) -> (SendHalf, RecvHalf) {
+        let (sender, receiver) = self.session.split();
+        (SendHalf::new(sender), RecvHalf::new(receiver, self.element))
+    }
+
+    /// Queues a message for the server, in order on stream 0. Waits while the session's queue is full. Cancel-safe: a message
+    /// whose `send` did not return was not sent.
     ///
     /// What is sent between a failover and the [`Session::recv`] that tells of it is dropped, unless the session
     /// [replays](crate::Builder::replay). So a client that sends must receive, too.
+    ///
+    /// # Errors
+    /// [`SessionError::Unsendable`]: of the message, or because the queue is full of messages that were refused and not received.
     pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), SessionError> {
         self.send_with(Bytes::copy_from_slice(message.as_ref()), SendOptions::default()).await
     }
@@ -60,34 +77,22 @@ impl Session {
         self.session.send(message, options).await
     }
 
-    /// The next message, or the news of a failover.
+    /// The next message, or the news of a failover. Cancel-safe: nothing that arrived is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// [`SessionError::Unsendable`]: SCTP has refused a message that was queued; the session goes on. Any other error is
+    /// the end of it.
     pub async fn recv(&mut self) -> Result<Received, SessionError> {
-        Ok(match self.recv_message().await? {
-            Received::Message(message) => Received::Message(message.bytes),
-            Received::Failover { from, to, replayed } => Received::Failover { from, to, replayed },
-        })
+        Ok(without_options(self.recv_message().await?))
     }
 
     /// As [`Session::recv`], with the message's stream, payload protocol identifier and order.
     pub async fn recv_message(&mut self) -> Result<Received<Message>, SessionError> {
         loop {
-            match self.session.recv().await? {
-                Incoming::Message(message) => {
-                    self.unanswered = self.unanswered.saturating_sub(1);
-                    return Ok(Received::Message(message));
-                }
-                Incoming::Failover { from, to, replayed, .. } => {
-                    self.element = to;
-                    if !replayed {
-                        self.unanswered = 0;
-                    }
-                    return Ok(Received::Failover { from, to, replayed });
-                }
-                Incoming::Refused { length, why } => {
-                    self.unanswered = self.unanswered.saturating_sub(1);
-                    return Err(SessionError::Unsendable { length, why });
-                }
-                _ => (),
+            let incoming = self.session.recv().await?;
+            self.unanswered.hear(&incoming);
+            if let Some(received) = received(incoming, &mut self.element) {
+                return received;
             }
         }
     }
@@ -104,7 +109,10 @@ impl Session {
     }
 
     /// As [`Session::request`], but gives up after `limit` with [`SessionError::Timeout`]. The session goes on; the server
-    /// may have done what it was asked for. To be used in a tokio runtime with its time driver.
+    /// may have done what it was asked for.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its time driver.
     pub async fn request_within(
         &mut self,
         limit: Duration,
@@ -121,11 +129,11 @@ impl Session {
         options: SendOptions,
     ) -> Result<Message, SessionError> {
         loop {
-            self.send_with(request.clone(), options).await?;
-            self.unanswered += 1;
+            self.send_receiving(&request, options).await?;
+            self.unanswered.ask(&request);
             loop {
                 match self.recv_message().await? {
-                    Received::Message(answer) if self.unanswered == 0 => return Ok(answer),
+                    Received::Message(answer) if self.unanswered.is_empty() => return Ok(answer),
                     // The answers before ours are to requests that nobody waits for any more.
                     Received::Message(_) | Received::Failover { replayed: true, .. } => (),
                     Received::Failover { .. } => break,
@@ -134,11 +142,48 @@ impl Session {
         }
     }
 
-    /// Ends the session in order: returns when the server has got everything.
+    /// Queues a request; receives while the queue is full, because it may be full of what was refused. What is no error is
+    /// passed over: it belongs to something else.
+    pub(crate) async fn send_receiving(
+        &mut self,
+        request: &Bytes,
+        options: SendOptions,
+    ) -> Result<(), SessionError> {
+        while let Some(incoming) = self.session.send_or_recv(request.clone(), options).await? {
+            self.unanswered.hear(&incoming);
+            received(incoming, &mut self.element).transpose()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the session in order: returns when the server has got everything. Whoever stops waiting does not stop it.
     ///
     /// # Errors
     /// [`SessionError::Lost`]: it ended in another way, so the last messages may not have arrived.
     pub async fn close(self) -> Result<(), SessionError> {
         self.session.close().await
+    }
+}
+
+/// What the application hears of what happened, if it is anything to it; takes note of where the session is.
+pub(crate) fn received(
+    incoming: Incoming,
+    element: &mut PeIdentifier,
+) -> Option<Result<Received<Message>, SessionError>> {
+    match incoming {
+        Incoming::Message(message) => Some(Ok(Received::Message(message))),
+        Incoming::Failover { from, to, replayed, .. } => {
+            *element = to;
+            Some(Ok(Received::Failover { from, to, replayed }))
+        }
+        Incoming::Refused { bytes, why } => Some(Err(SessionError::Unsendable { length: bytes.len(), why })),
+        _ => None,
+    }
+}
+
+pub(crate) fn without_options(received: Received<Message>) -> Received {
+    match received {
+        Received::Message(message) => Received::Message(message.bytes),
+        Received::Failover { from, to, replayed } => Received::Failover { from, to, replayed },
     }
 }

@@ -175,7 +175,7 @@ pub enum Input {
         /// Whether it can be used now.
         up: bool,
     },
-    /// The peer shuts down: nothing more can be sent, what it sent may still arrive.
+    /// The peer shuts down: nothing more can be sent, what it sent may still arrive. Told to who shuts down as well, too.
     PeerShutdown {
         /// Which.
         assoc: AssocId,
@@ -208,6 +208,10 @@ pub enum Transmit {
         remote: Vec<SocketAddr>,
     },
     /// Send a user message.
+    ///
+    /// A control message is there before what follows it: SCTP sees to that in order on its own stream, 0. What is on another
+    /// stream or unordered waits until the control messages before it ([`PPID_ASAP`]) are acknowledged, and all that follows
+    /// with it. Over the kernel's SCTP, which does not tell what is acknowledged, it does not: a lost packet may be overtaken.
     Send {
         /// Which association.
         assoc: AssocId,

@@ -110,6 +110,9 @@ pub struct EndpointTimers {
     pub connect_stagger: Duration,
     /// How long an accepted session waits for a cookie before `accept` returns without one.
     pub cookie_wait: Duration,
+    /// How long an element that is drained stays after its registrar has let it go, unless its grace is shorter: until the
+    /// registrars have pushed that to those who have subscribed to its pool. The RFCs know no such thing.
+    pub drain_settle: Duration,
 }
 
 impl Profile {
@@ -192,6 +195,7 @@ impl Profile {
                 connect_timeout: ms(350),
                 connect_stagger: ms(100),
                 cookie_wait: ms(200),
+                drain_settle: ms(500),
             },
             Self::Wan => EndpointTimers {
                 t1_request: s(3),
@@ -206,6 +210,7 @@ impl Profile {
                 connect_timeout: s(3),
                 connect_stagger: s(1),
                 cookie_wait: ms(1000),
+                drain_settle: s(3),
             },
             Self::Rsplib => EndpointTimers {
                 t1_request: s(3),
@@ -220,6 +225,7 @@ impl Profile {
                 connect_timeout: s(5),
                 connect_stagger: Duration::ZERO,
                 cookie_wait: ms(200),
+                drain_settle: ms(500),
             },
             Self::Rfc => EndpointTimers {
                 t1_request: s(15),
@@ -234,6 +240,7 @@ impl Profile {
                 connect_timeout: s(5),
                 connect_stagger: Duration::ZERO,
                 cookie_wait: ms(200),
+                drain_settle: s(3),
             },
         }
     }

@@ -19,8 +19,6 @@ const REPORTS: Allowance = Allowance::new(10, 20 + WAITING_REPORTS);
 const WAITING_REPORTS: u32 = 64;
 /// All failures of one element within this time are one event: four times `connect_timeout`.
 const EVENT: Duration = Duration::from_millis(1400);
-/// One report an event, and another that has waited for a home registrar.
-const REPORTS_OF_AN_EVENT: usize = 2;
 /// Further tries of a search at once: so many a second, and ten seconds' worth saved up.
 const RETRIES: Allowance = Allowance::new(10, 100);
 /// And so many thousandths for each search.
@@ -60,7 +58,8 @@ impl Allowance {
 #[derive(Debug)]
 pub struct Conduct {
     reports: Allowance,
-    reported: BTreeMap<Name, Vec<Time>>,
+    /// When an element was reported last.
+    reported: BTreeMap<Name, Time>,
     retries: Allowance,
     /// Searches and pauses that have been counted.
     counted: (u64, u64),
@@ -151,15 +150,10 @@ impl Conduct {
         if !self.reports.take(now) {
             return Err("more reports than it may send".into());
         }
-        self.reported.retain(|_, at| {
-            at.retain(|at| now < *at + EVENT);
-            !at.is_empty()
-        });
-        let of_event = self.reported.entry(name.clone()).or_default();
-        of_event.push(now);
-        match of_event.len() <= REPORTS_OF_AN_EVENT {
-            true => Ok(()),
-            false => Err(format!("element {} of {} is reported again and again", name.1, name.0)),
+        self.reported.retain(|_, at| now < *at + EVENT);
+        match self.reported.insert(name.clone(), now) {
+            None => Ok(()),
+            Some(_) => Err(format!("element {} of {} is reported again and again", name.1, name.0)),
         }
     }
 

@@ -5,7 +5,7 @@
 //! answer to operation `n` is `n`, whatever has failed in between and however often: the state travels with the client
 //! alone. State and answers name the session, so one that gets the state of another shows as well.
 
-use crate::network::HostId;
+use crate::network::{HostId, Role};
 use bytes::Bytes;
 use proto::endpoint::SessionId;
 use proto::exactly_once::{Done, Operations};
@@ -21,6 +21,11 @@ impl Tag {
     /// The name of a session.
     pub fn new(host: HostId, session: SessionId) -> Self {
         Self { host: host.number, session: session.0 }
+    }
+
+    /// The host of its process.
+    pub fn host(self) -> HostId {
+        HostId { role: Role::User, number: self.host }
     }
 
     /// As what every operation of the session asks for.
@@ -74,6 +79,11 @@ impl Counter {
     /// How many operations were done, as far as it knows.
     pub fn done(&self) -> u64 {
         self.operations.last().map_or(0, Done::number)
+    }
+
+    /// Whose session it is, once an operation was done.
+    pub fn tag(&self) -> Option<Tag> {
+        Some(Count::decode(self.operations.last()?.state())?.tag)
     }
 
     /// Does what a message asks for unless that was done; says what is to be given to the client, the cookie and then the

@@ -3,6 +3,7 @@
 use crate::channels::{Channels, Manners};
 use crate::conduct::Conduct;
 use crate::convergence::Census;
+use crate::counter::Tag;
 use crate::datagrams::Datagrams;
 use crate::faults::Fault;
 use crate::invariants::{Invariants, Name, Source, Truth};
@@ -24,6 +25,8 @@ use std::time::Duration;
 const BUSY: u32 = 1_000_000;
 /// More connects of a process within one second than this, for each thing that it may connect for, are a storm.
 const STORM: u32 = 50;
+/// How long it takes a session to move when its server ends it in order and nothing is broken.
+const HANDING_OVER: Duration = Duration::from_secs(5);
 /// Messages or datagrams that were carried.
 pub const CARRIED: &str = "messages";
 /// Streams of the seed.
@@ -39,6 +42,9 @@ pub struct World {
     agenda: BTreeSet<(Time, HostId)>,
     /// Where the elements are, or were.
     names: BTreeMap<Name, HostId>,
+    /// Sessions that a server has ended in order, with the last operation that was answered there and the number of their
+    /// process.
+    handed_over: BTreeMap<Tag, (u64, u32)>,
     trace: Trace,
     invariants: Invariants,
     phase: Phase,
@@ -97,6 +103,7 @@ impl World {
             hosts,
             agenda: BTreeSet::new(),
             names: BTreeMap::new(),
+            handed_over: BTreeMap::new(),
             trace,
             invariants: Invariants::new(spec),
             phase: Phase::Trouble,
@@ -502,6 +509,7 @@ impl World {
                 Process::Element(server) => {
                     let repetitions = server.repetitions;
                     let Some(event) = server.event(local)? else { break };
+                    let handed_over = server.take_handed_over();
                     // Drained, stopped or moved, a server loses no answer as long as nothing breaks.
                     let repeated = server.repetitions > repetitions && !self.spec.replay;
                     if repeated && self.phase != Phase::Trouble {
@@ -512,17 +520,27 @@ impl World {
                     {
                         self.names.insert((handle, *id), host);
                     }
+                    for (tag, answered) in handed_over {
+                        let process = self.hosts.get(&tag.host()).map_or(0, |state| state.starts);
+                        self.handed_over.insert(tag, (answered, process));
+                    }
                     self.element_event(host, now, &event);
                 }
                 Process::User(clients) => {
                     let Some(event) = clients.event(local)? else { break };
-                    let answered =
-                        matches!(&event, Event::Failover { session, .. } if clients.is_answered(*session));
+                    let moved = match &event {
+                        Event::Failover { session, .. } => {
+                            Some((clients.is_answered(*session), clients.progress(*session)))
+                        }
+                        _ => None,
+                    };
                     self.user_event(host, now, &event);
-                    // One that has just begun may have chosen by a list from before the peace; one whose server is
-                    // drained goes elsewhere.
-                    if answered && !self.is_handed_over(host, &event) {
-                        self.in_peace(&event)?;
+                    if let Some((answered, progress)) = moved {
+                        // One that has just begun may have chosen by a list from before the peace; one whose server has
+                        // handed it over goes elsewhere.
+                        if !self.is_handed_over(host, &event, progress)? && answered {
+                            self.in_peace(&event)?;
+                        }
                     }
                 }
                 Process::Watcher(_) => break,
@@ -576,19 +594,43 @@ impl World {
         self.trace.note(now, host, format_args!("{event:?}"));
     }
 
-    /// Whether an event is the failover of a session whose server drains its elements.
-    fn is_handed_over(&self, host: HostId, event: &Event) -> bool {
-        let Event::Failover { session, from, .. } = event else { return false };
+    /// Whether a session has failed over because its server has ended it in order: drained, for instance.
+    ///
+    /// # Errors
+    /// Something that was answered there has not arrived, whatever else is broken.
+    fn is_handed_over(
+        &mut self,
+        host: HostId,
+        event: &Event,
+        progress: Option<(Tag, u64)>,
+    ) -> Result<bool, String> {
+        let (Event::Failover { session, from, .. }, Some((tag, done))) = (event, progress) else {
+            return Ok(false);
+        };
+        let process = self.hosts.get(&host).map_or(0, |state| state.starts);
+        if let Some((answered, _)) = self.handed_over.remove(&tag).filter(|(_, of)| *of == process) {
+            return match done >= answered {
+                true => Ok(true),
+                false => {
+                    Err(format!("operation {answered} was answered before a drain, and {done} have arrived"))
+                }
+            };
+        }
         let Some(Process::User(clients)) = self.hosts.get(&host).and_then(|state| state.process.as_ref())
         else {
-            return false;
+            return Ok(false);
         };
-        let server = clients.pool(*session).and_then(|pool| self.names.get(&(handle(pool), *from)));
-        match server.and_then(|server| self.hosts.get(server)?.process.as_ref()) {
-            // As which element it has taken the session is not known: there may be another by now.
-            Some(Process::Element(server)) => server.has_drained(),
-            _ => false,
-        }
+        let Some(name) = clients.pool(*session).map(|pool| (handle(pool), *from)) else { return Ok(false) };
+        let Some(server) = self.names.get(&name) else { return Ok(false) };
+        let Some(Process::Element(element)) = self.hosts.get(server).and_then(|state| state.process.as_ref())
+        else {
+            return Ok(false);
+        };
+        let local = self.network.local_time(*server);
+        // It had not got anything from this session yet, so it did not know whose it was.
+        let strangers = element.strangers_handed_over().is_some_and(|at| local < at + HANDING_OVER);
+        // The session came after the element had left the pool, and was refused.
+        Ok(strangers || !element.keeps(&name))
     }
 
     fn in_peace(&self, event: &dyn fmt::Debug) -> Result<(), String> {

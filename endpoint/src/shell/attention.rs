@@ -3,8 +3,9 @@
 use crate::SessionId;
 use params::PoolHandle;
 use proto::endpoint::ElementId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What the endpoint's thread shall look at: each session and element at most once, however often it asks.
 #[derive(Debug, Default)]
@@ -17,9 +18,18 @@ pub(crate) struct Attention {
 pub(super) struct Attending {
     pub(super) sessions: BTreeSet<SessionId>,
     /// Elements that their owners let go.
-    pub(super) elements: BTreeSet<ElementId>,
+    pub(super) elements: BTreeMap<ElementId, Leave>,
     /// Pools that somebody watches no more.
     pub(super) pools: BTreeSet<PoolHandle>,
+}
+
+/// How an element leaves its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Its sessions go on.
+    Alone,
+    /// Its sessions have so long to end.
+    Drain(Duration),
 }
 
 impl Attention {
@@ -40,11 +50,11 @@ impl Attention {
         first
     }
 
-    /// As [`Attention::session`], for an element to let go.
-    pub(crate) fn element(&self, id: ElementId) -> bool {
+    /// As [`Attention::session`], for an element to let go: what was said first counts.
+    pub(crate) fn element(&self, id: ElementId, leave: Leave) -> bool {
         let mut waiting = self.waiting();
         let first = waiting.is_empty();
-        waiting.elements.insert(id);
+        waiting.elements.entry(id).or_insert(leave);
         first
     }
 

@@ -1,8 +1,9 @@
 //! What tasks ask for, by command.
 
 use super::{Entry, Registered, Shell};
-use crate::element::{Backlog, Status};
+use crate::element::{Backlog, Standing, Status};
 use crate::pipe::Pipe;
+use crate::session::Side;
 use crate::{
     AsapEndpoint, CookieSealing, Element, ElementOptions, EndpointError, RegisterError, Registration,
     Resolution, ResolveError, ResolveOptions, Session, SessionError, SessionOptions, Watch,
@@ -11,7 +12,6 @@ use params::{PeIdentifier, PoolElement, PoolHandle};
 use proto::Time;
 use proto::endpoint::{self as machine, ElementId, ElementTransport};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 impl Shell {
@@ -44,20 +44,30 @@ impl Shell {
         let order = options.failover_order;
         self.machine.set_failover_order(now, id, order).map_err(EndpointError::from)?;
         let (status, watched) = watch::channel(Status::Pending);
+        let standing = watch::Sender::new(Standing::default());
         let failure = watch::Sender::new(None);
         let backlog = Arc::<Backlog>::default();
         let element = Element {
             id,
             pool: pool.clone(),
             status: watched,
+            standing: standing.subscribe(),
             home: self.home.subscribe(),
             failure: failure.subscribe(),
             backlog: Arc::clone(&backlog),
             sealed,
             endpoint,
         };
-        let registered =
-            Registered { pool, status, failure, backlog, takes_sessions, leaving: false, drain: None };
+        let registered = Registered {
+            pool,
+            status,
+            standing,
+            failure,
+            backlog,
+            takes_sessions,
+            leaving: false,
+            drain: None,
+        };
         self.elements.insert(id, registered);
         Ok(element)
     }
@@ -73,19 +83,17 @@ impl Shell {
         Ok(self.machine.seal_cookies(element, sealing)?)
     }
 
-    pub(crate) fn drain(&mut self, now: Time, id: ElementId, grace: Duration) {
-        if !self.stop_accepting(id) {
-            return;
+    pub(crate) fn set_ready(
+        &mut self,
+        now: Time,
+        id: ElementId,
+        ready: bool,
+    ) -> Result<(), machine::CommandError> {
+        let outstanding = self.machine.set_ready(now, id, ready)?;
+        if let Some(element) = self.elements.get(&id).filter(|_| outstanding) {
+            element.status.send_replace(if ready { Status::Pending } else { Status::Leaving });
         }
-        for session in self.sessions.values().filter(|session| session.element == Some(id)) {
-            session.pipe.drain();
-        }
-        if let Some(element) = self.elements.get_mut(&id) {
-            element.drain = Some(None);
-        }
-        if self.machine.drain(now, id, grace).is_err() {
-            self.elements.remove(&id);
-        }
+        Ok(())
     }
 
     pub(crate) fn resolve(
@@ -127,6 +135,6 @@ impl Shell {
         let (connecting, connected) = oneshot::channel();
         self.sessions
             .insert(id, Entry { pool, element: None, pipe: Arc::clone(&pipe), connecting: Some(connecting) });
-        Ok((Session::new(id, pipe, endpoint, false), connected))
+        Ok((Session::new(id, pipe, endpoint, Side::Started), connected))
     }
 }

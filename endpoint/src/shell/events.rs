@@ -1,9 +1,9 @@
 //! What the machine tells, and whom.
 
 use super::{Entry, Shell};
-use crate::element::{Status, Waiting};
-use crate::pipe::{Incoming, Pipe};
-use crate::{Card, Cookie, RegisterError, ResolveError, SessionError, SessionId};
+use crate::element::{Standing, Status, Waiting};
+use crate::pipe::Pipe;
+use crate::{Card, Cookie, Incoming, RegisterError, ResolveError, SessionError, SessionId};
 use params::{PoolHandle, RegistrarId};
 use proto::Node;
 use proto::endpoint::{self as machine, CloseReason, ElementId, Event};
@@ -27,7 +27,8 @@ impl Shell {
                     if let Some(warning) = warning {
                         tracing::warn!(pool = %element.pool, ?warning, "registered with other values than asked for");
                     }
-                    element.status.send_replace(Status::Registered(id));
+                    element.standing.send_replace(Standing { id, failure: None });
+                    element.status.send_replace(Status::Registered);
                 }
             }
             Event::RegistrationFailed { element, error } => self.registration_failed(element, error),
@@ -46,6 +47,19 @@ impl Shell {
                     Some(drain) => *drain = error,
                     None => self.deregistered(element, error),
                 }
+            }
+            Event::Withdrawn { element, error } => {
+                let Some(element) = self.elements.get(&element) else { return };
+                let error = error.map(|error| self.register_error(&element.pool, error));
+                tracing::info!(pool = %element.pool, "out of the pool until it is ready");
+                // Unless it is to come back already.
+                element.status.send_if_modified(|status| {
+                    let leaving = matches!(status, Status::Leaving);
+                    if leaving {
+                        *status = Status::Withdrawn(error);
+                    }
+                    leaving
+                });
             }
             Event::Drained { element } => {
                 let error = self.elements.get(&element).and_then(|element| element.drain.clone()).flatten();
@@ -84,8 +98,11 @@ impl Shell {
                 self.deliver(session, Incoming::Cookie(Cookie { version, bytes: cookie }));
             }
             Event::CookieRefused { element, remote, why } => {
-                let pool = self.elements.get(&element).map(|element| element.pool.to_string());
-                tracing::warn!(pool, peer = ?remote.first(), %why, "session refused because of its cookie");
+                if let Some(suppressed) = self.refused_cookies.warn(self.now) {
+                    let pool = self.elements.get(&element).map(|element| element.pool.to_string());
+                    let peer = remote.first();
+                    tracing::warn!(pool, ?peer, %why, suppressed, "session refused because of its cookie");
+                }
             }
             Event::CardReceived { session, handle, elements } => {
                 self.deliver(session, Incoming::Card(Card { pool: handle, elements }));
@@ -104,7 +121,7 @@ impl Shell {
                 );
             }
             Event::SendFailed { session, bytes, why } => {
-                self.deliver(session, Incoming::Refused { length: bytes.len(), why });
+                self.deliver(session, Incoming::Refused { bytes, why });
             }
             Event::Connected { session, element } => {
                 if let Some(connecting) =
@@ -119,11 +136,18 @@ impl Shell {
                     entry.pipe.sent(bytes);
                 }
             }
+            Event::Closing { session } => {
+                if let Some(entry) = self.sessions.get(&session) {
+                    entry.pipe.close_for_sending();
+                }
+            }
             Event::Closed { session, why } => self.closed(session, why),
+            _ => {}
         }
     }
 
     fn deregistered(&mut self, element: ElementId, error: Option<RegisterError>) {
+        self.graces.remove(&element);
         if let Some(element) = self.elements.remove(&element) {
             element.status.send_replace(Status::Deregistered(error));
         }
@@ -140,12 +164,13 @@ impl Shell {
         // A registration that was confirmed once stays the endpoint's business: it takes a refused change back, and asks the next
         // home.
         element.status.send_if_modified(|status| {
-            let first = matches!(status, Status::Pending);
-            if first {
+            let waiting = matches!(status, Status::Pending | Status::Failed(_));
+            if waiting {
                 *status = Status::Failed(error.clone());
             }
-            first
+            waiting
         });
+        element.standing.send_modify(|standing| standing.failure = Some(error.clone()));
         element.failure.send_replace(Some(error));
     }
 
@@ -161,7 +186,9 @@ impl Shell {
             element.backlog.push(Waiting { id: session, pipe: Arc::clone(&pipe), cookie, peer })
         });
         if !taken {
-            tracing::warn!(session = session.0, "session refused: nobody accepts it");
+            if let Some(suppressed) = self.refused_sessions.warn(self.now) {
+                tracing::warn!(session = session.0, suppressed, "session refused: nobody accepts it");
+            }
             return self.machine.abort(self.now, session, "the pool element does not accept sessions now");
         }
         let pool = self.elements.get(&element).map(|element| element.pool.clone());

@@ -6,17 +6,19 @@
 mod attention;
 mod commands;
 mod events;
+mod rarely;
 mod work;
 
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, Leave};
 
-use crate::element::{Backlog, Status};
+use crate::element::{Backlog, Standing, Status};
 use crate::pipe::Pipe;
 use crate::watch::PoolState;
 use crate::{Addresses, EndpointError, RegisterError, Resolution, ResolveError, SessionError, SessionId};
 use params::{PeIdentifier, PoolHandle, RegistrarId};
 use proto::endpoint::{self as machine, ElementId, RequestId};
 use proto::{Input, Node, Time, Transmit};
+use rarely::Rarely;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -37,8 +39,12 @@ pub(crate) struct Shell {
     seals: bool,
     sessions: BTreeMap<SessionId, Entry>,
     elements: BTreeMap<ElementId, Registered>,
+    /// When the grace of elements ends that are drained.
+    graces: BTreeMap<ElementId, Time>,
     resolutions: BTreeMap<RequestId, (PoolHandle, oneshot::Sender<Result<Resolution, ResolveError>>)>,
     watches: BTreeMap<PoolHandle, watch::Sender<PoolState>>,
+    refused_sessions: Rarely,
+    refused_cookies: Rarely,
 }
 
 #[derive(Debug)]
@@ -55,6 +61,7 @@ struct Entry {
 struct Registered {
     pool: PoolHandle,
     status: watch::Sender<Status>,
+    standing: watch::Sender<Standing>,
     /// Why it could not be registered again, the last time.
     failure: watch::Sender<Option<RegisterError>>,
     backlog: Arc<Backlog>,
@@ -77,8 +84,11 @@ impl Shell {
             seals: false,
             sessions: BTreeMap::new(),
             elements: BTreeMap::new(),
+            graces: BTreeMap::new(),
             resolutions: BTreeMap::new(),
             watches: BTreeMap::new(),
+            refused_sessions: Rarely::default(),
+            refused_cookies: Rarely::default(),
             machine: machine::AsapEndpoint::new(config, now),
         }
     }
@@ -111,6 +121,8 @@ impl Node for Shell {
 
     fn handle_timeout(&mut self, now: Time) {
         self.fed(now);
+        self.work();
+        self.end_graces();
         self.machine.handle_timeout(now);
         self.dispatch();
     }

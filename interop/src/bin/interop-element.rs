@@ -161,8 +161,7 @@ async fn serve(service: Service, mut session: Session) -> anyhow::Result<()> {
         let text = String::from_utf8_lossy(&message.bytes).into_owned();
         println!("{}: stream {} ppid {}> {}", session.peer(), message.stream, message.ppid, text.trim_end());
         if let Service::Echo = service {
-            let options =
-                SendOptions { stream: message.stream, ppid: message.ppid, unordered: message.unordered };
+            let options = SendOptions::of(&message);
             session.send_with(message.bytes, options).await?;
         }
     }

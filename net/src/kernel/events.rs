@@ -235,6 +235,9 @@ impl KernelEndpoint {
     fn peer_shuts_down(&mut self, kernel: KernelId) {
         let Some(assoc) = self.name(kernel) else { return };
         let Some(association) = self.associations.get_mut(&assoc) else { return };
+        if matches!(association.state, State::ShuttingDown | State::ShutDown) {
+            self.inputs.push_back(Input::PeerShutdown { assoc });
+        }
         if association.state != State::Up {
             return;
         }

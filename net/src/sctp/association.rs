@@ -55,6 +55,8 @@ pub(super) struct Association {
     heartbeat: [u8; 4],
     /// A SHUTDOWN of the peer that waits until our messages are through.
     held_shutdown: Option<Vec<u8>>,
+    /// Whether the machine knows that the peer ends the association, too.
+    peer_ends: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,7 @@ impl Association {
             out_streams: config.offered_streams(),
             heartbeat: [0; 4],
             held_shutdown: None,
+            peer_ends: false,
         }
     }
 
@@ -224,6 +227,10 @@ impl Association {
         counters: &mut Counters,
         progress: &mut Progress,
     ) {
+        // What waits for a control message goes before the peer's SHUTDOWN is taken: nothing can be sent after that.
+        if self.outbound.waits_for_control() && !has_unacknowledged(&*self.socket) {
+            self.flush(now, inputs);
+        }
         if let Some(shutdown) = self.held_shutdown.take_if(|_| !has_unacknowledged(&*self.socket)) {
             self.pass_time(now);
             self.socket.handle_input(&shutdown);
@@ -295,6 +302,7 @@ impl Association {
                 counters.restarted += 1;
                 self.inbound.restart();
                 self.held_shutdown = None;
+                self.peer_ends = false;
                 // A shutdown that our machine asked for begins anew.
                 if self.state != State::ShuttingDown {
                     self.state = State::Up;
@@ -396,7 +404,10 @@ impl Association {
 
     /// Gives the queued messages to dcsctp; before it is up they stay.
     pub(super) fn flush(&mut self, now: Time, inputs: &mut VecDeque<Input>) {
-        if self.state == State::Connecting || !self.outbound.has_batch() {
+        if self.state == State::Connecting
+            || !self.outbound.has_batch()
+            || self.outbound.is_held_up(&*self.socket)
+        {
             return;
         }
         // What a restart or another negotiation has changed since they were accepted.
@@ -553,16 +564,19 @@ impl Association {
     }
 
     fn peer_shuts_down(&mut self, inputs: &mut VecDeque<Input>) {
+        let told = std::mem::replace(&mut self.peer_ends, true);
+        if !told && matches!(self.state, State::Up | State::ShuttingDown) {
+            inputs.push_back(Input::PeerShutdown { assoc: self.id });
+        }
         if self.state == State::Up {
             self.state = State::PeerShuttingDown;
-            inputs.push_back(Input::PeerShutdown { assoc: self.id });
             self.fail_batch("shutting down", inputs);
         }
     }
 }
 
 /// Whether messages wait in dcsctp's queue or for their SACK.
-fn has_unacknowledged(socket: &dyn DcSctpSocket) -> bool {
+pub(super) fn has_unacknowledged(socket: &dyn DcSctpSocket) -> bool {
     socket.get_metrics().is_some_and(|metrics| metrics.unack_data_count != 0)
 }
 

@@ -1,8 +1,14 @@
 //! The sending half of an association: messages wait here until the batch is finished, and how many bytes wait
 //! here and in `dcsctp` decides when the machine has to hold back.
+//!
+//! SCTP keeps an order only within a stream, and a cookie has to be there before what it covers (RFC 5352 §3.8). So what is on
+//! another stream or unordered waits here until the control messages before it are acknowledged, and all that follows with
+//! it. Data in order on stream 0, where control messages are, never waits for that.
 
+use super::association::has_unacknowledged;
 use bytes::Bytes;
 use dcsctp::api::{DcSctpSocket, Message, PpId, SendOptions, StreamId};
+use proto::PPID_ASAP;
 use std::collections::BTreeSet;
 
 /// A message to send.
@@ -12,6 +18,13 @@ pub(super) struct Outgoing {
     pub(super) ppid: u32,
     pub(super) unordered: bool,
     pub(super) bytes: Bytes,
+}
+
+impl Outgoing {
+    /// Whether SCTP would not keep it behind the control messages before it.
+    fn may_overtake(&self) -> bool {
+        self.ppid != PPID_ASAP && (self.unordered || self.stream != 0)
+    }
 }
 
 #[derive(Debug)]
@@ -25,6 +38,8 @@ pub(super) struct Outbound {
     /// Streams ever used: dcsctp tells its queue only by stream.
     streams: BTreeSet<u16>,
     full: bool,
+    /// A control message may not have arrived yet.
+    control: bool,
 }
 
 impl Outbound {
@@ -36,6 +51,7 @@ impl Outbound {
             queued_bytes: 0,
             streams: BTreeSet::new(),
             full: false,
+            control: false,
         }
     }
 
@@ -67,10 +83,41 @@ impl Outbound {
         std::mem::take(&mut self.batch)
     }
 
+    /// Whether messages wait until everything that dcsctp has is acknowledged.
+    pub(super) fn waits_for_control(&self) -> bool {
+        self.control && self.has_batch()
+    }
+
+    /// Whether nothing of the batch can be given to dcsctp now: its first message waits for a control message.
+    pub(super) fn is_held_up(&self, socket: &dyn DcSctpSocket) -> bool {
+        self.control && self.batch.first().is_some_and(Outgoing::may_overtake) && has_unacknowledged(socket)
+    }
+
+    /// How many messages of the batch need not wait for a control message.
+    fn ready(&mut self, socket: &dyn DcSctpSocket) -> usize {
+        let mut just_now = false;
+        for (at, message) in self.batch.iter().enumerate() {
+            if message.ppid == PPID_ASAP {
+                (self.control, just_now) = (true, true);
+            } else if self.control && message.may_overtake() {
+                self.control = just_now || has_unacknowledged(socket);
+                if self.control {
+                    return at;
+                }
+            }
+        }
+        self.batch.len()
+    }
+
     /// Gives the batch to dcsctp, so that small messages share packets.
     pub(super) fn flush(&mut self, socket: &mut dyn DcSctpSocket) {
-        self.queued_bytes += self.batch_bytes;
-        let mut rest = self.take_batch().into_iter().peekable();
+        let ready = self.ready(&*socket);
+        let waiting = self.batch.split_off(ready);
+        let waiting_bytes = waiting.iter().map(|message| message.bytes.len()).sum();
+        self.queued_bytes += self.batch_bytes - waiting_bytes;
+        let batch = std::mem::replace(&mut self.batch, waiting);
+        self.batch_bytes = waiting_bytes;
+        let mut rest = batch.into_iter().peekable();
         while let Some(first) = rest.next() {
             let options = SendOptions { unordered: first.unordered, ..SendOptions::default() };
             let mut run = vec![self.message(first)];

@@ -14,6 +14,8 @@ fn everything_can_be_sent_and_shown() {
     debug_send_sync::<user::PoolUser>();
     debug_send_sync::<user::Builder>();
     debug_send_sync::<user::Session>();
+    debug_send_sync::<user::SendHalf>();
+    debug_send_sync::<user::RecvHalf>();
     debug_send_sync::<user::ExactlyOnce>();
     debug_send_sync::<user::Watch>();
     debug_send_sync::<user::Discovery>();
@@ -22,6 +24,8 @@ fn everything_can_be_sent_and_shown() {
     debug_send_sync::<pool_element::PoolElement>();
     debug_send_sync::<pool_element::Builder>();
     debug_send_sync::<pool_element::Session>();
+    debug_send_sync::<pool_element::SendHalf>();
+    debug_send_sync::<pool_element::RecvHalf>();
     debug_send_sync::<pool_element::ExactlyOnce>();
     debug_send_sync::<pool_element::Service>();
     debug_send_sync::<pool_element::Check>();

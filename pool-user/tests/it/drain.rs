@@ -1,8 +1,8 @@
 //! Elements that leave while their clients work.
 
 use crate::support::{counter, number, registrar, user, within};
-use pool_element::{PoolElement, Profile, Session};
-use rserpool_pool_user::Received;
+use pool_element::{PoolElement, Profile, Session, SessionError};
+use rserpool_pool_user::{PoolUser, Received};
 use std::time::Duration;
 
 /// Counts until the element leaves, then hands over: what the client has is the latest.
@@ -95,4 +95,43 @@ async fn a_session_is_handed_over_after_the_grace() {
     assert!(matches!(within("failover", session.recv()).await.unwrap(), Received::Failover { .. }));
     session.send(b"go on").await.unwrap();
     assert_eq!(within("accept", second.accept()).await.unwrap().cookie(), Some(&b"state"[..]));
+}
+
+// A server that does not stop by itself: what it could send arrives, and from the end of the grace on it is told.
+#[tokio::test]
+async fn what_was_sent_before_the_grace_was_over_arrives() {
+    let registrar = registrar(&[]);
+    let user = PoolUser::builder([registrar.asap_address()])
+        .profile(Profile::Rfc)
+        .patience(Duration::from_secs(1))
+        .build();
+    for round in 0..4 {
+        let builder = PoolElement::builder("pool").registrars([registrar.asap_address()]);
+        let builder = builder.profile(Profile::Rfc).drain_grace(Duration::from_millis(10 + round));
+        let mut element = within("registration", builder.register()).await.unwrap();
+        let mut session = within("connect", user.connect("pool")).await.unwrap();
+        session.send(b"go").await.unwrap();
+        let server = within("accept", element.accept()).await.unwrap();
+        let sending = tokio::spawn(async move {
+            let mut sent = 0u64;
+            loop {
+                match server.send(sent.to_be_bytes()).await {
+                    Ok(()) => sent += 1,
+                    Err(SessionError::Closed) => break sent,
+                    Err(error) => panic!("after {sent} messages: {error}"),
+                }
+            }
+        });
+        let receiving = tokio::spawn(async move {
+            let mut received = 0;
+            while let Ok(Received::Message(message)) = session.recv().await {
+                assert_eq!(number(&message), received);
+                received += 1;
+            }
+            received
+        });
+        within("the drain", element.drain()).await.unwrap();
+        let sent = within("the server", sending).await.unwrap();
+        assert_eq!(within("the client", receiving).await.unwrap(), sent);
+    }
 }

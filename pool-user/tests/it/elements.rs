@@ -113,13 +113,66 @@ async fn a_rejected_element_is_told_what_to_do() {
     within("deregistration", first.deregister()).await.unwrap();
 }
 
+// It takes no new sessions for a while, and is the same element when it is back; the session that it has goes on.
+#[tokio::test]
+async fn an_element_that_is_not_ready_is_not_in_the_pool() {
+    let registrar = registrar(&[]);
+    let mut element = counter(&[registrar.asap_address()]).await;
+    let user = PoolUser::new([registrar.asap_address()]);
+    let session = within("connect", user.connect("counter")).await.unwrap();
+    session.send(b"hello").await.unwrap();
+    let mut server = within("accept", element.accept()).await.unwrap();
+    let id = element.id();
+    for round in 0..3u64 {
+        within("withdrawal", element.set_ready(false)).await.unwrap();
+        within("withdrawal", element.set_ready(false)).await.unwrap();
+        assert_eq!(registrar.status().await.unwrap().elements, 0);
+        session.send(round.to_be_bytes()).await.unwrap();
+        within("registration", element.set_ready(true)).await.unwrap();
+        assert_eq!(registrar.status().await.unwrap().elements, 1);
+        assert_eq!(element.id(), id);
+    }
+    assert_eq!(within("a message", server.recv()).await.unwrap().unwrap()[..], *b"hello");
+    for round in 0..3u64 {
+        assert_eq!(number(&within("a message", server.recv()).await.unwrap().unwrap()), round);
+    }
+    within("withdrawal", element.set_ready(false)).await.unwrap();
+    let ended = tokio::spawn(async move { within("the end", server.recv()).await.unwrap() });
+    drop(session);
+    within("the drain", element.drain()).await.unwrap();
+    assert_eq!(within("the server", ended).await.unwrap(), None);
+}
+
+// ASAP-3.1-11: the next home has refused it, so it is not in the pool, whatever the former one has said.
+#[tokio::test]
+async fn an_element_that_another_home_has_refused_is_not_ready() {
+    let (first, second) = (registrar(&[]), registrar(&[]));
+    let other = PoolElement::builder("jobs").policy(Policy::Random).registrars([second.asap_address()]);
+    let other = within("registration", other.register()).await.unwrap();
+    let builder = PoolElement::builder("jobs").registrars([first.asap_address(), second.asap_address()]);
+    let mut element = loop {
+        match within("registration", builder.clone().register()).await {
+            Ok(element) => break element,
+            Err(error) => assert!(matches!(error, RegisterError::Rejected { .. }), "{error}"),
+        }
+    };
+    drop(first);
+    let refused = within("the refusal", element.registration_failed()).await;
+    assert!(matches!(refused, RegisterError::Rejected { .. }), "{refused}");
+    let again = within("an answer", element.set_ready(true)).await;
+    assert!(matches!(again, Err(RegisterError::Rejected { .. })), "{again:?}");
+    within("deregistration", other.deregister()).await.unwrap();
+    within("registration", element.set_ready(true)).await.unwrap();
+    assert_eq!(second.status().await.unwrap().elements, 1);
+}
+
 #[tokio::test]
 async fn a_load_reaches_the_pool() {
     let registrar = registrar(&[]);
     let mut events = registrar.events();
     let element = PoolElement::builder("jobs")
         .policy(Policy::LeastUsed { load: Load(0) })
-        .load_updates(LoadUpdates { interval: Duration::ZERO, ..LoadUpdates::default() })
+        .load_updates(LoadUpdates::default().interval(Duration::ZERO))
         .registrars([registrar.asap_address()])
         .register();
     let element = within("registration", element).await.unwrap();

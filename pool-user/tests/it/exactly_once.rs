@@ -3,7 +3,8 @@
 use crate::support::{number, registrar, user, within};
 use pool_element::{PoolElement, Profile, Session};
 use registrar::Registrar;
-use rserpool_pool_user::{ExactlyOnce, SessionError};
+use rserpool_pool_user::{ExactlyOnce, PoolUser, Received, SessionError};
+use std::time::Duration;
 
 async fn element(registrar: &Registrar) -> PoolElement {
     let builder =
@@ -105,4 +106,40 @@ async fn what_is_not_numbered_is_told() {
     session.send(b"hello").await.unwrap();
     let served = add(within("accept", element.accept()).await.unwrap()).await;
     assert!(matches!(served, Err(SessionError::Unexpected(_))), "{served:?}");
+}
+
+// ASAP-3.8-05: a cookie of something else is refused, and the client hears why.
+#[tokio::test]
+async fn a_session_with_a_foreign_cookie_is_refused_with_the_reason() {
+    let registrar = registrar(&[]);
+    let mut first = element(&registrar).await;
+    let user = PoolUser::builder([registrar.asap_address()])
+        .profile(Profile::Rfc)
+        .patience(Duration::from_secs(1))
+        .build();
+    let mut session = within("connect", user.connect("counter")).await.unwrap();
+    let server = within("accept", first.accept()).await.unwrap();
+    server.set_cookie(b"gibberish").await.unwrap();
+    server.send(b"set").await.unwrap();
+    assert!(matches!(within("an answer", session.recv()).await.unwrap(), Received::Message(_)));
+    let mut second = element(&registrar).await;
+    drop((server, first));
+    let refuse = tokio::spawn(async move {
+        while let Some(session) = second.accept().await {
+            let served = add(session).await;
+            assert!(matches!(served, Err(SessionError::CookieRefused(_))), "{served:?}");
+        }
+    });
+    let error = loop {
+        match within("the end", session.recv()).await {
+            Ok(Received::Failover { .. }) => session.send(b"go on").await.unwrap(),
+            Ok(received) => panic!("{received:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(
+        error.to_string(),
+        "the session's cookie is refused: it is not that of an exactly-once session"
+    );
+    refuse.abort();
 }

@@ -115,13 +115,12 @@ async fn messages_of_one_mebibyte_go_both_ways() {
     let echo = tokio::spawn(async move {
         let mut server = element.accept().await.unwrap();
         while let Some(message) = server.recv_message().await.unwrap() {
-            let options =
-                SendOptions { stream: message.stream, ppid: message.ppid + 1, unordered: message.unordered };
+            let options = SendOptions::of(&message).ppid(message.ppid + 1);
             server.send_with(message.bytes, options).await.unwrap();
         }
     });
     let large = |n: u8| bytes::Bytes::from((0..LARGEST).map(|i| (i / 1021) as u8 ^ n).collect::<Vec<u8>>());
-    let options = |n: u8| SendOptions { stream: n.into(), ppid: 100 + u32::from(n), unordered: n % 2 == 1 };
+    let options = |n: u8| SendOptions::new().stream(n.into()).ppid(100 + u32::from(n)).unordered(n % 2 == 1);
     for n in 0..4 {
         within("a large message", session.send_with(large(n), options(n))).await.unwrap();
     }
@@ -168,7 +167,7 @@ async fn what_can_never_be_sent_is_refused_and_the_session_goes_on() {
     tokio::spawn(serve(counter(&registrars).await, Arc::<Fate>::default()));
     let user = user(&registrar);
     let mut session: Session = within("connect", user.connect("counter")).await.unwrap();
-    let control = SendOptions { ppid: 11, ..SendOptions::default() };
+    let control = SendOptions::new().ppid(11);
     for refused in [
         session.send([]).await,
         session.send(vec![0; (1 << 20) + 1]).await,

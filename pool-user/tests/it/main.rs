@@ -4,6 +4,7 @@
 
 mod api;
 mod business_card;
+mod cancel;
 mod cookies;
 mod dns;
 mod drain;
@@ -18,4 +19,5 @@ mod replay;
 mod requests;
 mod resolution;
 mod service;
+mod split;
 mod support;

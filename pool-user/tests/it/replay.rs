@@ -11,7 +11,7 @@ async fn element(registrar: &Registrar) -> PoolElement {
 }
 
 async fn keeping(registrar: &Registrar, messages: usize) -> Session {
-    let limits = ReplayLimits { messages, ..ReplayLimits::default() };
+    let limits = ReplayLimits::new().messages(messages);
     let user = PoolUser::builder([registrar.asap_address()]).profile(Profile::Rfc).replay(limits).build();
     within("connect", user.connect("replay")).await.unwrap()
 }

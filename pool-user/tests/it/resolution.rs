@@ -56,11 +56,9 @@ async fn elements_are_chosen_in_turn() {
 #[tokio::test]
 async fn changes_are_pushed_to_all_watchers() {
     let registrar = registrar(&[]);
-    let never = CacheOptions {
-        stale_cache_value: Duration::from_secs(3600),
-        poll_interval: Duration::from_secs(3600),
-        ..CacheOptions::default()
-    };
+    let never = CacheOptions::default()
+        .stale_cache_value(Duration::from_secs(3600))
+        .poll_interval(Duration::from_secs(3600));
     let user = PoolUser::builder([registrar.asap_address()]).cache(never).build();
     let first = web(&registrar, 1).await;
     let mut one = within("watch", user.watch("web")).await.unwrap();
@@ -95,7 +93,7 @@ async fn a_watch_is_a_stream() {
 #[tokio::test]
 async fn without_pushes_a_pool_is_asked_for() {
     let registrar = registrar(&[]);
-    let often = CacheOptions { poll_interval: Duration::from_millis(20), ..CacheOptions::default() };
+    let often = CacheOptions::default().poll_interval(Duration::from_millis(20));
     let user = PoolUser::builder([registrar.asap_address()]).cache(often).compat(Compat::Rsplib).build();
     let mut watch = within("watch", user.watch("web")).await.unwrap();
     becomes(&mut watch, &[]).await;
@@ -135,11 +133,7 @@ async fn who_was_reported_is_avoided_and_explained() {
 #[tokio::test]
 async fn what_was_resolved_can_be_forgotten() {
     let registrar = registrar(&[]);
-    let never = CacheOptions {
-        stale_cache_value: Duration::from_secs(3600),
-        subscribe: false,
-        ..CacheOptions::default()
-    };
+    let never = CacheOptions::default().stale_cache_value(Duration::from_secs(3600)).subscribe(false);
     let user = PoolUser::builder([registrar.asap_address()]).cache(never).build();
     let first = web(&registrar, 1).await;
     within("choice", user.choose("web")).await.unwrap();

@@ -2,7 +2,8 @@
 
 use crate::support::{registrar, within};
 use pool_element::{Check, PeIdentifier, Policy, PoolElement, RegisterError, Service, Transport};
-use registrar::{Event, Registrar};
+use registrar::config::AdminSocket;
+use registrar::{Config, Event, Registrar};
 use rserpool_pool_user::{PoolUser, ResolveError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +32,15 @@ async fn http_server(status: Arc<AtomicU16>) -> SocketAddr {
         }
     });
     address
+}
+
+/// A registrar whose ASAP endpoint is there.
+fn registrar_at(address: SocketAddr) -> Registrar {
+    let mut config = Config::default();
+    config.listen.asap = address.into();
+    config.listen.enrp = "127.0.0.1:0".parse().unwrap();
+    config.admin.socket = AdminSocket::Off;
+    Registrar::spawn(config).unwrap()
 }
 
 fn service(registrar: &Registrar, address: SocketAddr, check: Check) -> Service {
@@ -99,6 +109,77 @@ async fn a_refused_service_says_why() {
     assert!(matches!(error, RegisterError::Rejected { .. }), "{error}");
     within("deregistration", sessions.deregister()).await.unwrap();
     within("registration", async { while service.registered().await.is_err() {} }).await;
+}
+
+// Its registrar dies, and the next one does not want it: it is not in the pool any more, and comes back when it is wanted.
+#[tokio::test]
+async fn a_service_that_is_refused_later_is_withdrawn() {
+    let (first, other) = (registrar(&[]), registrar(&[]));
+    let later = other.asap_address();
+    within("the end of a registrar", other.stop()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let builder = PoolElement::builder("web").registrars([first.asap_address(), later]);
+    let check = Check::tcp(address).interval(Duration::from_millis(10));
+    let mut service = builder.service(Transport::tcp(address)).register_while(check).unwrap();
+    let id = within("registration", service.registered()).await.unwrap();
+
+    let second = registrar_at(later);
+    let sessions = within("registration", PoolElement::builder("web").registrars([later]).register()).await;
+    within("the end of a registrar", first.stop()).await;
+    within("withdrawal", service.withdrawn()).await;
+    assert_eq!(service.id(), None);
+    let refused = within("rejection", async {
+        loop {
+            match service.registered().await {
+                Err(error @ RegisterError::Rejected { .. }) => break error,
+                Err(_) => {}
+                Ok(id) => panic!("registered as {id}"),
+            }
+        }
+    })
+    .await;
+    assert!(refused.to_string().contains("the pool's elements use SCTP"), "{refused}");
+    within("deregistration", sessions.unwrap().deregister()).await.unwrap();
+    let again = async {
+        loop {
+            if let Ok(id) = service.registered().await {
+                break id;
+            }
+        }
+    };
+    assert_eq!(within("registration", again).await, id);
+    within("deregistration", service.deregister()).await.unwrap();
+    assert_eq!(second.status().await.unwrap().elements, 0);
+}
+
+// What no registrar has confirmed is not Ok, also if the service was leaving already.
+#[tokio::test]
+async fn a_withdrawal_that_nobody_confirms_is_an_error() {
+    let registrar = registrar(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut service = service(&registrar, address, Check::tcp(address));
+    within("registration", service.registered()).await.unwrap();
+    within("the end of the registrar", registrar.stop()).await;
+    drop(listener);
+    within("withdrawal", service.withdrawn()).await;
+    let left = within("deregistration", service.deregister()).await;
+    assert!(matches!(left, Err(RegisterError::NoRegistrar(_))), "{left:?}");
+}
+
+// A registration that is under way is waited for: it is not Ok while a registrar may still take it.
+#[tokio::test]
+async fn a_service_that_is_just_joining_leaves_for_certain() {
+    let registrar = registrar(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..20 {
+        let service = service(&registrar, address, Check::tcp(address));
+        listener.accept().await.unwrap(); // the check
+        within("deregistration", service.deregister()).await.unwrap();
+        assert_eq!(registrar.status().await.unwrap().elements, 0);
+    }
 }
 
 // What a registrar refuses later is told, too, and the element is still there.

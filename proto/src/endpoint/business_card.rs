@@ -137,9 +137,13 @@ impl AsapEndpoint {
     /// The pool user of this session is an element itself.
     fn card_of_user(&mut self, now: Time, session: SessionId, card: BusinessCard, first: bool) {
         let BusinessCard { handle, mut elements } = card;
-        // A handle that a pool user chose, once in a session.
+        if check_handle(&handle, self.config.compat).is_err() {
+            self.counters.unexpected += 1;
+            return;
+        }
+        // A handle that a pool user chose: asked for once in a session, and not beside too much else.
         let ask = first && self.cache.age(now, &handle) != Some(Age::Fresh);
-        if ask && check_handle(&handle, self.config.compat).is_ok() {
+        if ask && self.lookups.len() < self.config.limits.resolutions {
             self.refresh(now, handle.clone());
         }
         elements.truncate(MAX_PREFERRED);
@@ -154,8 +158,9 @@ impl AsapEndpoint {
         }
         *preferred = card.elements.iter().map(|element| element.id).take(MAX_PREFERRED).collect();
         let handle = card.handle;
-        if self.cache.age(now, &handle) != Some(Age::Fresh) && !self.lookups.contains_key(&handle) {
-            self.look_up(now, handle, None, Waiter::Session(session));
+        if self.cache.age(now, &handle) != Some(Age::Fresh) {
+            self.cache.set_used(now, &handle);
+            self.refresh(now, handle);
         }
     }
 }

@@ -6,6 +6,22 @@ use params::{Load, PeIdentifier, Policy, PoolHandle, Transport};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+/// Lets options be built one after the other, as literals of them could not get further fields.
+macro_rules! setters {
+    ($options:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        impl $options {
+            $(
+                #[doc = concat!("With this [`", stringify!($field), "`](#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub const fn $field(mut self, $field: $type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+}
+
 /// The configuration of an [`AsapEndpoint`](super::AsapEndpoint).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -64,6 +80,7 @@ impl Config {
 
 /// What is kept of resolved pools, how long it is used, and how it is kept up to date (RFC 5352 §3.3 C1 – C4).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// stale.cache.value (RFC 5352 §7.2): how long an answer is fresh, which means used without asking. Default: 30 s;
     /// zero asks each time.
@@ -92,8 +109,17 @@ impl Default for CacheOptions {
     }
 }
 
+setters!(CacheOptions {
+    stale_cache_value: Duration,
+    stale_while_revalidate: Duration,
+    stale_if_unreachable: Duration,
+    subscribe: bool,
+    poll_interval: Duration,
+});
+
 /// How often a changing load is registered ([`set_load`](super::AsapEndpoint::set_load)).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoadUpdates {
     /// By how much it must differ from the registered one. Default: 5 % of the full load; zero: any change counts.
     pub hysteresis: Load,
@@ -107,12 +133,15 @@ impl Default for LoadUpdates {
     }
 }
 
+setters!(LoadUpdates { hysteresis: Load, interval: Duration });
+
 /// When elements that failed are avoided: chosen only when there is nothing better. The registrar needs a moment to find out,
 /// and not everything that one client cannot reach is dead.
 ///
 /// The pause is four times the profile's `connect_timeout`, twice as long with each further failure. A session that is
 /// established ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Avoidance {
     /// After how many failures in a row. Default: 1; zero: never.
     pub after_failures: u32,
@@ -129,9 +158,12 @@ impl Default for Avoidance {
     }
 }
 
+setters!(Avoidance { after_failures: u32, longest: Duration, max_percent: u8 });
+
 /// How much the sessions of a process may try at once beside the first element of each search, so that they do not add to a
 /// breakdown. A search that may not go on pauses, ever longer; the first try after a pause is always free.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryBudget {
     /// So many for 100 searches. Default: 20.
     pub percent: u32,
@@ -144,6 +176,11 @@ impl Default for RetryBudget {
         Self { percent: 20, per_second: 10 }
     }
 }
+
+setters!(RetryBudget { percent: u32, per_second: u32 });
+
+/// What a queued message or cookie counts besides its bytes, so that many small ones are bounded, too.
+pub const MESSAGE_OVERHEAD: usize = 128;
 
 /// Bounds of an endpoint: what is over them is refused with an error or counted, never kept.
 #[derive(Clone, Debug)]
@@ -162,7 +199,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Accepted associations of which it is not known yet what they are.
     pub pending_associations: usize,
-    /// Bytes queued for sending in one session; a larger message has the queue for itself.
+    /// Bytes queued for sending in one session, where a message or cookie counts [`MESSAGE_OVERHEAD`] besides its own; a
+    /// larger one has the queue for itself.
     pub session_queue: usize,
     /// Bytes of one message.
     pub message: usize,
@@ -232,6 +270,7 @@ pub struct ResolveOptions {
 
 /// How a session behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionOptions {
     /// How long to look for an element, at first and at each failover, before the session is closed. Default: 30 s.
     pub patience: Duration,
@@ -239,11 +278,20 @@ pub struct SessionOptions {
     pub replay: Option<ReplayLimits>,
 }
 
-impl Default for SessionOptions {
-    fn default() -> Self {
+impl SessionOptions {
+    /// The defaults.
+    pub const fn new() -> Self {
         Self { patience: Duration::from_secs(30), replay: None }
     }
 }
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+setters!(SessionOptions { patience: Duration, replay: Option<ReplayLimits> });
 
 /// How much a session keeps of what it has sent since its cookie, to send it again after a failover: behind the cookie, in
 /// order, and before anything new.
@@ -257,6 +305,7 @@ impl Default for SessionOptions {
 /// A session that sends more than this without a cookie that covers enough of it is one without replay from then on:
 /// [`Event::ReplayGivenUp`](super::Event::ReplayGivenUp), and its failovers say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReplayLimits {
     /// So many messages. Default: 1024.
     pub messages: usize,
@@ -264,16 +313,26 @@ pub struct ReplayLimits {
     pub bytes: usize,
 }
 
-impl Default for ReplayLimits {
-    fn default() -> Self {
+impl ReplayLimits {
+    /// The defaults.
+    pub const fn new() -> Self {
         Self { messages: 1024, bytes: 1 << 20 }
     }
 }
 
+impl Default for ReplayLimits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+setters!(ReplayLimits { messages: usize, bytes: usize });
+
 /// A user message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Stream number. A cookie covers what follows it in order on stream 0.
+    /// Stream number. A cookie is there before what follows it in order on stream 0; and before what follows it elsewhere if
+    /// the endpoint keeps that order ([`Transmit::Send`](crate::Transmit::Send)).
     pub stream: u16,
     /// Payload protocol identifier, host order; anything but 11, which is the control channel's (RFC 5352 §5).
     pub ppid: u32,
@@ -284,6 +343,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// What it takes of its session's queue ([`Limits::session_queue`]).
+    pub fn cost(&self) -> usize {
+        self.bytes.len() + MESSAGE_OVERHEAD
+    }
+
     /// An ordered message on stream 0 without a payload protocol.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self { stream: 0, ppid: 0, unordered: false, bytes: bytes.into() }

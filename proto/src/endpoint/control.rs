@@ -4,7 +4,8 @@ use super::accept::Peer;
 use super::sealed_cookie::OpenedCookie;
 use super::session::Side;
 use super::{
-    AsapEndpoint, CloseReason, CookieRefusal, CookieSealing, ElementId, Event, SendError, SessionId,
+    AsapEndpoint, CloseReason, CookieRefusal, CookieSealing, ElementId, Event, MESSAGE_OVERHEAD, SendError,
+    SessionId,
 };
 use crate::{AssocId, PPID_ASAP, Time, Transmit};
 use asap::{Cookie, CookieEcho, Message};
@@ -17,7 +18,8 @@ pub(super) const COOKIE_REFUSED: &str = "cookie refused: ";
 
 impl AsapEndpoint {
     /// Gives the pool user of an accepted session a cookie, in order before what follows on stream 0
-    /// (RFC 5352 §3.8). It counts as much as a message of its size.
+    /// (RFC 5352 §3.8), and what follows elsewhere, which waits for its acknowledgement
+    /// ([`Transmit::Send`]). It counts as much as a message of its size.
     ///
     /// # Errors
     /// As [`send`](Self::send), and if the session is not an accepted one.
@@ -66,14 +68,28 @@ impl AsapEndpoint {
         let bytes = bytes.map_err(|_| SendError::Size { limit: MAX_COOKIE })?;
         let assoc = self.room(session, size)?.assoc.ok_or(SendError::Closed)?;
         let send = Transmit::Send { assoc, stream: 0, ppid: PPID_ASAP, unordered: false, bytes };
-        self.outbox.push(assoc, send, size);
+        self.outbox.push(assoc, send, size + MESSAGE_OVERHEAD);
         Ok(())
     }
 
     /// Ends an accepted session because its cookie cannot be used here, for a reason that only the application knows. Its
     /// pool user tries other elements. [`Event::Closed`] follows.
-    pub fn refuse_cookie(&mut self, _now: Time, session: SessionId, why: impl Into<String>) {
-        self.refuse_session(session, CookieRefusal::Application(why.into()));
+    ///
+    /// # Errors
+    /// The session is closed, or not an accepted one.
+    pub fn refuse_cookie(
+        &mut self,
+        _now: Time,
+        session: SessionId,
+        why: impl Into<String>,
+    ) -> Result<(), SendError> {
+        match self.sessions.get(&session).ok_or(SendError::Closed)?.side {
+            Side::User(_) => Err(SendError::NotServer),
+            Side::Server { .. } => {
+                self.refuse_session(session, CookieRefusal::Application(why.into()));
+                Ok(())
+            }
+        }
     }
 
     fn refuse_session(&mut self, session: SessionId, why: CookieRefusal) {

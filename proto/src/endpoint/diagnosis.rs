@@ -1,9 +1,10 @@
 //! Whose fault is it? Failed elements: which are reported (RFC 5352 §3.5), which are avoided, and which are not to blame.
 //!
-//! When an element cannot be reached and nothing else has been heard since it fell silent, the fault may be on this side: a
-//! cable, an interface, a process that stood still. Then nothing is reported and nobody is avoided until something else is
-//! heard, and the registrar is asked, to hear it. If nothing is, for a while, or the registrar falls silent as well, the failure
-//! is forgotten.
+//! When an element does not answer, the fault may be on this side: a cable, an interface, a process that stood still. So
+//! nothing is reported and nobody is avoided until something else is heard, and the registrar is asked, to hear it. What was
+//! heard before says nothing: it may have come just before the cable was pulled. If nothing is heard for a while, or the
+//! registrar falls silent as well, the failure is forgotten. A connect that is refused needs no witness: somebody has
+//! answered.
 //!
 //! An element is reported once per event, and all reports together are limited: a client that sees many elements fail at
 //! once is not the only one, and the registrars probe by themselves.
@@ -12,11 +13,13 @@ use super::{AsapEndpoint, CommandError};
 use crate::{DownReason, Time};
 use asap::{EndpointUnreachable, Message};
 use params::{PeIdentifier, PoolHandle};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// Reports that wait for a home registrar, and failures of which it is not clear whose fault they are.
+/// Reports that wait for a home registrar.
 const MOST_WAITING: usize = 64;
+/// Failures of which it is not clear whose fault they are.
+const MOST_DOUBTFUL: usize = 1024;
 
 /// Where something came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,27 +56,60 @@ impl Heard {
 /// What was reported lately, whether the registrar still lists it or not.
 #[derive(Debug, Default)]
 pub(super) struct Reported {
-    elements: BTreeSet<(PoolHandle, PeIdentifier)>,
-    /// The same, in the order in which they were reported.
+    /// When each was reported last.
+    elements: BTreeMap<(PoolHandle, PeIdentifier), Time>,
+    /// The same in the order of time, and what was reported before.
     order: VecDeque<(Time, PoolHandle, PeIdentifier)>,
 }
 
 impl Reported {
     /// Whether a failure is to be reported now: once per event (RFC 5352 §3.5), which lasts so long.
     fn once(&mut self, now: Time, event: Duration, handle: &PoolHandle, id: PeIdentifier) -> bool {
-        while self.order.front().is_some_and(|(at, ..)| now >= *at + event) {
-            let past = self.order.pop_front();
-            past.map(|(_, handle, id)| self.elements.remove(&(handle, id)));
+        while self.order.front().is_some_and(|(at, ..)| now >= *at + event)
+            && let Some((at, handle, id)) = self.order.pop_front()
+        {
+            let name = (handle, id);
+            if self.elements.get(&name) == Some(&at) {
+                self.elements.remove(&name);
+            }
         }
-        let first = self.elements.insert((handle.clone(), id));
+        let first = !self.elements.contains_key(&(handle.clone(), id));
         if first {
-            self.order.push_back((now, handle.clone(), id));
+            self.sent(now, handle, id);
         }
         first
+    }
+
+    /// A report goes out: its event begins now.
+    fn sent(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
+        self.elements.insert((handle.clone(), id), now);
+        self.order.push_back((now, handle.clone(), id));
     }
 }
 
 impl AsapEndpoint {
+    /// The element is there. Its failures are forgotten, and what has not been reported yet is not reported any more.
+    pub(super) fn element_alive(&mut self, handle: &PoolHandle, id: PeIdentifier) {
+        self.cache.set_alive(handle, id);
+        if self.unsent_reports.is_empty() {
+            return;
+        }
+        for id in self.cache.at_endpoint_of(handle, id).into_iter().chain([id]) {
+            self.unsent_reports.remove(&(handle.clone(), id));
+        }
+    }
+
+    /// There is a home registrar: it hears what has waited for it, unless that was long ago.
+    pub(super) fn send_reports(&mut self, now: Time) {
+        let event = self.cache.memory();
+        for ((handle, id), failed) in std::mem::take(&mut self.unsent_reports) {
+            if now < failed + event {
+                self.reported.sent(now, &handle, id);
+                self.ask(&Message::EndpointUnreachable(EndpointUnreachable { handle, id }));
+            }
+        }
+    }
+
     /// Something was heard: what could not be reached meanwhile is really not there.
     pub(super) fn heard(&mut self, now: Time, source: Source) {
         self.heard.note(now, source);
@@ -91,8 +127,8 @@ impl AsapEndpoint {
     /// Reports that an element that the pool's resolution named cannot be reached (RFC 5352 §3.5).
     ///
     /// For applications with their own transports; sessions report by themselves. One event counts once: a
-    /// repetition shortly after is not sent again. Nothing is sent before something else is heard, so a fault of this
-    /// host's network is not reported.
+    /// repetition shortly after is not sent again. Nothing is sent before something else is heard after that, so a
+    /// fault of this host's network is not reported.
     ///
     /// # Errors
     /// An element that was never resolved here is refused: nobody can have tried it.
@@ -105,12 +141,15 @@ impl AsapEndpoint {
         if !self.cache.contains(handle, id) {
             return Err(CommandError::Unknown);
         }
-        self.element_silent(now, handle, id, now - self.config.timers.connect_timeout);
+        self.element_silent(now, handle, id);
         Ok(())
     }
 
-    /// A session has lost an element, or could not reach it. Silence and refused connects are evidence that nobody is there;
-    /// whoever ends a session, in order or not, is there, and wants it elsewhere.
+    /// A session has lost an element, or could not reach it, which it has tried since then. Silence and refused connects are
+    /// evidence that nobody is there; whoever ends a session, in order or not, is there, and wants it elsewhere.
+    ///
+    /// A connect can also fail because this host has no way. That is known at once, while a refusal takes the time in which
+    /// a busy client hears something else.
     pub(super) fn element_failed(
         &mut self,
         now: Time,
@@ -120,24 +159,30 @@ impl AsapEndpoint {
         why: &DownReason,
     ) {
         match why {
-            DownReason::Unreachable | DownReason::ConnectFailed(_) => {
-                self.element_silent(now, handle, id, since)
+            DownReason::ConnectFailed(_) if self.heard.beside(id).is_some_and(|heard| heard > since) => {
+                self.element_unreachable(now, handle, id);
             }
+            DownReason::Unreachable | DownReason::ConnectFailed(_) => self.element_silent(now, handle, id),
             _ => self.cache.set_failed(now, handle, id),
         }
     }
 
-    /// An element has been silent since then, as far as we can see.
-    fn element_silent(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier, since: Time) {
-        if self.heard.beside(id).is_some_and(|heard| heard >= since) {
-            return self.element_unreachable(now, handle, id);
-        }
-        if self.doubtful.len() < MOST_WAITING {
+    /// An element is silent, as far as we can see.
+    fn element_silent(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
+        if self.doubtful.len() < MOST_DOUBTFUL {
             // Without a registrar it is likely that nothing can be heard, and what is later says little of now.
             let soon = self.config.timers.connect_timeout;
             let until = now + if self.home.is_some() { self.cache.memory() } else { soon };
             self.doubtful.insert((handle.clone(), id), until);
             self.refresh(now, handle.clone());
+        }
+    }
+
+    /// A registrar is there. If all were silent for a whole round of a hunt, the fault was rather on this side, and who did not
+    /// answer then is not to blame. One that refuses is a witness: it was only started anew.
+    pub(super) fn registrar_back(&mut self) {
+        if self.home.is_none() && self.hunt.was_silent() {
+            self.doubtful.clear();
         }
     }
 
@@ -160,7 +205,7 @@ impl AsapEndpoint {
             let handle = handle.clone();
             self.ask(&Message::EndpointUnreachable(EndpointUnreachable { handle, id }));
         } else if self.unsent_reports.len() < MOST_WAITING {
-            self.unsent_reports.insert((handle.clone(), id));
+            self.unsent_reports.insert((handle.clone(), id), now);
             self.seek_home(now);
         }
     }

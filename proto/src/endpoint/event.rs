@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 /// What an endpoint tells its owner, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// The element is registered: for the first time, or again after it was not.
     Registered {
@@ -33,6 +34,13 @@ pub enum Event {
     },
     /// The element is gone from this endpoint; its `ElementId` means nothing any more.
     Deregistered {
+        /// Which.
+        element: ElementId,
+        /// Why the registrar still lists it until it notices, if so.
+        error: Option<RegisterError>,
+    },
+    /// The element that is [not ready](super::AsapEndpoint::set_ready) is out of its pool.
+    Withdrawn {
         /// Which.
         element: ElementId,
         /// Why the registrar still lists it until it notices, if so.
@@ -160,11 +168,12 @@ pub enum Event {
         /// And so many bytes of them.
         bytes: usize,
     },
-    /// So many bytes left the session's queue: handed to SCTP, or dropped by a failover.
+    /// Something left the session's queue: handed to SCTP, or dropped by a failover.
     Sent {
         /// The session.
         session: SessionId,
-        /// User bytes, of messages and of cookies.
+        /// What it took of the queue: the bytes of messages and of cookies, and for each of them
+        /// [`MESSAGE_OVERHEAD`](super::MESSAGE_OVERHEAD).
         bytes: usize,
     },
     /// SCTP refused a message (too large for the peer, or no such stream); it was not sent.
@@ -175,6 +184,12 @@ pub enum Event {
         bytes: Bytes,
         /// Why.
         why: &'static str,
+    },
+    /// The endpoint ends the session by itself: the [grace](super::AsapEndpoint::drain) of its element is over, or it
+    /// [shuts down](super::AsapEndpoint::shutdown). What was sent is still delivered, and nothing more is taken; [`Event::Closed`] follows.
+    Closing {
+        /// Which.
+        session: SessionId,
     },
     /// The session ended; its `SessionId` means nothing any more.
     Closed {

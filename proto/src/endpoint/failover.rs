@@ -59,6 +59,10 @@ pub(super) struct User {
     /// The application has sent something to this server, and something came after that: the session gets on.
     asked: bool,
     answered: bool,
+    /// So many messages were sent to it that it has not answered, if it answers each.
+    unanswered: usize,
+    /// Not all of them went in order on stream 0, so their answers tell little of them.
+    scattered: bool,
     /// Servers in a row that have not done anything before they were gone.
     idle: u32,
     /// What the last server said that did not take the session up with its cookie.
@@ -104,12 +108,20 @@ impl Search {
 
 impl User {
     /// The application sends to the present server.
-    pub(super) fn asks(&mut self) {
+    pub(super) fn asks(&mut self, message: &Message) {
         self.asked = true;
+        self.unanswered += 1;
+        self.scattered |= !Replay::takes(message);
     }
 
-    /// Whether a message is an answer that the application has already.
+    /// Whether the present server may not have taken everything that it was sent, for all that it has answered.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.unanswered > 0 || self.scattered
+    }
+
+    /// The server has sent a message: whether it is an answer that the application has already.
     pub(super) fn is_repeated(&mut self, message: &Message) -> bool {
+        self.unanswered = self.unanswered.saturating_sub(1);
         match &mut self.replay {
             Some(replay) => replay.is_repeated(message),
             None if self.skip > 0 && Replay::takes(message) => {
@@ -179,6 +191,8 @@ impl AsapEndpoint {
             served: false,
             asked: false,
             answered: false,
+            unanswered: 0,
+            scattered: false,
             idle: 0,
             refusal: None,
             until: now,
@@ -226,7 +240,6 @@ impl AsapEndpoint {
     /// No server was found in time.
     pub(super) fn patience_expired(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
-        let candidate = state.assoc.take();
         let Some(user) = state.user() else { return };
         let Some(search) = &mut user.search else { return };
         let why = match (user.refusal.take(), search.error.take()) {
@@ -237,18 +250,20 @@ impl AsapEndpoint {
             }
             (None, None) => CloseReason::NoElement,
         };
-        if let Some(assoc) = candidate {
+        if let Some(assoc) = state.assoc.take() {
             self.abort_association(assoc, "the session's patience is at its end");
         }
         self.end_session(session, why);
     }
 
-    /// The next element to try. A first connect wants an answer that is not too old, a failover takes what there is.
+    /// The next element to try. A first connect wants an answer that is not too old, unless nobody can give one; a failover
+    /// takes what there is.
     fn choose_server(&mut self, now: Time, session: SessionId) -> Option<(PeIdentifier, Vec<SocketAddr>)> {
+        let oldest = self.oldest_usable();
         let user = self.sessions.get_mut(&session)?.user()?;
         let search = user.search.as_ref()?;
         let answered = search.answered;
-        let usable = self.cache.age(now, &user.handle).is_some_and(|age| age <= Age::Revalidating);
+        let usable = self.cache.age(now, &user.handle).is_some_and(|age| age <= oldest);
         if (answered || user.server.is_some() || usable)
             && let Some(preferred) = self.choose_preferred(now, session)
         {
@@ -294,7 +309,7 @@ impl AsapEndpoint {
     /// What the session goes by may be out of date: a registrar is asked while it connects.
     fn refresh_stale(&mut self, now: Time, session: SessionId) {
         let Some(user) = self.sessions.get_mut(&session).and_then(Session::user) else { return };
-        if self.cache.age(now, &user.handle) == Some(Age::Revalidating) {
+        if matches!(self.cache.age(now, &user.handle), Some(Age::Revalidating | Age::Stale)) {
             let handle = user.handle.clone();
             self.refresh(now, handle);
         }
@@ -329,8 +344,11 @@ impl AsapEndpoint {
         }
     }
 
-    /// A pause that grows each time; then everything is tried again.
+    /// A pause that grows each time; then everything is tried again. One that is under way goes on as it is.
     fn pause(&mut self, now: Time, session: SessionId) {
+        if self.timers.at(&Timer::Retry(session)).is_some() {
+            return;
+        }
         let Some(search) = self.search(session) else { return };
         let (until, pauses) = (search.until, search.pauses);
         search.pauses = pauses.saturating_add(1);
@@ -406,19 +424,21 @@ impl AsapEndpoint {
         let replayed = user.replay.is_some();
         let mut messages: Vec<(Message, usize)> = user.replay.iter_mut().flat_map(Replay::begin).collect();
         messages.extend(user.waiting.drain(..).map(|message| {
-            let credit = message.bytes.len();
+            let credit = message.cost();
             (message, credit)
         }));
-        user.asked = !messages.is_empty();
-        user.answered = false;
+        (user.asked, user.answered) = (false, false);
+        (user.unanswered, user.scattered) = (0, false);
+        messages.iter().for_each(|(message, _)| user.asks(message));
         let event = match user.server.replace(to) {
             Some(from) => Event::Failover { session, from, to, epoch, replayed },
             None => Event::Connected { session, element: to },
         };
-        self.cache.set_alive(&handle, to);
+        self.element_alive(&handle, to);
         self.timers.cancel(&Timer::Patience(session));
         self.timers.cancel(&Timer::Connect(session));
         self.timers.cancel(&Timer::Stagger(session));
+        self.timers.cancel(&Timer::Retry(session));
         if !reading {
             self.outbox.push_immediate(Transmit::Read { assoc, on: false });
         }
@@ -444,11 +464,9 @@ impl AsapEndpoint {
     /// The server is gone, or the candidate cannot be reached.
     pub(super) fn server_lost(&mut self, now: Time, session: SessionId, why: &DownReason) {
         self.timers.cancel(&Timer::Connect(session));
-        // A server is lost only after several such times without a word.
-        let silent = now - self.config.timers.connect_timeout;
         let Some(user) = self.user(session) else { return };
         let handle = user.handle.clone();
-        let since = user.search.as_ref().map_or(silent, |search| search.connecting);
+        let since = user.search.as_ref().map_or(now, |search| search.connecting);
         let candidate = user.search.as_mut().map(|search| search.candidate.take());
         let Some(lost) = candidate.unwrap_or(user.server) else { return };
         self.element_failed(now, &handle, lost, since, why);

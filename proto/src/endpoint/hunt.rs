@@ -38,6 +38,10 @@ struct Round {
     /// When the hunt began, until its length was told.
     untold_since: Option<Time>,
     t5: Duration,
+    /// Whether all registrars were tried in vain, or a round was.
+    failed: bool,
+    /// In a round that has failed somebody did not answer at all.
+    silent: bool,
     untried: usize,
     attempts: BTreeMap<AssocId, ServerId>,
 }
@@ -74,6 +78,16 @@ impl Hunt {
     pub(super) fn is_running(&self) -> bool {
         self.round.is_some()
     }
+
+    /// Whether somebody did not even refuse when it looked there.
+    pub(super) fn was_silent(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.silent)
+    }
+
+    /// Whether it goes on although nobody was found where it has looked.
+    pub(super) fn has_failed(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.failed)
+    }
 }
 
 impl AsapEndpoint {
@@ -94,7 +108,14 @@ impl AsapEndpoint {
         let servers = &self.servers;
         order.sort_by_key(|&server| (Some(server) == self.hunt.last, servers.is_doubtful(server)));
         let t5 = self.config.timers.t5_server_hunt;
-        self.hunt.round = Some(Round { untold_since: Some(now), t5, untried: 0, attempts: BTreeMap::new() });
+        self.hunt.round = Some(Round {
+            untold_since: Some(now),
+            t5,
+            failed: false,
+            silent: false,
+            untried: 0,
+            attempts: BTreeMap::new(),
+        });
         if self.home.is_none() && self.hunt.short_lived > QUICK_CHANGES {
             // All of them hang up as soon as they are connected: the first round is a pause.
             self.timers.set(Timer::T5, now + t5);
@@ -163,6 +184,7 @@ impl AsapEndpoint {
         {
             self.events.push_back(Event::NoRegistrarFound { tried: self.servers.first_addresses() });
         }
+        round.silent |= !round.attempts.is_empty();
         for (assoc, server) in std::mem::take(&mut round.attempts) {
             self.servers.failed(server);
             self.abort_association(assoc, "no answer within T5");
@@ -171,6 +193,15 @@ impl AsapEndpoint {
             self.end_hunt();
         } else {
             self.start_round(now);
+            self.hunt_failed(now);
+        }
+    }
+
+    /// Nobody was found. Whoever needs a registrar does not wait for the next round if it can do without.
+    fn hunt_failed(&mut self, now: Time) {
+        let Some(round) = self.hunt.round.as_mut().filter(|_| self.home.is_none()) else { return };
+        if !std::mem::replace(&mut round.failed, true) {
+            self.use_known(now);
         }
     }
 
@@ -191,7 +222,14 @@ impl AsapEndpoint {
             },
             _ => {
                 self.servers.failed(server);
+                if let Some(round) = self.hunt.round.as_mut().filter(|_| why == DownReason::Unreachable) {
+                    round.silent = true;
+                }
                 self.try_registrars();
+                let all_failed = |round: &Round| round.untried == 0 && round.attempts.is_empty();
+                if self.hunt.round.as_ref().is_some_and(all_failed) {
+                    self.hunt_failed(now);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! The latest load goes with each registration. Between them one is sent when the load differs enough from what the registrar
 //! knows, and not too soon after the one before.
 
+use super::registration::Element;
 use super::{AsapEndpoint, CommandError, ElementId, Timer};
 use crate::Time;
 use params::{Load, Policy};
@@ -28,6 +29,7 @@ impl Announced {
 impl AsapEndpoint {
     /// Tells how much an element is used. Cheap: may be called for every request that begins or ends. Registers again if the
     /// load differs from the last registered one by the configured hysteresis, at once or when the configured interval has passed.
+    /// An element that was rejected stays so: its load goes with its next registration.
     ///
     /// # Errors
     /// There is no such element, or its policy does not go by the load.
@@ -35,6 +37,9 @@ impl AsapEndpoint {
         let state = self.elements.get_mut(&element).ok_or(CommandError::Unknown)?;
         if !state.set_load(load) {
             return Err(CommandError::Invalid("the policy of this element does not go by its load"));
+        }
+        if !state.is_kept_registered() {
+            return Ok(());
         }
         let updates = &self.config.load_updates;
         if !state.announced.differs(load, updates.hysteresis) {
@@ -51,6 +56,8 @@ impl AsapEndpoint {
     }
 
     pub(super) fn load_expired(&mut self, now: Time, element: ElementId) {
-        self.register_again(now, element);
+        if self.elements.get(&element).is_some_and(Element::is_kept_registered) {
+            self.register_again(now, element);
+        }
     }
 }

@@ -19,6 +19,7 @@ mod keep_alive;
 mod load;
 mod pe_handle;
 mod race;
+mod readiness;
 mod registrars;
 mod registration;
 mod replay;
@@ -31,8 +32,8 @@ mod session;
 mod watch;
 
 pub use config::{
-    Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, LoadUpdates, Message, Registration,
-    ReplayLimits, RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
+    Avoidance, CacheOptions, Config, ElementId, ElementTransport, Limits, LoadUpdates, MESSAGE_OVERHEAD,
+    Message, Registration, ReplayLimits, RequestId, ResolveOptions, RetryBudget, SessionId, SessionOptions,
 };
 pub use event::{CloseReason, CommandError, Event, RegisterError, Resolution, ResolveError, SendError};
 pub use explain::{Explanation, Standing};
@@ -104,8 +105,8 @@ pub struct AsapEndpoint {
     retries: Option<Bucket>,
     /// Connects that were overtaken.
     stragglers: BTreeMap<AssocId, Straggler>,
-    /// Reports that wait for a home registrar.
-    unsent_reports: BTreeSet<(PoolHandle, PeIdentifier)>,
+    /// Reports that wait for a home registrar, with the times of the failures.
+    unsent_reports: BTreeMap<(PoolHandle, PeIdentifier), Time>,
     sessions: BTreeMap<SessionId, Session>,
     /// When it was said what time of day it is, and what was said.
     unix_time: (Time, Duration),
@@ -183,6 +184,7 @@ enum Timer {
     Retry(SessionId),
     Close(SessionId),
     Drain(ElementId),
+    Settle(ElementId),
     Leave(AssocId),
 }
 
@@ -207,6 +209,7 @@ impl Timer {
             Self::Retry(_) => "session-retry",
             Self::Close(_) => "session-close",
             Self::Drain(_) => "drain",
+            Self::Settle(_) => "drain-settle",
             Self::Leave(_) => "leave",
         }
     }
@@ -266,7 +269,7 @@ impl AsapEndpoint {
                 .as_ref()
                 .map(|budget| Bucket::new(now, budget.per_second, budget.per_second.saturating_mul(10))),
             stragglers: BTreeMap::new(),
-            unsent_reports: BTreeSet::new(),
+            unsent_reports: BTreeMap::new(),
             sessions: BTreeMap::new(),
             unix_time: (now, Duration::ZERO),
             errors_paused_until: now,
@@ -280,15 +283,20 @@ impl AsapEndpoint {
         &self.counters
     }
 
-    /// Deregisters every element, closes every session, answers every resolution, then leaves the registrar.
+    /// Deregisters every element, closes every session, answers every resolution, then leaves the registrar. Whoever wants
+    /// elements drained, [drains](Self::drain) them before.
     pub fn shutdown(&mut self, now: Time) {
         self.shutting_down = true;
         for element in self.elements.keys().copied().collect::<Vec<_>>() {
             // The element is there, so this cannot fail.
             let _ = self.deregister(now, element);
         }
+        for element in self.services.keys().copied().collect::<Vec<_>>() {
+            self.timers.cancel(&Timer::Settle(element));
+            self.end_service(element);
+        }
         for session in self.sessions.keys().copied().collect::<Vec<_>>() {
-            self.close(now, session);
+            self.close_unasked(now, session);
         }
         for handle in std::mem::take(&mut self.watched).into_keys() {
             self.timers.cancel(&Timer::Watch(handle));
@@ -338,6 +346,9 @@ impl AsapEndpoint {
     }
 
     fn up(&mut self, now: Time, assoc: AssocId, channel: crate::Channel, peer: Peer) {
+        if matches!(self.associations.get(&assoc), Some(Role::Attempt)) {
+            self.registrar_back();
+        }
         self.heard(now, self.source(assoc));
         match self.associations.get(&assoc) {
             None if assoc.is_accepted() => self.accepted_up(now, assoc, channel, peer),
@@ -359,7 +370,7 @@ impl AsapEndpoint {
             Some(Role::Pending(_)) => self.pending_gone(assoc),
             Some(Role::Session(session)) => {
                 self.release(session, dropped);
-                self.session_down(now, session, why);
+                self.session_down(now, assoc, session, why, dropped > 0);
             }
             Some(Role::Registrar(_)) if self.is_home(assoc) => {
                 if why == DownReason::Unreachable {
@@ -429,10 +440,8 @@ impl AsapEndpoint {
 
     /// The end follows, and what is on its way comes before.
     fn peer_shutdown(&mut self, assoc: AssocId) {
-        if let Some(Role::Session(id)) = self.associations.get(&assoc)
-            && let Some(session) = self.sessions.get_mut(id)
-        {
-            session.ending = Some(assoc);
+        if let Some(Role::Session(session)) = self.associations.get(&assoc) {
+            self.session_ending(assoc, *session);
         }
     }
 
@@ -441,7 +450,7 @@ impl AsapEndpoint {
             Some(Role::Session(id)) => {
                 let session = *id;
                 // As lost as what is on its way: the end of the session, or its failover, tells.
-                let tells = self.sessions.get(id).is_none_or(|state| state.ending == Some(assoc));
+                let tells = self.sessions.get_mut(id).is_none_or(|state| state.is_lost_with(assoc));
                 if !tells && !self.returned(now, session, &bytes, why) {
                     self.events.push_back(Event::SendFailed { session, bytes, why });
                 }
@@ -478,6 +487,7 @@ impl AsapEndpoint {
             Timer::Straggler(assoc) => self.straggler_expired(now, assoc),
             Timer::Retry(session) => self.retry_expired(now, session),
             Timer::Drain(element) => self.drain_expired(now, element),
+            Timer::Settle(element) => self.end_service(element),
             Timer::Leave(assoc) => {
                 self.abort_association(assoc, "not ended in time");
             }

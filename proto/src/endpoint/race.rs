@@ -71,7 +71,7 @@ impl AsapEndpoint {
     pub(super) fn straggler_up(&mut self, now: Time, assoc: AssocId) {
         self.timers.cancel(&Timer::Straggler(assoc));
         let Some(Straggler { session, handle, element, .. }) = self.stragglers.remove(&assoc) else { return };
-        self.cache.set_alive(&handle, element);
+        self.element_alive(&handle, element);
         let Some(search) = self.search(session) else { return self.leave(now, assoc) };
         search.candidate = Some(element);
         let slower = self.sessions.get_mut(&session).and_then(|state| state.assoc.replace(assoc));

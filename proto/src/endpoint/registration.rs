@@ -21,15 +21,18 @@ use std::time::Duration;
 pub(super) struct Element {
     registration: Registration,
     id: PeIdentifier,
-    state: State,
+    pub(super) state: State,
+    /// Whether it is to be in its pool, and whether a deregistration is not for good.
+    pub(super) ready: bool,
+    pub(super) returns: bool,
     /// Registered as far as the application knows.
-    registered: bool,
+    pub(super) registered: bool,
     /// A registrar may know of it.
     sent: bool,
     /// The policy that a registrar has accepted last. It may list the element still.
     confirmed: Option<Policy>,
     /// Failures in a row (RFC 5352 §3.1, MAX-REG-ATTEMPT).
-    attempts: u32,
+    pub(super) attempts: u32,
     /// The policy changed while a registration was outstanding.
     changed: bool,
     /// A registrar had no room for it: when it is asked again, and the pause after that is twice as long.
@@ -41,7 +44,7 @@ pub(super) struct Element {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// A registration is outstanding, or waits for a registrar. T2 runs. `until`: when the application hears that no
     /// registrar answers, however often the home changes.
     Registering { until: Time },
@@ -51,11 +54,32 @@ enum State {
     Rejected,
     /// A deregistration is outstanding. T3 runs.
     Deregistering { until: Time },
+    /// Out of its pool until it is ready again.
+    Withdrawn,
 }
 
 impl Element {
     fn is_registering(&self) -> bool {
         matches!(self.state, State::Registering { .. })
+    }
+
+    /// Whether a registrar may list it.
+    pub(super) fn may_be_known(&self) -> bool {
+        self.sent && (self.state != State::Rejected || self.confirmed.is_some())
+    }
+
+    /// It is out of its pool, and what registrars have said of it is past; one of them may list it still if none has confirmed
+    /// that.
+    pub(super) fn withdraw(&mut self, may_be_known: bool) {
+        self.state = State::Withdrawn;
+        (self.sent, self.changed, self.twice) = (may_be_known, false, false);
+        (self.confirmed, self.pause) = (None, None);
+        self.attempts = 0;
+    }
+
+    /// Whether it is registered, or is about to be.
+    pub(super) fn is_kept_registered(&self) -> bool {
+        matches!(self.state, State::Registering { .. } | State::Registered)
     }
 
     /// Takes a load over for the next registration, if the policy goes by one.
@@ -122,6 +146,8 @@ impl AsapEndpoint {
             registration,
             id,
             state: State::Registering { until },
+            ready: true,
+            returns: false,
             registered: false,
             confirmed: None,
             sent: false,
@@ -164,7 +190,7 @@ impl AsapEndpoint {
         match state.state {
             State::Registering { .. } => state.changed = state.sent,
             State::Registered | State::Rejected => self.send_registration(now, element),
-            State::Deregistering { .. } => {}
+            State::Deregistering { .. } | State::Withdrawn => {}
         }
     }
 
@@ -173,21 +199,36 @@ impl AsapEndpoint {
     /// # Errors
     /// There is no such element.
     pub fn deregister(&mut self, now: Time, element: ElementId) -> Result<(), CommandError> {
-        let timers = &self.config.timers;
-        let until = now + timers.t3_deregistration.saturating_mul(timers.max_reg_attempt.saturating_add(1));
         let state = self.elements.get_mut(&element).ok_or(CommandError::Unknown)?;
+        state.returns = false;
         if matches!(state.state, State::Deregistering { .. }) {
             return Ok(());
         }
-        if !state.sent || (state.state == State::Rejected && state.confirmed.is_none()) {
+        if !state.may_be_known() {
+            self.settle(now, element);
             self.remove_element(element, None);
             return Ok(());
         }
-        state.state = State::Deregistering { until };
-        self.timers.cancel(&Timer::T2(element));
-        self.timers.cancel(&Timer::T4(element));
-        self.send_deregistration(now, element);
+        self.begin_deregistration(now, element);
         Ok(())
+    }
+
+    pub(super) fn begin_deregistration(&mut self, now: Time, key: ElementId) {
+        let timers = &self.config.timers;
+        let until = now + timers.t3_deregistration.saturating_mul(timers.max_reg_attempt.saturating_add(1));
+        let Some(element) = self.elements.get_mut(&key) else { return };
+        element.state = State::Deregistering { until };
+        self.timers.cancel(&Timer::T2(key));
+        self.timers.cancel(&Timer::T4(key));
+        self.send_deregistration(now, key);
+    }
+
+    /// The element was deregistered, or nobody has confirmed it in time.
+    fn deregistered(&mut self, now: Time, key: ElementId, error: Option<RegisterError>) {
+        if self.elements.get(&key).is_some_and(|element| element.returns) {
+            return self.withdrawn(now, key, error);
+        }
+        self.remove_element(key, error);
     }
 
     /// The element that sessions are for: the first that takes any and is not leaving.
@@ -196,7 +237,7 @@ impl AsapEndpoint {
             .iter()
             .find(|(_, element)| {
                 matches!(element.registration.transport, ElementTransport::Sessions)
-                    && !matches!(element.state, State::Deregistering { .. })
+                    && !matches!(element.state, State::Deregistering { .. } | State::Withdrawn)
             })
             .map(|(id, _)| *id)
     }
@@ -207,10 +248,12 @@ impl AsapEndpoint {
         self.session_element().filter(|id| self.elements.get(id).is_some_and(|element| element.registered))
     }
 
-    /// Our identifiers in this pool, or the given one if it is ours.
+    /// Our identifiers in this pool, or the given one if it is ours, of elements that are not out of it.
     pub(super) fn identities_of(&self, handle: &PoolHandle, id: Option<PeIdentifier>) -> Vec<PeIdentifier> {
         let (from, to) = id.map_or((PeIdentifier(0), PeIdentifier(u32::MAX)), |id| (id, id));
-        self.identities.range((handle.clone(), from)..=(handle.clone(), to)).map(|((_, id), _)| *id).collect()
+        let ours = self.identities.range((handle.clone(), from)..=(handle.clone(), to));
+        let withdrawn = |key| self.elements.get(key).is_some_and(|element| element.state == State::Withdrawn);
+        ours.filter(|(_, key)| !withdrawn(key)).map(|((_, id), _)| *id).collect()
     }
 
     /// There is a new home: what is outstanding goes there at once; what is registered follows within a tenth
@@ -222,7 +265,7 @@ impl AsapEndpoint {
                 Some(State::Registering { .. }) => self.send_registration(now, id),
                 Some(State::Deregistering { .. }) => self.send_deregistration(now, id),
                 Some(State::Registered | State::Rejected) => self.register_soon(now, id),
-                None => {}
+                Some(State::Withdrawn) | None => {}
             }
         }
     }
@@ -286,7 +329,7 @@ impl AsapEndpoint {
             return;
         };
         if now >= *until {
-            return self.remove_element(element, Some(RegisterError::NoRegistrar));
+            return self.deregistered(now, element, Some(RegisterError::NoRegistrar));
         }
         self.send_deregistration(now, element);
         self.start_hunt(now);
@@ -384,7 +427,8 @@ impl AsapEndpoint {
             self.timers.cancel(&Timer::T2(key));
             let timers = &self.config.timers;
             let pause = element.pause.unwrap_or(timers.t2_registration).min(timers.retran_max);
-            let again = full && (element.registered || element.pause.is_some());
+            let had_home = element.registered || element.confirmed.is_some();
+            let again = full && (had_home || element.pause.is_some());
             element.pause = again.then_some(pause * 2);
             if again {
                 self.timers.set(Timer::T4(key), now + pause);
@@ -413,7 +457,9 @@ impl AsapEndpoint {
         };
         match element.state {
             State::Deregistering { .. } => {
-                self.remove_element(key, error.map(RegisterError::Rejected));
+                self.left_pool(now, key);
+                self.settle(now, key);
+                self.deregistered(now, key, error.map(RegisterError::Rejected));
                 self.answered(assoc);
             }
             State::Registered if error.is_none() => {
@@ -426,7 +472,7 @@ impl AsapEndpoint {
     }
 
     /// How long it takes until MAX-REG-ATTEMPT is exceeded, if nothing but T2 tells of failures.
-    fn most_attempts_take(&self) -> Duration {
+    pub(super) fn most_attempts_take(&self) -> Duration {
         let timers = &self.config.timers;
         timers.t2_registration.saturating_mul(timers.max_reg_attempt.saturating_add(1))
     }
@@ -445,7 +491,7 @@ impl AsapEndpoint {
     }
 
     /// Sends a registration if there is a home, and starts T2 in any case.
-    fn send_registration(&mut self, now: Time, key: ElementId) {
+    pub(super) fn send_registration(&mut self, now: Time, key: ElementId) {
         let most = now + self.most_attempts_take();
         let Some(element) = self.elements.get_mut(&key) else { return };
         let until = match element.state {
@@ -465,9 +511,7 @@ impl AsapEndpoint {
         let addresses = if advertise.is_empty() { &home.peer.local } else { advertise };
         let own = element.pool_element(&self.config, addresses);
         let message = element.message(own.clone());
-        if let Some(service) = self.services.get_mut(&key) {
-            service.own = Some(own);
-        }
+        self.enters_pool(key, own);
         self.ask(&message);
     }
 

@@ -113,7 +113,7 @@ impl AsapEndpoint {
         let Some(user) = self.sessions.get_mut(&session).and_then(Session::user) else { return true };
         let Some(replay) = &mut user.replay else { return true };
         let searching = user.search.is_some();
-        let kept = replay.keep(message, if searching { message.bytes.len() } else { 0 });
+        let kept = replay.keep(message, if searching { message.cost() } else { 0 });
         if !kept {
             self.give_up_replay(session);
         }

@@ -6,7 +6,7 @@
 
 use super::{AsapEndpoint, Event, Role, Timer};
 use crate::{AssocId, PPID_ASAP, Time, Transmit};
-use asap::{EndpointUnreachable, Message};
+use asap::Message;
 use bytes::Bytes;
 use params::RegistrarId;
 
@@ -44,9 +44,7 @@ impl AsapEndpoint {
         self.repeat_registrations(now);
         self.repeat_lookups(now);
         self.repeat_subscriptions(now);
-        for (handle, id) in std::mem::take(&mut self.unsent_reports) {
-            self.ask(&Message::EndpointUnreachable(EndpointUnreachable { handle, id }));
-        }
+        self.send_reports(now);
     }
 
     /// SEND.FAILURE for everything outstanding: the association is gone.

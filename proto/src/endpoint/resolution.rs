@@ -1,7 +1,8 @@
 //! Handle resolution (RFC 5352 §3.3) and its retransmission (§3.7.2).
 //!
 //! Whoever wants the same thing at the same time shares one request. An answer that is stale is used all the same while the
-//! next one is under way (C3), and for longer if no registrar answers.
+//! next one is under way (C3), and for longer if no registrar answers. Once it is clear that none can be reached, nobody waits
+//! for that any more.
 
 use super::cache::Age;
 use super::hunt::Home;
@@ -73,8 +74,8 @@ impl AsapEndpoint {
         }
         check_handle(&handle, self.config.compat)?;
         let ResolveOptions { items, uncached } = options;
-        let cached =
-            (!uncached).then(|| self.cache.resolution(now, &handle, items, Age::Revalidating, &mut self.rng));
+        let oldest = self.oldest_usable();
+        let cached = (!uncached).then(|| self.cache.resolution(now, &handle, items, oldest, &mut self.rng));
         if let Some(resolution) = cached.flatten() {
             let request = RequestId(self.number());
             if resolution.stale {
@@ -90,6 +91,46 @@ impl AsapEndpoint {
         self.waiting_requests += 1;
         self.look_up(now, handle, items, Waiter::Request(request, !uncached));
         Ok(request)
+    }
+
+    /// How old an answer may be that is used without waiting for a registrar.
+    pub(super) fn oldest_usable(&self) -> Age {
+        if self.home.is_none() && self.hunt.has_failed() { Age::Stale } else { Age::Revalidating }
+    }
+
+    /// No registrar can be reached: those who wait for one get what is known from earlier. The requests go on.
+    pub(super) fn use_known(&mut self, now: Time) {
+        let usable = |handle: &&PoolHandle| self.cache.age(now, handle).is_some_and(|age| age <= Age::Stale);
+        for handle in self.lookups.keys().filter(usable).cloned().collect::<Vec<_>>() {
+            let Some(lookup) = self.lookups.get_mut(&handle) else { continue };
+            let content = |waiter: &Waiter| matches!(waiter, Waiter::Request(_, true) | Waiter::Session(_));
+            let items = lookup.interest.items;
+            let mut ready = Vec::new();
+            ready.extend(
+                lookup.waiters.extract_if(.., |waiter| content(waiter)).map(|waiter| (items, waiter)),
+            );
+            let (queued, rest) =
+                std::mem::take(&mut lookup.queued).into_iter().partition(|(_, waiter)| content(waiter));
+            lookup.queued = rest;
+            ready.extend::<VecDeque<_>>(queued);
+            for (items, waiter) in ready {
+                let known = match waiter {
+                    Waiter::Session(session) => {
+                        self.session_resolved(now, session, Some(&ResolveError::NoRegistrar));
+                        continue;
+                    }
+                    _ => self.cache.resolution(now, &handle, items, Age::Stale, &mut self.rng),
+                };
+                match (waiter, known) {
+                    (Waiter::Request(request, _), Some(known)) => {
+                        self.waiting_requests = self.waiting_requests.saturating_sub(1);
+                        self.events.push_back(Event::Resolved { request, result: Ok(known) });
+                    }
+                    // It wants more than is known.
+                    (waiter, _) => self.look_up(now, handle.clone(), items, waiter),
+                }
+            }
+        }
     }
 
     /// Forgets what is known of a pool and of its elements (RFC 5352 §6.4), so whoever uses it next asks a registrar. What the

@@ -3,7 +3,9 @@
 use super::accept::Peer;
 use super::failover::User;
 use super::replay::Replay;
-use super::{AsapEndpoint, CloseReason, ElementId, Event, Message, SendError, SessionId, Timer};
+use super::{
+    AsapEndpoint, CloseReason, ElementId, Event, MESSAGE_OVERHEAD, Message, SendError, SessionId, Timer,
+};
 use crate::{AssocId, DownReason, PPID_ASAP, Time, Transmit};
 use params::PeIdentifier;
 use std::time::Duration;
@@ -16,12 +18,16 @@ pub(super) struct Session {
     pub(super) side: Side,
     /// The association of the moment; none while a server is looked for.
     pub(super) assoc: Option<AssocId>,
-    /// Bytes taken from the application and not yet handed to SCTP.
+    /// What was taken from the application and not yet handed to SCTP counts.
     pub(super) queued: usize,
     pub(super) reading: bool,
     /// The association that the peer is ending: what it does not take any more is no fault of the message.
-    pub(super) ending: Option<AssocId>,
+    ending: Option<AssocId>,
     closing: bool,
+    /// Something that the application has sent was not delivered over the present association.
+    lost: bool,
+    /// Something of the peer came while we were closing, and was not read.
+    unread: bool,
 }
 
 #[derive(Debug)]
@@ -35,7 +41,16 @@ pub(super) enum Side {
 
 impl Session {
     pub(super) fn new(side: Side, assoc: Option<AssocId>) -> Self {
-        Self { side, assoc, queued: 0, reading: true, ending: None, closing: false }
+        Self {
+            side,
+            assoc,
+            queued: 0,
+            reading: true,
+            ending: None,
+            closing: false,
+            lost: false,
+            unread: false,
+        }
     }
 
     pub(super) fn user(&mut self) -> Option<&mut User> {
@@ -51,6 +66,13 @@ impl Session {
             Side::User(user) => user.search.as_ref().map_or(user.server, |search| search.candidate),
             Side::Server { .. } => None,
         }
+    }
+
+    /// A message came back. Says whether that is because the peer is ending this association.
+    pub(super) fn is_lost_with(&mut self, assoc: AssocId) -> bool {
+        let ending = self.ending == Some(assoc);
+        self.lost |= ending;
+        ending
     }
 
     /// Whether we have started it, and it has a server now.
@@ -91,6 +113,7 @@ impl AsapEndpoint {
         if replays && !Replay::takes(&message) {
             return Err(SendError::OutOfOrder);
         }
+        let cost = message.cost();
         self.room(session, size)?;
         if replays && !self.keep(session, &message) {
             return Ok(());
@@ -98,21 +121,21 @@ impl AsapEndpoint {
         let Some(state) = self.sessions.get_mut(&session) else { return Err(SendError::Closed) };
         if let Side::User(user) = &mut state.side {
             if epoch != user.epoch {
-                self.release(session, size);
+                self.release(session, cost);
                 return Ok(());
             }
             if user.search.is_some() {
                 user.waiting.push_back(message);
                 return Ok(());
             }
-            user.asks();
+            user.asks(&message);
         }
         let assoc = state.open().ok_or(SendError::Closed)?;
-        self.push_message(assoc, message, size);
+        self.push_message(assoc, message, cost);
         Ok(())
     }
 
-    /// The session, if its queue has room for so many bytes, which are taken at once.
+    /// The session, if its queue has room for a message of so many bytes, which is taken at once.
     pub(super) fn room(&mut self, session: SessionId, size: usize) -> Result<&mut Session, SendError> {
         let limits = &self.config.limits;
         if size > limits.message {
@@ -120,10 +143,11 @@ impl AsapEndpoint {
         }
         let state =
             self.sessions.get_mut(&session).filter(|state| !state.closing).ok_or(SendError::Closed)?;
-        if state.queued > 0 && state.queued + size > limits.session_queue {
+        let cost = size + MESSAGE_OVERHEAD;
+        if state.queued > 0 && state.queued + cost > limits.session_queue {
             return Err(SendError::Full);
         }
-        state.queued += size;
+        state.queued += cost;
         Ok(state)
     }
 
@@ -133,7 +157,7 @@ impl AsapEndpoint {
         self.outbox.push(assoc, Transmit::Send { assoc, stream, ppid, unordered, bytes }, credit);
     }
 
-    /// Gives the application back so many bytes of a session's queue.
+    /// Gives the application back so much of a session's queue.
     pub(super) fn release(&mut self, session: SessionId, size: usize) {
         let Some(state) = self.sessions.get_mut(&session).filter(|_| size > 0) else { return };
         state.queued = state.queued.saturating_sub(size);
@@ -143,9 +167,13 @@ impl AsapEndpoint {
         }
     }
 
-    /// Goes on or stops reading a session's messages: at most those on their way still come.
+    /// Goes on or stops reading a session's messages: at most those on their way still come. A session that is closing is
+    /// read.
     pub fn read(&mut self, _now: Time, session: SessionId, on: bool) {
-        let Some(state) = self.sessions.get_mut(&session).filter(|state| state.reading != on) else { return };
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if state.reading == on || (state.closing && !on) {
+            return;
+        }
         state.reading = on;
         if let Some(assoc) = state.assoc {
             self.outbox.push_immediate(Transmit::Read { assoc, on });
@@ -154,6 +182,10 @@ impl AsapEndpoint {
 
     /// Ends a session after everything queued was delivered; one that has no server at the moment ends at once.
     /// What still arrives is dropped. [`Event::Closed`] follows, with [`CloseReason::Local`] if nothing was lost.
+    ///
+    /// A pool user that has sent more than was answered, and whose server is ending the session as well, does not know whether
+    /// that was taken: it is told [`CloseReason::Lost`]. So it is if something went unordered or on another stream than 0, whose
+    /// answers tell nothing of what else was taken.
     pub fn close(&mut self, now: Time, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.closing) else { return };
         let searching = state.user().is_some_and(|user| user.search.is_some());
@@ -211,7 +243,11 @@ impl AsapEndpoint {
         session: SessionId,
         message: Message,
     ) {
-        let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.closing) else { return };
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if state.closing {
+            state.unread |= message.ppid != PPID_ASAP;
+            return self.end_unread(session);
+        }
         if message.ppid == PPID_ASAP {
             return self.control_message(now, assoc, session, message.bytes);
         }
@@ -228,10 +264,42 @@ impl AsapEndpoint {
         self.events.push_back(Event::Received { session, message });
     }
 
-    pub(super) fn session_down(&mut self, now: Time, session: SessionId, why: DownReason) {
+    /// The peer ends the session: nothing more can be sent, and what is on its way comes before the end.
+    pub(super) fn session_ending(&mut self, assoc: AssocId, session: SessionId) {
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.ending = Some(assoc);
+            self.end_unread(session);
+        }
+    }
+
+    /// The pool user closes its session, as we do, and believes that all it has sent was taken. It must not if something was
+    /// not.
+    fn end_unread(&mut self, session: SessionId) {
+        let Some(state) = self.sessions.get(&session) else { return };
+        let closed = state.closing && state.assoc.is_some() && state.ending == state.assoc;
+        if closed && state.unread && matches!(state.side, Side::Server { .. }) {
+            const UNREAD: &str = "closed by both, with messages unread";
+            self.abort_with(session, UNREAD, CloseReason::Lost(UNREAD.to_owned()));
+        }
+    }
+
+    /// The association of a session is gone; `dropped`: with messages that were not handed to it.
+    pub(super) fn session_down(
+        &mut self,
+        now: Time,
+        assoc: AssocId,
+        session: SessionId,
+        why: DownReason,
+        dropped: bool,
+    ) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         state.assoc = None;
+        let lost = std::mem::take(&mut state.lost) || dropped;
+        let doubtful = state.ending == Some(assoc) && state.user().is_some_and(|user| user.is_in_doubt());
         match (&state.side, why) {
+            (_, DownReason::Shutdown) if state.closing && (lost || doubtful) => {
+                self.end_session(session, CloseReason::Lost("ended by the peer at the same time".to_owned()));
+            }
             (_, DownReason::Shutdown) if state.closing => self.end_session(session, CloseReason::Local),
             (_, why) if state.closing => self.end_session(session, CloseReason::Lost(reason(&why))),
             (Side::User(_), why) => self.server_lost(now, session, &why),
@@ -244,7 +312,7 @@ impl AsapEndpoint {
     pub(super) fn session_restarted(&mut self, now: Time, assoc: AssocId, session: SessionId) {
         let dropped = self.abort_association(assoc, "restarted");
         self.release(session, dropped);
-        self.session_down(now, session, DownReason::PeerAborted("restarted".to_owned()));
+        self.session_down(now, assoc, session, DownReason::PeerAborted("restarted".to_owned()), dropped > 0);
     }
 }
 

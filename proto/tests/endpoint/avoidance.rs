@@ -18,8 +18,9 @@ fn user(elements: u8, avoidance: Avoidance) -> (Script, AssocId) {
 }
 
 impl Script {
-    fn fail(&mut self, n: u8) {
+    fn fail(&mut self, home: AssocId, n: u8) {
         self.machine.report_unreachable(self.now, &pool(), PeIdentifier(n.into())).unwrap();
+        self.hear(home);
     }
 
     /// The elements in the order in which they would be tried.
@@ -43,8 +44,8 @@ impl Script {
 
 #[test]
 fn who_failed_comes_last_for_a_while() {
-    let (mut script, _) = user(3, Avoidance::default());
-    script.fail(2);
+    let (mut script, home) = user(3, Avoidance::default());
+    script.fail(home, 2);
     assert_eq!([script.order(), script.order(), script.order()], [[3, 1, 2], [1, 3, 2], [3, 1, 2]]);
     script.pass(ms(1399));
     assert_eq!(script.avoided(), [2]);
@@ -55,10 +56,10 @@ fn who_failed_comes_last_for_a_while() {
 // Each further failure in a row doubles the pause, up to the longest. A new answer of the registrar does not end it.
 #[test]
 fn the_pause_grows_with_failures_in_a_row() {
-    let (mut script, home) = user(2, Avoidance { longest: Duration::from_secs(5), ..Avoidance::default() });
+    let (mut script, home) = user(2, Avoidance::default().longest(Duration::from_secs(5)));
     for (n, pause) in [1400, 2800, 5000, 5000].into_iter().enumerate() {
         script.data_from_home(home);
-        script.fail(1);
+        script.fail(home, 1);
         let explanation = script.machine.explain(script.now, &pool()).unwrap();
         let failures = u32::try_from(n).unwrap() + 1;
         assert_eq!(explanation.elements[0].1, Standing::Avoided { failures, remaining: ms(pause) });
@@ -83,9 +84,9 @@ fn at_most_a_share_is_avoided() {
     for (elements, max_percent, expected) in
         [(1, 50, 0), (2, 50, 1), (5, 50, 2), (5, 100, 5), (5, 0, 0), (100, 33, 33)]
     {
-        let (mut script, _) = user(elements, Avoidance { max_percent, ..Avoidance::default() });
+        let (mut script, home) = user(elements, Avoidance::default().max_percent(max_percent));
         for n in 1..=elements {
-            script.fail(n);
+            script.fail(home, n);
             assert!(script.avoided().len() <= expected);
         }
         assert_eq!(script.avoided().len(), expected, "{max_percent} % of {elements}");
@@ -94,16 +95,16 @@ fn at_most_a_share_is_avoided() {
 
 #[test]
 fn avoidance_can_wait_for_more_failures_or_be_switched_off() {
-    let (mut script, home) = user(2, Avoidance { after_failures: 2, ..Avoidance::default() });
-    script.fail(1);
+    let (mut script, home) = user(2, Avoidance::default().after_failures(2));
+    script.fail(home, 1);
     assert_eq!(script.avoided(), [0; 0]);
     script.pass(ms(400));
     script.data_from_home(home);
-    script.fail(1);
+    script.fail(home, 1);
     assert_eq!(script.avoided(), [1]);
 
-    let (mut script, _) = user(2, Avoidance { after_failures: 0, ..Avoidance::default() });
-    script.fail(1);
+    let (mut script, home) = user(2, Avoidance::default().after_failures(0));
+    script.fail(home, 1);
     assert_eq!(script.avoided(), [0; 0]);
     assert_eq!(
         script.machine.explain(script.now, &pool()).unwrap().to_string(),

@@ -130,3 +130,46 @@ fn a_card_for_a_pool_that_is_not_in_the_cache_makes_it_known() {
     assert_eq!(script.out(), []);
     assert_eq!(script.machine.counters().unexpected, unexpected + 1);
 }
+
+// A card makes its pool known anew, and the session fails over before the answer, which is then one answer, not two.
+#[test]
+fn a_failover_after_a_card_pauses_once() {
+    let (mut script, _, home, first) = Script::connected(1);
+    script.pass(Duration::from_secs(61));
+    script.asap(first, card([1]));
+    script.down(first, DownReason::Shutdown);
+    script.out();
+    script.refuse(home, CauseCode::UNKNOWN_POOL_HANDLE);
+    assert_eq!((script.out(), script.machine.counters().pauses), (vec![], 1));
+}
+
+// What no handle can be is no card; and those that a pool user may choose are not asked for without limit.
+#[test]
+fn the_cards_of_pool_users_are_checked() {
+    let mut config = config(1);
+    config.limits.resolutions = 3;
+    let mut script = Script::new(config);
+    script.machine.register(script.now, registration()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.grant(home);
+    script.out();
+    for n in 1..=5 {
+        let assoc = AssocId::accepted(Channel::Asap, n);
+        script.up(assoc, user());
+        script.data(assoc, "hello");
+        let handle = PoolHandle::from(format!("pool-{n}").as_str());
+        script.asap(assoc, asap::BusinessCard { handle, elements: vec![element(1)] });
+    }
+    let asked = |out: &Out| matches!(out, Out::Asap(_, asap::Message::HandleResolution(_)));
+    assert_eq!(script.out().iter().filter(|out| asked(out)).count(), 3);
+    script.events();
+
+    let assoc = AssocId::accepted(Channel::Asap, 9);
+    script.up(assoc, user());
+    script.data(assoc, "hello");
+    script.events();
+    let handle = PoolHandle::from("x".repeat(60_001).as_str());
+    script.asap(assoc, asap::BusinessCard { handle, elements: vec![element(1)] });
+    assert_eq!((script.events(), script.machine.counters().unexpected), (vec![], 1));
+}

@@ -36,7 +36,7 @@ impl Chaos {
         config.limits.sessions = 20;
         config.limits.elements = 4;
         config.limits.pending_associations = 4;
-        config.limits.session_queue = 100;
+        config.limits.session_queue = 100 + 2 * MESSAGE_OVERHEAD;
         config.limits.resolutions = 10;
         config.limits.cached_pools = 2;
         let rng = ChaCha12Rng::from_seed([seed; 32]);
@@ -113,11 +113,10 @@ impl Chaos {
                 self.seen.requests.extend(self.script.machine.resolve(now, handle, options));
             }
             (4, ..) => {
-                let replay = ReplayLimits { messages: 3, bytes: 1000 };
-                let options = SessionOptions {
-                    patience: ms(self.rng.random_range(0..5000)),
-                    replay: self.rng.random_bool(0.5).then_some(replay),
-                };
+                let replay = ReplayLimits::new().messages(3).bytes(1000);
+                let options = SessionOptions::new()
+                    .patience(ms(self.rng.random_range(0..5000)))
+                    .replay(self.rng.random_bool(0.5).then_some(replay));
                 if let Ok(session) = self.script.machine.connect(now, handle, options) {
                     self.seen.sessions.insert(session, 0);
                 }
@@ -125,12 +124,12 @@ impl Chaos {
             (5 | 6, Some(session), _) => {
                 let epoch = self.seen.epochs.get(&session).copied().unwrap_or_default();
                 if self.script.machine.send(now, session, epoch, Message::new(vec![0; size])).is_ok() {
-                    *self.seen.sessions.get_mut(&session).unwrap() += size;
+                    *self.seen.sessions.get_mut(&session).unwrap() += size + MESSAGE_OVERHEAD;
                 }
             }
             (7, Some(session), _) => {
                 if self.script.machine.set_cookie(now, session, Bytes::from(vec![0; size])).is_ok() {
-                    *self.seen.sessions.get_mut(&session).unwrap() += size;
+                    *self.seen.sessions.get_mut(&session).unwrap() += size + MESSAGE_OVERHEAD;
                 }
             }
             (8, Some(session), _) => self.script.machine.read(now, session, size < 30),
@@ -278,7 +277,7 @@ impl Chaos {
             }
         }
         for (session, queued) in &self.seen.sessions {
-            assert!(*queued <= 100, "{session:?} has {queued} bytes queued");
+            assert!(*queued <= 100 + 2 * MESSAGE_OVERHEAD, "{session:?} has {queued} bytes queued");
         }
     }
 

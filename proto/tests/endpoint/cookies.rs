@@ -208,7 +208,7 @@ fn a_late_cookie_is_checked_too() {
 fn the_application_can_refuse_a_cookie() {
     let mut server = Server::new(1, None);
     let session = server.session();
-    server.script.machine.refuse_cookie(server.script.now, session, "no such account here");
+    server.script.machine.refuse_cookie(server.script.now, session, "no such account here").unwrap();
     let cause = "cookie refused: no such account here".to_owned();
     assert_eq!(server.script.machine.poll_transmit(), Some(Transmit::Abort { assoc: USER, cause }));
     let why = CloseReason::CookieRefused(CookieRefusal::Application("no such account here".into()));

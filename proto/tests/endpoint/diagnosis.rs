@@ -145,6 +145,7 @@ fn reports_are_limited() {
         for n in 1..=100 {
             script.machine.report_unreachable(script.now, &pool(), PeIdentifier(n)).unwrap();
         }
+        script.hear(home);
         assert_eq!(reports(&script.out()), expected);
         assert_eq!(script.machine.counters().reports_suppressed, 100 - expected as u64);
     }
@@ -173,4 +174,121 @@ fn a_server_that_is_not_listed_any_more_is_reported_once() {
         out.extend(script.out());
     }
     assert_eq!(reports(&out), 1, "{out:?}");
+}
+
+// A cable is pulled while the client is busy: the other server was heard a moment ago, but not since. A server is given up after
+// 205 ms, sooner than a connect.
+#[test]
+fn what_was_heard_before_is_no_evidence() {
+    let (mut script, _, _, first) = Script::connected(2);
+    script.machine.connect(script.now, pool(), SessionOptions::default()).unwrap();
+    let (second, remote) = last_connect(&script.out());
+    script.up(second, remote);
+    script.pass(Duration::from_secs(50));
+    script.data(first, "busy");
+    script.data(second, "busy");
+    script.pass(ms(205));
+    script.down(first, DownReason::Unreachable);
+    assert_eq!(script.standing(1), Standing::Doubtful);
+    script.down(second, DownReason::Unreachable);
+    assert_eq!(script.standing(2), Standing::Doubtful);
+    assert_eq!(reports(&script.out()), 0);
+}
+
+// The same with a connect, which something else was heard after.
+#[test]
+fn what_was_heard_during_a_connect_is_no_evidence_either() {
+    let (mut script, _, _, first) = Script::connected(2);
+    script.machine.connect(script.now, pool(), SessionOptions::default()).unwrap();
+    assert_eq!(last_connect(&script.out()).1, server(2));
+    script.pass(ms(100));
+    script.data(first, "busy");
+    script.pass(ms(250));
+    assert_eq!(script.standing(2), Standing::Doubtful);
+    assert_eq!(reports(&script.out()), 0);
+}
+
+// ASAP-3.5-02: a report waits for a registrar as long as its event lasts, and only if the element has not come back.
+#[test]
+fn a_report_that_waits_gets_old() {
+    for (back, wait, expected) in [(false, 1000, 1), (false, 1400, 0), (true, 1000, 0)] {
+        let (mut script, _, home, first) = Script::connected(2);
+        script.down(home, DownReason::Unreachable);
+        script.pass(Duration::from_secs(60));
+        script.out();
+        let (_, out) = script.pass_until_out();
+        let attempt = last_attempt(&out).unwrap();
+        script.down(first, DownReason::Unreachable);
+        let (second, remote) = last_connect(&script.out());
+        script.up(second, remote);
+        if back {
+            script.down(second, DownReason::Shutdown);
+            let (first, remote) = last_connect(&script.out());
+            assert_eq!(remote, server(1));
+            script.up(first, remote);
+        }
+        script.pass(ms(wait));
+        script.up(attempt, registrar(1));
+        assert_eq!(reports(&script.out()), expected, "{back} {wait}");
+    }
+}
+
+// The event begins with the report, whenever that goes out.
+#[test]
+fn a_report_that_has_waited_is_not_repeated() {
+    let (mut script, _, home, first) = Script::connected(2);
+    script.down(home, DownReason::Unreachable);
+    script.pass(Duration::from_secs(60));
+    script.out();
+    let (_, out) = script.pass_until_out();
+    let attempt = last_attempt(&out).unwrap();
+    script.down(first, DownReason::Unreachable);
+    let (second, remote) = last_connect(&script.out());
+    script.up(second, remote);
+    script.pass(ms(1399));
+    script.up(attempt, registrar(1));
+    assert_eq!(reports(&script.out()), 1);
+    script.pass(ms(10));
+    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    script.hear(attempt);
+    assert_eq!(reports(&script.out()), 0);
+}
+
+// This host has no port for it, which is known at once. The answer that named the server is from before.
+#[test]
+fn an_answer_is_no_witness_of_the_connect_that_it_led_to() {
+    let mut script = Script::new(config(1));
+    script.machine.connect(script.now, pool(), SessionOptions::default()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.answer(home, [1, 2]);
+    let (first, remote) = last_connect(&script.out());
+    assert_eq!(remote, server(1));
+    script.down(first, DownReason::ConnectFailed("no free port".into()));
+    assert_eq!(script.standing(1), Standing::Doubtful);
+    assert_eq!(reports(&script.out()), 0);
+}
+
+// The only registrar was started anew: it refuses for a moment, so this host's network is there.
+#[test]
+fn a_registrar_that_was_started_anew_is_a_witness() {
+    for (why, expected) in [(DownReason::ConnectFailed("refused".into()), 1), (DownReason::Unreachable, 0)] {
+        let (mut script, _, home, first) = Script::connected(2);
+        script.down(home, DownReason::PeerAborted("restart".into()));
+        script.down(first, DownReason::Unreachable);
+        let attempt = last_attempt(&script.out()).unwrap();
+        script.down(attempt, why);
+        let (_, out) = script.pass_until_out();
+        let again = std::iter::once(out).find_map(|out| last_attempt(&out));
+        let again = again.unwrap_or_else(|| {
+            loop {
+                if let Some(attempt) = last_attempt(&script.pass_until_out().1) {
+                    break attempt;
+                }
+            }
+        });
+        script.up(again, registrar(1));
+        script.hear(again);
+        assert_eq!(reports(&script.out()), expected);
+    }
 }

@@ -88,7 +88,7 @@ fn a_pool_user_that_is_an_element_introduces_itself() {
     assert_eq!(script.out(), [Out::Asap(first, introduction(&[])), data]);
 
     script.asap(first, asap::Cookie { cookie: Bytes::from_static(b"state") });
-    script.down(first, DownReason::Unreachable);
+    script.down(first, DownReason::PeerAborted("crashed".into()));
     let second = session_connect(&script.out());
     script.up(second, server(2));
     assert_eq!(script.out(), [Out::Asap(second, echo("state")), Out::Asap(second, introduction(&[]))]);

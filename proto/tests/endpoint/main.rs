@@ -18,6 +18,7 @@ mod keep_alive;
 mod pe_handle;
 mod policies;
 mod race;
+mod readiness;
 mod registrars;
 mod registration;
 mod replay;
@@ -33,7 +34,8 @@ use params::{
     RegistrationLife, SctpTransport, Transport, TransportUse,
 };
 use rserpool_proto::endpoint::{
-    AsapEndpoint, Config, ElementTransport, Event, Message, Registration, SessionId, SessionOptions,
+    AsapEndpoint, Config, ElementTransport, Event, MESSAGE_OVERHEAD, Message, Registration, SessionId,
+    SessionOptions,
 };
 use rserpool_proto::{AssocId, Channel, DownReason, Input, Node, PPID_ASAP, Time, Transmit};
 use std::net::{IpAddr, SocketAddr};
@@ -251,6 +253,11 @@ impl Script {
         );
     }
 
+    /// The home is heard, with nothing of interest.
+    fn hear(&mut self, home: AssocId) {
+        self.asap(home, asap::Error { error: cause(CauseCode::UNSPECIFIED) });
+    }
+
     /// Lets time pass, every timer at its time.
     fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
@@ -278,6 +285,11 @@ impl Script {
     fn send(&mut self, session: SessionId, epoch: u32, text: &'static str) {
         self.machine.send(self.now, session, epoch, text_message(text)).unwrap();
     }
+}
+
+/// So many messages with so many bytes left the queue of a session.
+fn sent(session: SessionId, messages: usize, bytes: usize) -> Event {
+    Event::Sent { session, bytes: bytes + messages * MESSAGE_OVERHEAD }
 }
 
 fn text_message(text: &'static str) -> Message {

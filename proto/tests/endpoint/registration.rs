@@ -541,3 +541,31 @@ fn a_load_is_for_policies_that_go_by_it() {
     let element = script.machine.register(script.now, Registration { id: None, ..registration() }).unwrap();
     assert!(matches!(script.machine.set_load(script.now, element, Load(1)), Err(CommandError::Invalid(_))));
 }
+
+// RFC 5352 §3.1: a rejected element is not registered again before the application changes something; a load is no such change.
+// It goes with the registration that follows.
+#[test]
+fn a_load_does_not_revive_a_rejected_element() {
+    let (mut script, home, element) = loaded();
+    // A change of load waits for its time while the registrar rejects the element.
+    let reject = |script: &mut Script| {
+        let id = PeIdentifier(0x11);
+        let error = Some(cause(CauseCode::INVALID_VALUES));
+        script.asap(home, asap::RegistrationResponse { rejected: true, handle: pool(), id, error });
+    };
+    script.pass(Duration::from_secs(2));
+    script.machine.set_policy(script.now, element, Policy::LeastUsed { load: Load(0) }).unwrap();
+    script.machine.set_load(script.now, element, Load::of(1, 2)).unwrap();
+    script.out();
+    reject(&mut script);
+    script.out();
+    reject(&mut script);
+    script.out();
+    script.machine.set_load(script.now, element, Load::of(3, 4)).unwrap();
+    assert_eq!(script.out(), []);
+    script.pass(Duration::from_secs(5));
+    assert_eq!(script.out(), []);
+    let policy = Policy::LeastUsed { load: Load::of(1, 4) };
+    script.machine.set_policy(script.now, element, policy).unwrap();
+    assert_eq!(loads(&script.out()), [Load::of(1, 4).0]);
+}

@@ -22,8 +22,8 @@ impl Script {
     /// A session to server 1 of three that keeps so much.
     fn keeping(messages: usize, bytes: usize) -> (Self, SessionId, AssocId) {
         let mut script = Script::new(config(1));
-        let replay = Some(ReplayLimits { messages, bytes });
-        let options = SessionOptions { replay, ..SessionOptions::default() };
+        let replay = Some(ReplayLimits::new().messages(messages).bytes(bytes));
+        let options = SessionOptions::new().replay(replay);
         let session = script.machine.connect(script.now, pool(), options).unwrap();
         let home = script.expect_connect();
         script.up(home, registrar(1));
@@ -131,14 +131,14 @@ fn what_is_sent_without_a_server_waits_behind_the_rest() {
     let (mut script, session, first) = Script::keeping(10, 1000);
     script.ask(session, &["a"]);
     script.out();
-    assert_eq!(script.events(), [Event::Sent { session, bytes: 1 }]);
+    assert_eq!(script.events(), [sent(session, 1, 1)]);
     script.down(first, DownReason::PeerAborted(String::new()));
     script.ask(session, &["bb"]);
     assert_eq!(script.events(), []);
     let second = script.session_connect();
     script.up(second, server(2));
     assert_eq!(script.sent(second).1, ["a", "bb"]);
-    assert_eq!(script.events(), [failover(session, true), Event::Sent { session, bytes: 2 }]);
+    assert_eq!(script.events(), [failover(session, true), sent(session, 1, 2)]);
 }
 
 // Messages that are too many, or too long, end it: the owner hears of that at once, and of a failover that it has to do something.
@@ -170,16 +170,15 @@ fn what_is_too_much_while_a_server_is_looked_for() {
     script.down(first, DownReason::PeerAborted(String::new()));
     script.ask(session, &["bb", "ccc"]);
     let given_up = Event::ReplayGivenUp { session, messages: 2, bytes: 3 };
-    let sent = |bytes| Event::Sent { session, bytes };
-    assert_eq!(script.events(), [sent(2), given_up, sent(3)]);
+    assert_eq!(script.events(), [sent(session, 1, 2), given_up, sent(session, 1, 3)]);
     let second = script.session_connect();
     script.up(second, server(2));
     assert!(script.sent(second).1.is_empty());
     assert_eq!(script.events(), [failover(session, false)]);
 
     let mut script = Script::new(config(1));
-    let replay = Some(ReplayLimits { messages: 2, bytes: 1000 });
-    let options = SessionOptions { replay, ..SessionOptions::default() };
+    let replay = Some(ReplayLimits::new().messages(2).bytes(1000));
+    let options = SessionOptions::new().replay(replay);
     let session = script.machine.connect(script.now, pool(), options).unwrap();
     let home = script.expect_connect();
     script.ask(session, &["a", "b", "c"]);

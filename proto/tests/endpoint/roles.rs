@@ -36,6 +36,8 @@ fn a_pool_user_has_one_registrar() {
         assert_eq!(script.only_to(home), [resolution_request(name)]);
     }
     script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    assert_eq!(script.only_to(home), [resolution_request("pool")]);
+    script.answer(home, [1]);
     assert_eq!(script.only_to(home), [unreachable(1)]);
 }
 
@@ -48,6 +50,8 @@ fn an_element_asks_and_reports_where_it_registered() {
     assert_eq!(script.only_to(home), [resolution_request("pool")]);
     script.answer(home, [1]);
     script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    assert_eq!(script.only_to(home), [resolution_request("pool")]);
+    script.answer(home, [1]);
     assert_eq!(script.only_to(home), [unreachable(1)]);
 }
 
@@ -107,6 +111,8 @@ fn an_element_handles_what_it_must() {
     script.answer(home, [1]);
     script.out();
     script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    assert_eq!(script.only_to(home), [resolution_request("pool")]);
+    script.answer(home, [1]);
     assert_eq!(script.only_to(home), [unreachable(1)]);
     script.asap(home, asap::Error { error: cause(CauseCode::UNSPECIFIED) });
     script.events();

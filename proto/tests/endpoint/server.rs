@@ -107,7 +107,7 @@ fn a_cookie_goes_before_the_answer() {
     script.machine.set_cookie(script.now, session, Bytes::from_static(b"state")).unwrap();
     script.send(session, 0, "answer");
     assert_eq!(script.out(), [Out::Asap(USER, cookie("state")), Out::Data(USER, text_message("answer"))]);
-    assert_eq!(script.events(), [Event::Sent { session, bytes: 11 }]);
+    assert_eq!(script.events(), [sent(session, 2, 11)]);
     let reserved = Message { ppid: PPID_ASAP, ..text_message("answer") };
     assert_eq!(script.machine.send(script.now, session, 0, reserved), Err(SendError::ReservedPpid));
 }
@@ -138,13 +138,13 @@ fn a_full_association_is_left_alone() {
     assert!(matches!(script.machine.poll_transmit(), Some(Transmit::Send { .. })));
     script.input(Input::Full { assoc: USER });
     assert_eq!(script.out(), []);
-    assert_eq!(script.events(), [Event::Sent { session, bytes: 3 }]);
+    assert_eq!(script.events(), [sent(session, 1, 3)]);
     script.input(Input::Writable { assoc: USER });
     assert_eq!(script.out(), [Out::Data(USER, text_message("two"))]);
-    assert_eq!(script.events(), [Event::Sent { session, bytes: 3 }]);
+    assert_eq!(script.events(), [sent(session, 1, 3)]);
 }
 
-// Design D11: the queue of a session is bounded, in bytes; a message as large as allowed always fits when it is empty.
+// Design D11: the queue of a session is bounded, in bytes and so in messages; a message as large as allowed always fits when it is empty.
 #[test]
 fn the_queue_of_a_session_is_bounded() {
     let (mut script, session) = Script::serving();
@@ -156,8 +156,9 @@ fn the_queue_of_a_session_is_bounded() {
     script.input(Input::Writable { assoc: USER });
     script.out();
     script.input(Input::Full { assoc: USER });
-    script.machine.send(script.now, session, 0, large(128 * 1024)).unwrap();
-    script.machine.send(script.now, session, 0, large(128 * 1024)).unwrap();
+    let half = 128 * 1024 - MESSAGE_OVERHEAD;
+    script.machine.send(script.now, session, 0, large(half)).unwrap();
+    script.machine.send(script.now, session, 0, large(half)).unwrap();
     assert_eq!(script.machine.send(script.now, session, 0, large(1)), Err(SendError::Full));
     assert_eq!(
         script.machine.set_cookie(script.now, session, Bytes::from_static(b"x")),
@@ -169,6 +170,18 @@ fn the_queue_of_a_session_is_bounded() {
     let too_large = script.machine.send(script.now, session, 0, large(limit + 1));
     assert_eq!(too_large, Err(SendError::Size { limit }));
     assert_eq!(script.machine.send(script.now, session, 0, large(0)), Err(SendError::Size { limit }));
+}
+
+// Design D11: what is small, or empty as a cookie may be, takes room, too.
+#[test]
+fn the_queue_of_a_session_holds_so_many_messages_only() {
+    let (mut script, session) = Script::serving();
+    script.input(Input::Full { assoc: USER });
+    let taken = (0..).take_while(|_| script.machine.set_cookie(script.now, session, Bytes::new()).is_ok());
+    assert_eq!(taken.count(), 256 * 1024 / MESSAGE_OVERHEAD);
+    script.input(Input::Writable { assoc: USER });
+    script.out();
+    assert_eq!(script.events(), [sent(session, 256 * 1024 / MESSAGE_OVERHEAD, 0)]);
 }
 
 // Design §4: a session that is not read closes its window; it is asked once.

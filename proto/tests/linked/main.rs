@@ -469,7 +469,7 @@ fn a_session_that_nobody_serves_any_more() {
     scope.register(server, Policy::RoundRobin);
     scope.wait(ms(1000), |_, event| matches!(event, Event::Registered { .. }));
     let (machine, now) = scope.endpoint(client);
-    machine.connect(now, pool(), SessionOptions { patience: Duration::from_secs(5), replay: None }).unwrap();
+    machine.connect(now, pool(), SessionOptions::new().patience(Duration::from_secs(5))).unwrap();
     scope.wait(ms(1000), |_, event| matches!(event, Event::Connected { .. }));
     scope.network.kill(server);
     let event = scope.wait(Duration::from_secs(20), |_, event| matches!(event, Event::Closed { .. }));

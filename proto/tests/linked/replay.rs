@@ -27,7 +27,7 @@ impl Run {
         let client = scope.process();
         let (machine, now) = scope.endpoint(client);
         let replay = Some(ReplayLimits::default());
-        let options = SessionOptions { replay, ..SessionOptions::default() };
+        let options = SessionOptions::new().replay(replay);
         let session = machine.connect(now, pool(), options).unwrap();
         let connected = scope.wait(ms(1000), |_, event| matches!(event, Event::Connected { .. }));
         let Event::Connected { element, .. } = connected else { unreachable!() };

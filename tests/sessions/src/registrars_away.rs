@@ -51,7 +51,7 @@ pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Res
 /// Each registrar lists this many servers.
 async fn whole(scope: &Scope, living: usize) -> anyhow::Result<()> {
     for registrar in scope.registrars() {
-        let cache = CacheOptions { poll_interval: POLL, ..CacheOptions::default() };
+        let cache = CacheOptions::default().poll_interval(POLL);
         let alone = Discovery::from([registrar]).registrar_pool(false);
         let user = PoolUser::builder(alone).cache(cache).build();
         let mut watch = user.watch(POOL).await?;

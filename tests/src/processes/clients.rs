@@ -8,10 +8,10 @@ use bytes::Bytes;
 use params::PeIdentifier;
 use proto::endpoint::{
     AsapEndpoint, CloseReason, Event, Message, ReplayLimits, RequestId, ResolveOptions, SendError, SessionId,
-    SessionOptions, Standing,
+    SessionOptions,
 };
 use proto::exactly_once::Calls;
-use proto::{Node, Time};
+use proto::{Input, Node, PPID_ASAP, Time};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(100 * 3600);
 
 /// All that a session has to keep for a replay: one operation at a time is under way, and the last one that is in a cookie is not
 /// covered by it, for that came before its answer.
-const KEPT: ReplayLimits = ReplayLimits { messages: CHECKPOINT as usize + 1, bytes: 1000 };
+const KEPT: ReplayLimits = ReplayLimits::new().messages(CHECKPOINT as usize + 1).bytes(1000);
 /// `Avoidance::max_percent`.
 const MOST_AVOIDED: usize = 50;
 
@@ -42,7 +42,9 @@ pub struct Clients {
     connecting: BTreeSet<(Time, SessionId)>,
     /// Sessions that are being closed, and when that has to be over.
     closing: BTreeSet<(Time, SessionId)>,
-    resolution: Option<(RequestId, u16, Time)>,
+    resolution: Option<Asked>,
+    /// How many lists of pools have come at this moment.
+    lists: (Time, u32),
     agenda: BTreeSet<(Time, Task)>,
     leaving: bool,
 }
@@ -55,6 +57,16 @@ enum Task {
     Resolve,
     /// The next operation of a session.
     Operate(SessionId),
+}
+
+/// A resolution under way.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    request: RequestId,
+    pool: u16,
+    since: Time,
+    /// Whether it asks for all elements.
+    complete: bool,
 }
 
 /// One session of a user.
@@ -104,6 +116,7 @@ impl Clients {
             connecting: BTreeSet::new(),
             closing: BTreeSet::new(),
             resolution: None,
+            lists: (now, 0),
             agenda: [(now, Task::Connect), (now, Task::Resolve)].into(),
             leaving: false,
         }
@@ -121,6 +134,22 @@ impl Clients {
         }
     }
 
+    /// Its machine takes an input.
+    pub(super) fn input(&mut self, now: Time, input: Input) {
+        if let Input::Message { ppid: PPID_ASAP, bytes, .. } = &input
+            && matches!(asap::decode(bytes).message, Ok(asap::Message::HandleResolutionResponse(_)))
+        {
+            let before = if self.lists.0 == now { self.lists.1 } else { 0 };
+            self.lists = (now, before + 1);
+        }
+        self.machine.handle_input(now, input);
+    }
+
+    /// Whose session it is, and how many of its operations were answered.
+    pub fn progress(&self, session: SessionId) -> Option<(Tag, u64)> {
+        self.clients.get(&session).map(|client| (client.tag, client.done))
+    }
+
     /// The pool of a session.
     pub fn pool(&self, session: SessionId) -> Option<u16> {
         self.clients.get(&session).map(|client| client.pool)
@@ -133,7 +162,7 @@ impl Clients {
 
     /// What has to have an end: what it is, and by when.
     pub(super) fn awaits(&self) -> impl Iterator<Item = (&'static str, Time)> {
-        let resolution = self.resolution.map(|(.., since)| ("resolution", since + RESOLUTION_BOUND));
+        let resolution = self.resolution.map(|asked| ("resolution", asked.since + RESOLUTION_BOUND));
         let connect = self.connecting.first().map(|(end, _)| ("connect", *end));
         let close = self.closing.first().map(|(end, _)| ("close", *end));
         [resolution, connect, close].into_iter().flatten()
@@ -182,7 +211,7 @@ impl Clients {
         let session = self.machine.connect(
             now,
             handle(pool),
-            SessionOptions { patience: self.patience, replay: self.replay },
+            SessionOptions::new().patience(self.patience).replay(self.replay),
         );
         let session = session.map_err(|error| format!("no session: {error}"))?;
         let mut client = Client {
@@ -215,7 +244,7 @@ impl Clients {
         let options = ResolveOptions { items, uncached: self.rng.random_bool(0.7) };
         let request = self.machine.resolve(now, handle(pool), options);
         let request = request.map_err(|error| format!("no resolution: {error}"))?;
-        self.resolution = Some((request, pool, now));
+        self.resolution = Some(Asked { request, pool, since: now, complete: items.is_none() });
         Ok(())
     }
 
@@ -269,13 +298,15 @@ impl Clients {
                 if !replayed {
                     Self::send(&mut self.machine, now, *session, client)?;
                 }
-                let pool = client.pool;
-                self.check_avoidance(now, pool)?;
             }
             Event::Resolved { request, result } => {
-                let awaited = self.resolution.take_if(|(awaited, ..)| awaited == request);
-                let (_, pool, _) = awaited.ok_or("a resolution was answered that nobody waits for")?;
-                self.check_avoidance(now, pool)?;
+                let awaited = self.resolution.take_if(|awaited| awaited.request == *request);
+                let asked = awaited.ok_or("a resolution was answered that nobody waits for")?;
+                let pool = asked.pool;
+                if let Ok(resolution) = result {
+                    let order = resolution.elements.iter().map(|element| element.id).collect::<Vec<_>>();
+                    self.check_avoidance(now, asked, &order)?;
+                }
                 // Some are wrong about who cannot be reached. One that is gone from the cache meanwhile is refused.
                 if let Ok(resolution) = result
                     && self.rng.random_bool(0.03)
@@ -305,15 +336,29 @@ impl Clients {
         Ok(Some(event))
     }
 
-    /// Only a share of a pool is avoided, however much of it has failed.
-    fn check_avoidance(&self, now: Time, pool: u16) -> Result<(), String> {
-        let Some(known) = self.machine.explain(now, &handle(pool)) else { return Ok(()) };
-        let avoided =
-            |(_, standing): &&(PeIdentifier, Standing)| matches!(standing, Standing::Avoided { .. });
-        let avoided = known.elements.iter().filter(avoided).count();
-        match avoided * 100 <= known.elements.len() * MOST_AVOIDED {
+    /// Only a share of a pool is avoided, however much of it has failed: seen in the order in which it is offered. That begins
+    /// with the one that the policy has chosen and goes on as the registrar has listed them, without those that are avoided;
+    /// they follow in the same way.
+    fn check_avoidance(&self, now: Time, asked: Asked, order: &[PeIdentifier]) -> Result<(), String> {
+        let Some(known) = self.machine.explain(now, &handle(asked.pool)) else { return Ok(()) };
+        // The list of now is the one that it was answered by.
+        let lists = if self.lists.0 == now { self.lists.1 } else { 0 };
+        let same = lists == 0 || lists == 1 && asked.since < now;
+        let listed: BTreeMap<PeIdentifier, usize> =
+            known.elements.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
+        let places: Option<Vec<usize>> = order.iter().map(|id| listed.get(id).copied()).collect();
+        let Some(places) = places.filter(|places| asked.complete && same && places.len() == listed.len())
+        else {
+            return Ok(());
+        };
+        let Some(first) = places.first() else { return Ok(()) };
+        let all = places.len();
+        let round = |at: usize| (at + all - first) % all;
+        let usable = places.windows(2).take_while(|two| round(two[0]) < round(two[1])).count() + 1;
+        let avoided = all - usable;
+        match avoided * 100 <= all * MOST_AVOIDED {
             true => Ok(()),
-            false => Err(format!("{avoided} of {} elements are avoided", known.elements.len())),
+            false => Err(format!("{avoided} of {all} elements are avoided")),
         }
     }
 

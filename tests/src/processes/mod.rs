@@ -22,6 +22,8 @@ use std::time::Duration;
 const RESOLUTION_BOUND: Duration = Duration::from_millis(1500);
 /// T2-registration × (MAX-REG-ATTEMPT + 1); each failure that SCTP tells of only makes it shorter.
 const REGISTRATION_BOUND: Duration = Duration::from_millis(1500);
+/// How long an element that is drained stays after that.
+const SETTLE_BOUND: Duration = Duration::from_millis(500);
 /// With replay a server sets a cookie with each third operation.
 const CHECKPOINT: u64 = 3;
 /// How long a session may take to deliver what is queued when it is closed.
@@ -106,7 +108,7 @@ impl Process {
         match self {
             Self::Registrar(machine) => machine.handle_input(now, input),
             Self::Element(server) => server.machine.handle_input(now, input),
-            Self::User(clients) => clients.machine.handle_input(now, input),
+            Self::User(clients) => clients.input(now, input),
             Self::Watcher(watcher) => watcher.input(now, input),
         }
     }

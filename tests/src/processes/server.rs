@@ -1,13 +1,14 @@
 //! The process of a server: elements in pools, sessions that count.
 
-use super::{CHECKPOINT, CLOSE_BOUND, REGISTRATION_BOUND, handle, policy};
-use crate::counter::Counter;
+use super::{CHECKPOINT, CLOSE_BOUND, REGISTRATION_BOUND, SETTLE_BOUND, handle, policy};
+use crate::counter::{Counter, Tag};
 use crate::invariants::Name;
 use crate::network::HostId;
 use crate::spec::Spec;
 use params::{PeIdentifier, PoolHandle, RegistrarId};
 use proto::endpoint::{
-    AsapEndpoint, ElementId, ElementTransport, Event, Message, Registration, SendError, SessionId,
+    AsapEndpoint, CloseReason, ElementId, ElementTransport, Event, Message, Registration, SendError,
+    SessionId,
 };
 use proto::{Node, Time};
 use rand::RngExt;
@@ -27,8 +28,7 @@ pub struct Server {
     members: Vec<Member>,
     /// Which of the members an element is.
     elements: BTreeMap<ElementId, usize>,
-    /// Sessions, with the element that they are at.
-    sessions: BTreeMap<SessionId, (ElementId, Counter)>,
+    sessions: BTreeMap<SessionId, Served>,
     /// How many requests were only answered again, for their answer was lost. With replay that says nothing.
     pub repetitions: u64,
     /// With each how many operations a session gets a cookie.
@@ -37,13 +37,25 @@ pub struct Server {
     drains: bool,
     /// Elements that are drained.
     draining: BTreeMap<ElementId, Drain>,
-    has_drained: bool,
+    /// Sessions that it has ended in order since it was asked, with the last operation that was answered there.
+    handed_over: Vec<(Tag, u64)>,
+    /// When it has last done so with one whose name it did not know yet.
+    strangers_handed_over: Option<Time>,
     /// Results that are to come, since when.
     awaited: BTreeSet<(Time, ElementId)>,
     churn_every: Duration,
     /// When it next changes something on purpose.
     next_change: Option<Time>,
     leaving: bool,
+}
+
+/// A session.
+struct Served {
+    /// The element that it is at.
+    element: ElementId,
+    counter: Counter,
+    /// The last operation whose answer was sent.
+    answered: u64,
 }
 
 /// The drain of an element.
@@ -103,7 +115,8 @@ impl Server {
             checkpoint: if spec.replay { CHECKPOINT } else { 1 },
             drains: spec.drains,
             draining: BTreeMap::new(),
-            has_drained: false,
+            handed_over: Vec::new(),
+            strangers_handed_over: None,
             awaited: BTreeSet::new(),
             churn_every: spec.churn_every,
             next_change: None,
@@ -137,15 +150,27 @@ impl Server {
         self.members.iter().filter(named).any(|member| super::handle(member.pool) == *handle)
     }
 
+    /// Whether one of them is registered and is to stay.
+    pub fn keeps(&self, (handle, id): &Name) -> bool {
+        let named = |member: &&Member| member.wanted && member.registered == Some(*id);
+        self.members.iter().filter(named).any(|member| super::handle(member.pool) == *handle)
+    }
+
     /// The pool of an element that is to be registered and is not.
     pub fn unregistered(&self) -> Option<PoolHandle> {
         let missing = self.members.iter().find(|member| member.wanted != member.registered.is_some());
         missing.map(|member| handle(member.pool))
     }
 
-    /// Whether it has drained any element.
-    pub fn has_drained(&self) -> bool {
-        self.has_drained
+    /// The sessions that it has ended in order since this was asked last, with the last operation that was answered in each: it
+    /// has arrived.
+    pub fn take_handed_over(&mut self) -> Vec<(Tag, u64)> {
+        std::mem::take(&mut self.handed_over)
+    }
+
+    /// When it has last ended one in order of which it did not know whose it was.
+    pub fn strangers_handed_over(&self) -> Option<Time> {
+        self.strangers_handed_over
     }
 
     /// What has to have an end: what it is, and by when.
@@ -205,9 +230,8 @@ impl Server {
     }
 
     fn drain(&mut self, now: Time, element: ElementId) -> Result<(), String> {
-        self.has_drained = true;
         let grace = self.rng.random_range(Duration::ZERO..=GRACE);
-        let end = now + REGISTRATION_BOUND.max(grace + CLOSE_BOUND);
+        let end = now + (REGISTRATION_BOUND + SETTLE_BOUND).max(grace + CLOSE_BOUND);
         self.draining.insert(element, Drain { since: now, end });
         self.machine.drain(now, element, grace).map_err(|error| format!("not drained: {error}"))
     }
@@ -274,20 +298,27 @@ impl Server {
                     return Err("a session begins at an element that is drained".into());
                 }
                 let counter = cookie.as_ref().map(Counter::resume).transpose()?;
-                self.sessions.insert(*session, (*element, counter.unwrap_or_default()));
+                let counter = counter.unwrap_or_default();
+                self.sessions.insert(*session, Served { element: *element, counter, answered: 0 });
             }
             Event::CookieReceived { session, cookie, .. } => {
                 let session =
                     self.sessions.get_mut(session).ok_or("a cookie of a session that is unknown")?;
-                session.1 = Counter::resume(cookie)?;
+                session.counter = Counter::resume(cookie)?;
             }
             Event::Received { session, message } => self.serve(now, *session, message)?,
-            Event::Closed { session, .. } => {
-                self.sessions.remove(session);
+            Event::Closed { session, why } => {
+                let Some(ended) = self.sessions.remove(session) else { return Ok(Some(event)) };
+                if *why == CloseReason::Local {
+                    match ended.counter.tag() {
+                        Some(tag) => self.handed_over.push((tag, ended.answered)),
+                        None => self.strangers_handed_over = Some(now),
+                    }
+                }
             }
             Event::Drained { element } => {
                 self.draining.remove(element).ok_or("an element has drained that was not to")?;
-                let left = self.sessions.values().any(|(at, _)| at == element);
+                let left = self.sessions.values().any(|session| session.element == *element);
                 if left || self.elements.contains_key(element) {
                     return Err("an element has drained before it was left".into());
                 }
@@ -325,19 +356,22 @@ impl Server {
     }
 
     fn serve(&mut self, now: Time, session: SessionId, message: &Message) -> Result<(), String> {
-        let (_, counter) = self.sessions.get_mut(&session).ok_or("a message of a session that is unknown")?;
-        let before = counter.done();
+        let served = self.sessions.get_mut(&session).ok_or("a message of a session that is unknown")?;
+        let before = served.counter.done();
         // A repetition costs as much as an operation: its cookie comes again.
-        let done = counter.serve(&message.bytes)?;
-        self.repetitions += u64::from(done.number() == before);
+        let done = served.counter.serve(&message.bytes)?;
+        let number = done.number();
+        self.repetitions += u64::from(number == before);
         let answer = Message::new(done.answer());
-        let sent = match done.number().is_multiple_of(self.checkpoint) {
+        let sent = match number.is_multiple_of(self.checkpoint) {
             true => self.machine.set_cookie(now, session, done.cookie()),
             false => Ok(()),
         };
         match sent.and_then(|()| self.machine.send(now, session, 0, answer)) {
-            Ok(()) | Err(SendError::Closed) => Ok(()),
-            Err(error) => Err(format!("an answer was refused: {error}")),
+            Ok(()) => served.answered = number,
+            Err(SendError::Closed) => {}
+            Err(error) => return Err(format!("an answer was refused: {error}")),
         }
+        Ok(())
     }
 }

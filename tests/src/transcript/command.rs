@@ -113,8 +113,8 @@ pub(super) fn execute(stage: &mut Stage, line: &str) -> Result<(), String> {
             }
             _ => Err("it is not played".into()),
         },
-        "resolve" | "purge" | "report" | "deregister" | "policy" | "recommend" | "drain" | "open"
-        | "turn" | "close" | "say" | "cookie" => {
+        "resolve" | "purge" | "report" | "deregister" | "policy" | "load" | "seal" | "recommend"
+        | "drain" | "open" | "turn" | "close" | "say" | "cookie" => {
             let now = stage.local_time(host.clone()?);
             let (endpoint, owner) = stage.endpoint(host?)?;
             owner.execute(endpoint, now, command, &arguments)
@@ -224,6 +224,9 @@ fn start_endpoint(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) ->
     config.timers = Profile::Rfc.endpoint();
     if let Some(stagger) = arguments.option("stagger") {
         config.timers.connect_stagger = span(stagger)?;
+    }
+    if let Some(per_second) = arguments.number("budget")? {
+        config.retry_budget = Some(endpoint::RetryBudget::default().percent(0).per_second(per_second));
     }
     let endpoint = AsapEndpoint::new(config, stage.now());
     stage.start(host, Process::Endpoint(Box::new(endpoint), Owner::default()));

@@ -99,11 +99,14 @@ pub(super) fn of_endpoint(event: &endpoint::Event, elements: &BTreeMap<ElementId
         Event::Connected { element, .. } => format!("session with {:#x}", element.0),
         Event::Failover { from, to, .. } => format!("session moved from {:#x} to {:#x}", from.0, to.0),
         Event::Received { message, .. } => format!("received {}", text(&message.bytes)),
+        Event::Withdrawn { element, error: None } => format!("out of {} until it is ready", name(element)),
+        Event::Closing { .. } => "the session is being ended".into(),
         Event::Closed { why, .. } => format!("session ended: {why}"),
         Event::CardReceived { handle, elements, .. } => {
             let ids: Vec<String> = elements.iter().map(|element| format!("{:#x}", element.id.0)).collect();
             format!("the other side is of {handle}, and names [{}]", ids.join(","))
         }
+        Event::CookieRefused { why, .. } => format!("session refused: {why}"),
         Event::Drained { element } => format!("drained: {}", name(element)),
         other => format!("{other:?}"),
     }

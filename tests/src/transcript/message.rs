@@ -6,6 +6,7 @@ use params::{
     OperationError, PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport,
     TransportUse,
 };
+use proto::endpoint::CookieSealing;
 use proto::{PPID_ASAP, PPID_ENRP};
 use std::fmt::Write as _;
 
@@ -211,7 +212,18 @@ fn enrp_fields(message: &enrp::Message) -> Fields {
 
 /// What an application says, in quotes.
 pub(super) fn text(octets: &[u8]) -> String {
-    format!("{:?}", String::from_utf8_lossy(octets))
+    match sealed(octets) {
+        Some((key, content)) => format!("{:?} sealed with key {key}", String::from_utf8_lossy(content)),
+        None => format!("{:?}", String::from_utf8_lossy(octets)),
+    }
+}
+
+/// What is in a sealed cookie, between what it says of itself and the seal, and the number of the key.
+fn sealed(octets: &[u8]) -> Option<(u32, &[u8])> {
+    const SEAL: usize = 32;
+    let key = octets.strip_prefix(b"RSC1")?.first_chunk()?;
+    let end = octets.len().checked_sub(SEAL)?;
+    Some((u32::from_be_bytes(*key), octets.get(CookieSealing::OVERHEAD - SEAL..end)?))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

@@ -2,10 +2,11 @@
 
 use super::command::Arguments;
 use bytes::Bytes;
-use params::{PeIdentifier, PoolElement, PoolHandle};
+use params::{Load, PeIdentifier, PoolElement, PoolHandle};
 use proto::Time;
 use proto::endpoint::{
-    AsapEndpoint, ElementId, Event, Message, ReplayLimits, ResolveOptions, SessionId, SessionOptions,
+    AsapEndpoint, CookieKey, CookieSealing, ElementId, Event, Message, ReplayLimits, ResolveOptions,
+    SessionId, SessionOptions,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,6 +80,15 @@ impl Owner {
             }
             "report" => endpoint.report_unreachable(now, &pool, PeIdentifier(arguments.needed("pe")?)),
             "policy" => endpoint.set_policy(now, self.element(&pool)?, arguments.policy()?),
+            "load" => {
+                let load = Load::of(arguments.needed("percent")?.into(), 100);
+                endpoint.set_load(now, self.element(&pool)?, load)
+            }
+            "seal" => {
+                let key = u8::try_from(arguments.needed("key")?).map_err(|error| error.to_string())?;
+                let key = CookieKey::new(key.into(), [key; 32]);
+                endpoint.seal_cookies(self.element(&pool)?, CookieSealing::new(key))
+            }
             "recommend" => {
                 let order = arguments.numbers("pes")?.into_iter().map(PeIdentifier).collect();
                 endpoint.set_failover_order(now, self.element(&pool)?, order)
@@ -103,7 +113,7 @@ impl Owner {
         match command {
             "open" => {
                 let replay = arguments.bit("replay")?.then(ReplayLimits::default);
-                let options = SessionOptions { replay, ..options };
+                let options = options.replay(replay);
                 let session = endpoint.connect(now, arguments.pool()?, options);
                 self.session = Some((session.map_err(|error| error.to_string())?, 0));
             }

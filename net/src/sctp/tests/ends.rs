@@ -175,6 +175,24 @@ fn a_shutdown_waits_for_everything_queued_on_both_sides() {
     }
 }
 
+// Both end it at the same time: each hears of the other's end, for what it has sent last may not be taken.
+#[test]
+fn shutdowns_that_cross_are_told() {
+    for family in FAMILIES {
+        let mut world = World::new();
+        let (client, server, ours, theirs) = pair(&mut world, family);
+        world.network.carry_out(client, [message(ours, 0, "x"), Transmit::Shutdown { assoc: ours }]);
+        world.network.carry_out(server, [message(theirs, 0, "y"), Transmit::Shutdown { assoc: theirs }]);
+        world.run(500);
+        for (node, assoc) in [(client, ours), (server, theirs)] {
+            let inputs = world.inputs(node);
+            let end = [Input::PeerShutdown { assoc }, Input::Down { assoc, why: DownReason::Shutdown }];
+            assert_eq!(messages(&inputs).len(), 1);
+            assert_eq!(inputs[inputs.len() - 2..], end);
+        }
+    }
+}
+
 #[test]
 fn nothing_can_be_sent_into_a_shutdown() {
     let mut world = World::new();

@@ -314,3 +314,79 @@ fn messages_that_overtake_the_cookie_ack_may_be_more_than_the_largest_one() {
     assert_eq!(ups(&inputs), [ours]);
     assert_eq!(messages(&inputs).len(), 10);
 }
+
+// ASAP-3.8-04: a cookie is there before what it covers, on whatever stream that is, even if its packet is lost. Data in order on
+// its own stream does not wait for the acknowledgement.
+#[test]
+fn nothing_overtakes_a_control_message() {
+    let mut world = World::new();
+    let (client, server, ours, theirs) = pair(&mut world, &SctpConfig::sessions());
+    let send = |stream, ppid, unordered, text: &'static str| Transmit::Send {
+        assoc: ours,
+        stream,
+        ppid,
+        unordered,
+        bytes: text.into(),
+    };
+    world.network.set_link(Link { loss: 1000, ..Link::perfect() });
+    world.network.carry_out(client, [send(0, PPID_ASAP, false, "cookie")]);
+    world.run(1);
+    world.network.set_link(Link::perfect());
+    world.network.carry_out(client, [send(3, 0, false, "three")]);
+    world.network.carry_out(client, [send(0, 0, true, "whenever"), send(3, 0, false, "more")]);
+    world.network.carry_out(client, [Transmit::Shutdown { assoc: ours }]);
+    world.run(2000);
+    let inputs = world.inputs(server);
+    let expected = ["cookie", "three", "whenever", "more"];
+    assert_eq!(messages(&inputs), expected.map(|text| (theirs, text.into())));
+    assert_eq!(downs(&inputs), [(theirs, DownReason::Shutdown)]);
+
+    let (ours, theirs) = world.establish(client, server, Channel::Session);
+    let send = |stream, ppid, text: &'static str| Transmit::Send {
+        assoc: ours,
+        stream,
+        ppid,
+        unordered: false,
+        bytes: text.into(),
+    };
+    let sent = world.counters(client).sent;
+    world
+        .network
+        .carry_out(client, [send(0, PPID_ASAP, "cookie"), send(0, 0, "answer"), send(3, 0, "other")]);
+    assert_eq!(world.counters(client).sent, sent + 1, "two together");
+    world.run(100);
+    let arrived = messages(&world.inputs(server));
+    assert_eq!(arrived, ["cookie", "answer", "other"].map(|text| (theirs, text.into())));
+}
+
+// ASAP-3.8-04: both ends end the association while something waits for a control message: it is sent before the other end's
+// SHUTDOWN is taken.
+#[test]
+fn what_waits_for_a_control_message_outlives_crossing_shutdowns() {
+    for both in [false, true] {
+        let mut world = World::new();
+        let (client, server, ours, theirs) = pair(&mut world, &SctpConfig::sessions());
+        let end = |assoc| {
+            let send = |stream, ppid, text: &'static str| Transmit::Send {
+                assoc,
+                stream,
+                ppid,
+                unordered: false,
+                bytes: text.into(),
+            };
+            [send(0, PPID_ASAP, "cookie"), send(3, 0, "answer"), Transmit::Shutdown { assoc }]
+        };
+        world.network.carry_out(server, end(theirs));
+        match both {
+            true => world.network.carry_out(client, end(ours)),
+            false => world.network.carry_out(client, [Transmit::Shutdown { assoc: ours }]),
+        }
+        world.run(2000);
+        let inputs = world.inputs(client);
+        assert_eq!(messages(&inputs), ["cookie", "answer"].map(|text| (ours, text.into())));
+        assert_eq!(downs(&inputs), [(ours, DownReason::Shutdown)]);
+        let inputs = world.inputs(server);
+        assert_eq!(messages(&inputs).len(), if both { 2 } else { 0 });
+        assert_eq!(downs(&inputs), [(theirs, DownReason::Shutdown)]);
+    }
+}
