@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The longest pause between two resynchronisations that did not help, as a power of two of MAX-TIME-NO-RESPONSE.
 const MAX_DOUBLINGS: u32 = 6;
 /// After how many times MAX-TIME-NO-RESPONSE elements that another registrar should have claimed are looked for again, and
-/// given up, beside the time that the claims take.
+/// claimed here, beside the time that the claims take.
 const CLAIMED_AFTER: u32 = 4;
 
 /// How soon a peer's table may be loaded anew.
@@ -165,31 +165,33 @@ impl Registrar {
     }
 
     /// A registrar that was started anew knows these elements no more: they are left behind as if it had died. Who wins
-    /// takeovers claims them, the others wait for that. (Of a peer that does not tell its incarnation, as rsplib's, nobody
-    /// knows that it was started anew: by RFC 5353 §3.6.3 what it does not list is removed.)
+    /// takeovers claims them, the others wait for that. Who waits in vain claims them, too: who should have done it may not
+    /// know of the restart, and the dead show by their probes. (Of a peer that does not tell its incarnation, as rsplib's,
+    /// nobody knows that it was started anew: by RFC 5353 §3.6.3 what it does not list is removed.)
     fn left_behind(&mut self, now: Time, owner: RegistrarId, keys: Vec<ElementKey>, restart: Restart) {
         let is_served = |key: &ElementKey| self.connected_to(key).is_some() || is_registrar_pool(&key.handle);
         let (served, left): (Vec<ElementKey>, Vec<ElementKey>) = keys.into_iter().partition(is_served);
         for key in served {
             self.given_up(now, owner, key);
         }
-        let Some(heir) = self.heir(owner) else {
-            for key in left {
-                self.own(now, &key, None, true);
-                self.inquire(now, key, Why::Claimed);
-            }
-            return;
-        };
+        let Some(heir) = self.heir(owner) else { return self.claim_left_behind(now, left) };
         let patience = self.patience_for_claims(heir, left.len());
         let until =
             restart.heir.filter(|(known, _)| *known == heir).map_or(now + patience, |(_, until)| until);
         if until <= now {
-            return left.into_iter().for_each(|key| self.given_up(now, owner, key));
+            return self.claim_left_behind(now, left);
         }
         let answer = self.config.timers.max_time_no_response;
         if let Some(peer) = self.peers.get_mut(&owner).filter(|_| !left.is_empty()) {
             peer.restart = Some(Restart { heir: Some((heir, until)) });
             peer.pace.wait_for_claims(now, answer, until);
+        }
+    }
+
+    fn claim_left_behind(&mut self, now: Time, keys: Vec<ElementKey>) {
+        for key in keys {
+            self.own(now, &key, None, true);
+            self.inquire(now, key, Why::Claimed);
         }
     }
 
