@@ -40,8 +40,8 @@ pub(super) struct Peer {
     /// Updates of it may have been lost. The checksum shows that only if elements came or
     /// went: new values of their policies are not in it.
     pub(super) missed: bool,
-    /// Which of its starts this is, if it is one of ours, which say so.
-    incarnation: Option<u32>,
+    /// Which of its starts this is, if it is one of ours, which say so. `None`: it has not introduced itself yet.
+    incarnation: Option<Option<u32>>,
     /// It was started anew with its identifier, and has not listed since what it still knows.
     pub(super) restart: Option<super::audit::Restart>,
     /// How many elements of pools are silent to it.
@@ -354,9 +354,9 @@ impl Registrar {
         let first = peer.last_presence.replace(now).is_none();
         if let Some(information) = presence.information.filter(|information| information.id == sender) {
             peer.table_response_size = information.table_response_size;
-            if let Some(incarnation) = information.incarnation
-                && peer.incarnation.replace(incarnation).is_some_and(|before| before != incarnation)
-            {
+            // Who says so and did not before, or no more, is another version: it was started anew, too.
+            let incarnation = information.incarnation;
+            if peer.incarnation.replace(incarnation).is_some_and(|before| before != incarnation) {
                 peer.restart = Some(super::audit::Restart::default());
             }
             let addresses = socket_addresses(&information.transport, loopback);
