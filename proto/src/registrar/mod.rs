@@ -16,6 +16,7 @@ mod inquiries;
 mod keep_alive;
 mod leave;
 mod mute;
+mod orphans;
 mod overload;
 mod owned;
 mod peers;
@@ -93,8 +94,8 @@ pub struct Registrar {
     peers: BTreeMap<RegistrarId, peers::Peer>,
     contacts: Vec<peers::Contact>,
     announcements: announce::Announcements,
-    /// Homes of elements that are no peers of ours, and since when.
-    orphaned: BTreeMap<RegistrarId, Time>,
+    /// Homes of elements that are no peers of ours.
+    orphaned: BTreeMap<RegistrarId, orphans::Orphaned>,
     /// Those that were sent.
     heartbeats: u64,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,

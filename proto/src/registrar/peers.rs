@@ -86,8 +86,6 @@ impl Source {
     }
 }
 
-/// How many times MAX-TIME-LAST-HEARD the home of an element may stay unknown.
-const ORPHAN_PATIENCE: u32 = 3;
 /// After so many heartbeats a peer is asked whom it knows.
 const LIST_CYCLE: u64 = 4;
 /// The pause between attempts doubles this many times, starting with MAX-TIME-NO-RESPONSE.
@@ -398,20 +396,6 @@ impl Registrar {
         let turn = (self.heartbeats / LIST_CYCLE) as usize;
         if let Some((id, assoc)) = turn.checked_rem(connected.len()).and_then(|turn| connected.get(turn)) {
             self.send_enrp(*assoc, *id, Body::ListRequest(ListRequest));
-        }
-    }
-
-    /// Elements of a registrar that we never heard came from somebody else's table. If it stays silent nobody may
-    /// be left who knows that it died: it is taken over like any other.
-    fn adopt_orphans(&mut self, now: Time) {
-        let known = |id: &RegistrarId| *id == self.id || self.peers.contains_key(id);
-        let orphans: Vec<RegistrarId> = self.handlespace.homes().filter(|id| !known(id)).collect();
-        self.orphaned.retain(|id, _| orphans.contains(id));
-        let patience = self.config.timers.max_time_last_heard * ORPHAN_PATIENCE;
-        for id in orphans {
-            if *self.orphaned.entry(id).or_insert(now) + patience <= now {
-                self.take_over(now, id);
-            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! they are told.
 //!
 //! What nobody speaks for counts as silent: the elements of a home that is suspected to be dead, for the site may have been
-//! cut off together with it; of one that was not heard since an element here fell silent, when that is to be given up; and of
+//! cut off together with it; of one that neither we nor, as far as we know, any peer hears; of one that was not heard since an element here fell silent, when that is to be given up; and of
 //! one that has silent elements in more pools than it had room to name, and does not name this one.
 
 use super::peers::Peer;
@@ -132,9 +132,9 @@ impl Registrar {
             let told = speaks.then(|| peer.silent.of(handle)).flatten();
             told.unwrap_or_else(|| self.handlespace.owned_count_in(*id, handle))
         };
-        let unknown = |home: RegistrarId| match home == self.id || self.peers.contains_key(&home) {
-            true => 0,
-            false => self.handlespace.owned_count_in(home, handle),
+        let unknown = |home: RegistrarId| match self.is_heard_by_nobody(home) {
+            true => self.handlespace.owned_count_in(home, handle),
+            false => 0,
         };
         let silent = self.peers.iter().map(silent).chain(self.handlespace.homes().map(unknown));
         silent.fold(0, usize::saturating_add)
