@@ -86,6 +86,7 @@ pub struct Registrar {
     reports: BTreeMap<ElementKey, report::Reports>,
     inquiries: inquiries::Inquiries,
     guards: guard::Guards,
+    telling: silence::Telling,
     subscriptions: push::Subscriptions,
     /// Associations whose elements are still to find their new home, while it takes leave.
     waiting_for: usize,
@@ -144,6 +145,7 @@ impl Registrar {
             reports: BTreeMap::new(),
             inquiries: inquiries::Inquiries::default(),
             guards: guard::Guards::default(),
+            telling: silence::Telling::default(),
             subscriptions: push::Subscriptions::default(),
             waiting_for: 0,
             startup: startup::Startup::new(now),
@@ -278,7 +280,7 @@ impl Registrar {
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),
-            Timer::Silence => self.tell_silence(),
+            Timer::Silence => self.tell_silence(now),
             Timer::Overload => self.overload_ended(now),
             Timer::Shutdown => self.shutdown_timeout(now),
         }

@@ -86,6 +86,8 @@ impl Source {
     }
 }
 
+/// Octets of a PRESENCE with a checksum alone: header, identifiers, parameter.
+const PRESENCE: usize = 20;
 /// After so many heartbeats a peer is asked whom it knows.
 const LIST_CYCLE: u64 = 4;
 /// The pause between attempts doubles this many times, starting with MAX-TIME-NO-RESPONSE.
@@ -401,6 +403,8 @@ impl Registrar {
 
     /// PRESENCE to every peer that is connected, and to none in particular (ambiguity A-19).
     pub(super) fn presence_to_all(&mut self) {
+        // Other registrars may have got or lost elements of a pool.
+        self.telling.outdated();
         for (_, assoc) in self.connected_peers() {
             self.send_presence(assoc, RegistrarId::NONE, false);
         }
@@ -509,7 +513,9 @@ impl Registrar {
             }
         });
         let checksum = Some(self.own_checksum());
-        let silent = self.silence_for(association.peer);
+        let peer = association.peer;
+        let besides = PRESENCE + information.as_ref().map_or(0, ServerInformation::encoded_length);
+        let silent = self.silence_for(peer, besides);
         let presence = Presence { reply_required, checksum, information, silent };
         let Some(bytes) = self.encode_enrp(receiver, Body::Presence(presence)) else { return };
         // A question must not be lost behind a later statement.

@@ -207,7 +207,8 @@ pub struct Guard {
     /// How long a removal for silence counts.
     #[serde(deserialize_with = "values::optional_duration")]
     pub window: Option<Duration>,
-    /// How long an element may stay silent at most; never less than two keep-alive intervals.
+    /// How long an element may stay silent at most; never less than two keep-alive intervals, of a pool that has
+    /// several homes the longest of theirs.
     #[serde(deserialize_with = "values::optional_duration")]
     pub hold: Option<Duration>,
 }
