@@ -277,6 +277,7 @@ pub struct Limits {
     pub backlog: Option<usize>,
     /// Keep-alives a second; intervals stretch to stay below it. As many again, at most, for elements that are claimed,
     /// doubted or reported, all together.
+    /// Repetitions of what is not answered, and those that a registration waits for, come on top.
     pub probes_per_second: Option<u32>,
     /// Elements for which reports of unreachability are remembered.
     pub reported_elements: Option<usize>,
