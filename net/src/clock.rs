@@ -96,6 +96,11 @@ impl<S: Source> Clock<S> {
         self.ceiling = self.now + GRACE;
     }
 
+    /// Whether it stands still until the sockets have been drained.
+    pub(crate) fn is_at_ceiling(&self) -> bool {
+        self.now >= self.ceiling
+    }
+
     /// The driver goes to sleep until `timer`, or until something arrives: nothing is due before, so the time
     /// until then counts in full.
     pub(crate) fn sleep_until(&mut self, timer: Option<Time>) {
@@ -199,7 +204,9 @@ mod tests {
             clock.now();
         }
         assert_eq!(clock.now(), at(50));
+        assert!(clock.is_at_ceiling());
         clock.drained();
+        assert!(!clock.is_at_ceiling());
         fake.pass(10);
         assert_eq!(clock.now(), at(60));
     }

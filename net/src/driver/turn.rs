@@ -9,6 +9,7 @@ use proto::{Input, Node, Time, Transmit};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
@@ -19,9 +20,12 @@ const MAX_COMMANDS: usize = 64;
 /// Transmits to carry out in one turn. A machine that answers every failed transmit with another one
 /// must not keep the thread.
 const MAX_TRANSMITS: usize = 8192;
-/// Turns in a row in which nothing is read, since the machine still has transmits from the one before: what is read makes
-/// more of them. Such a machine as above must not keep the thread from reading either.
-const MAX_UNREAD: u32 = 16;
+/// How long nothing is read since the machine still has transmits from the turn before: what is read makes more of them.
+/// Such a machine as above must not keep the thread from reading either, for that holds the clock, and peers wait for
+/// acknowledgements.
+const MAX_UNREAD: Duration = Duration::from_millis(20);
+/// The same as turns in a row, should the clock not go on.
+const MAX_UNREAD_TURNS: u32 = 16;
 
 /// Everything that lives on the endpoint thread.
 pub(super) struct Turns<N, E> {
@@ -37,6 +41,8 @@ pub(super) struct Turns<N, E> {
     behind: bool,
     /// Turns in a row that left transmits of the machine.
     unfinished: u32,
+    /// When the sockets were last read.
+    last_read: Time,
     receiver: Receiver<N>,
 }
 
@@ -70,8 +76,19 @@ where
     ) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
         let ports = Ports::new(endpoints);
-        let (stopping, behind, unfinished) = (None, false, 0);
-        Self { ports, multicast, clock, sleep, node, on_event, stopping, behind, unfinished, receiver }
+        Self {
+            ports,
+            multicast,
+            clock,
+            sleep,
+            node,
+            on_event,
+            stopping: None,
+            behind: false,
+            unfinished: 0,
+            last_read: Time::ZERO,
+            receiver,
+        }
     }
 
     /// Runs until the last handle is gone or a stop is done.
@@ -86,8 +103,7 @@ where
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         let now = self.clock.now();
-        // The clock does not run away meanwhile: it waits for the sockets to be drained.
-        let mut more = !self.unfinished.is_multiple_of(MAX_UNREAD) || self.read(cx, now);
+        let mut more = !self.may_read(now) || self.read(cx, now);
         let ended = self.run_commands(cx, now, &mut more);
         let now = self.clock.now();
         self.run_timers(now);
@@ -103,8 +119,17 @@ where
         self.rest(cx, now)
     }
 
+    /// Whether the machine is done with what was read before, or that takes too long: so long that the clock stands still,
+    /// which waits for the sockets to be drained, or peers would take the silence for a loss.
+    fn may_read(&self, now: Time) -> bool {
+        self.unfinished.is_multiple_of(MAX_UNREAD_TURNS)
+            || self.clock.is_at_ceiling()
+            || self.last_read + MAX_UNREAD <= now
+    }
+
     /// Reads the sockets, at most [`MAX_BATCHES`] each; whether there is more.
     fn read(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+        self.last_read = now;
         for index in 0..self.ports.len() {
             for _ in 0..MAX_BATCHES {
                 let more = self.ports.read(index, cx, now);

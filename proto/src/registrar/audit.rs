@@ -16,8 +16,10 @@ use std::time::Duration;
 /// The longest pause between two resynchronisations that did not help, as a power of two of MAX-TIME-NO-RESPONSE.
 const MAX_DOUBLINGS: u32 = 6;
 /// After how many times MAX-TIME-NO-RESPONSE elements that another registrar should have claimed are looked for again, and
-/// given up, beside the time that the claims take.
+/// claimed here, beside the time that the claims take.
 const CLAIMED_AFTER: u32 = 4;
+/// As many registrars at most are waited for, one after the other.
+const HEIRS: u32 = 3;
 
 /// How soon a peer's table may be loaded anew.
 #[derive(Debug, Default)]
@@ -57,6 +59,21 @@ impl Pace {
 pub(super) struct Restart {
     /// Who claims what it left behind, and until when that is waited for.
     heir: Option<(RegistrarId, Time)>,
+    /// Until when anybody is waited for.
+    latest: Option<Time>,
+}
+
+impl Restart {
+    /// Until when this heir is waited for: each for so long, but not one after the other for ever.
+    fn wait_for(&mut self, now: Time, heir: RegistrarId, patience: Duration) -> Time {
+        let latest = *self.latest.get_or_insert(now + patience * HEIRS);
+        let until = match self.heir {
+            Some((known, until)) if known == heir => until,
+            _ => latest.min(now + patience),
+        };
+        self.heir = Some((heir, until));
+        until
+    }
 }
 
 /// A peer's table that is being loaded anew.
@@ -165,31 +182,32 @@ impl Registrar {
     }
 
     /// A registrar that was started anew knows these elements no more: they are left behind as if it had died. Who wins
-    /// takeovers claims them, the others wait for that. (Of a peer that does not tell its incarnation, as rsplib's, nobody
-    /// knows that it was started anew: by RFC 5353 §3.6.3 what it does not list is removed.)
-    fn left_behind(&mut self, now: Time, owner: RegistrarId, keys: Vec<ElementKey>, restart: Restart) {
+    /// takeovers claims them, the others wait for that. Who waits in vain claims them, too: who should have done it may not
+    /// know of the restart, and the dead show by their probes. (Of a peer that does not tell its incarnation, as rsplib's,
+    /// nobody knows that it was started anew: by RFC 5353 §3.6.3 what it does not list is removed.)
+    fn left_behind(&mut self, now: Time, owner: RegistrarId, keys: Vec<ElementKey>, mut restart: Restart) {
         let is_served = |key: &ElementKey| self.connected_to(key).is_some() || is_registrar_pool(&key.handle);
         let (served, left): (Vec<ElementKey>, Vec<ElementKey>) = keys.into_iter().partition(is_served);
         for key in served {
             self.given_up(now, owner, key);
         }
-        let Some(heir) = self.heir(owner) else {
-            for key in left {
-                self.own(now, &key, None, true);
-                self.inquire(now, key, Why::Claimed);
-            }
-            return;
-        };
+        let Some(heir) = self.heir(owner) else { return self.claim_left_behind(now, left) };
         let patience = self.patience_for_claims(heir, left.len());
-        let until =
-            restart.heir.filter(|(known, _)| *known == heir).map_or(now + patience, |(_, until)| until);
+        let until = restart.wait_for(now, heir, patience);
         if until <= now {
-            return left.into_iter().for_each(|key| self.given_up(now, owner, key));
+            return self.claim_left_behind(now, left);
         }
         let answer = self.config.timers.max_time_no_response;
         if let Some(peer) = self.peers.get_mut(&owner).filter(|_| !left.is_empty()) {
-            peer.restart = Some(Restart { heir: Some((heir, until)) });
+            peer.restart = Some(restart);
             peer.pace.wait_for_claims(now, answer, until);
+        }
+    }
+
+    fn claim_left_behind(&mut self, now: Time, keys: Vec<ElementKey>) {
+        for key in keys {
+            self.own(now, &key, None, true);
+            self.inquire(now, key, Why::Claimed);
         }
     }
 
@@ -244,5 +262,19 @@ impl Registrar {
         if self.resynchronizations.remove(&id).is_some() {
             self.timers.cancel(&Timer::Resynchronization(id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heirs_that_take_turns_are_not_waited_for_for_ever() {
+        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+        let mut restart = Restart::default();
+        let mut wait = |now, heir| restart.wait_for(at(now), RegistrarId(heir), Duration::from_secs(10));
+        assert_eq!((wait(0, 1), wait(5, 1), wait(9, 2)), (at(10), at(10), at(19)));
+        assert_eq!((wait(18, 1), wait(25, 2), wait(31, 1)), (at(28), at(30), at(30)));
     }
 }

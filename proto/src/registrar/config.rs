@@ -132,7 +132,8 @@ pub struct Limits {
     /// table requests from twice, four and eight times as many.
     pub backlog: usize,
     /// Keep-alives a second of this registrar; intervals stretch to stay below it (design D7). As many again, at most, for
-    /// elements that are claimed, doubted or reported, all together. 0 counts as 1.
+    /// elements that are claimed, doubted or reported, all together.
+    /// Repetitions of what is not answered, and those that a registration waits for, come on top. 0 counts as 1.
     pub probes_per_second: u32,
     /// Elements for which reports of unreachability are remembered.
     pub reported_elements: usize,

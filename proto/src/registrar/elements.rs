@@ -84,7 +84,9 @@ impl Registrar {
     /// Stores what a peer told. It replaces what there was, ownership included.
     pub(super) fn store_foreign(&mut self, now: Time, handle: &PoolHandle, mut element: PoolElement) {
         let key = ElementKey::new(handle, element.id);
-        if self.suit_scope(handle, &mut element).is_err() || !is_genuine(handle, &element) {
+        // The empty handle is no pool's (ambiguity A-05).
+        let named = !handle.as_bytes().is_empty();
+        if !named || self.suit_scope(handle, &mut element).is_err() || !is_genuine(handle, &element) {
             self.counters.updates_ignored += 1;
             return;
         }

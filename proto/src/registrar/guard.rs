@@ -34,7 +34,8 @@ pub struct Guard {
     pub floor: usize,
     /// How long a removal for silence counts.
     pub window: Duration,
-    /// How long an element may stay silent at most; it is two keep-alive intervals when these have become longer than that.
+    /// How long an element may stay silent at most; it is two keep-alive intervals when these have become longer than that,
+    /// of a pool that has several homes the longest of theirs.
     pub hold: Duration,
 }
 
@@ -151,7 +152,7 @@ impl Registrar {
         if !watch.silent.contains_key(&key.id) {
             watch.insert(now, key.id);
             self.counters.elements_silent += 1;
-            let hold = self.hold();
+            let hold = self.hold(&scope);
             // Its life does not end while nobody could tell us that it goes on.
             if let Some(owned) = self.owned.get_mut(key) {
                 owned.expires = owned.expires.max(now + hold * 2);
@@ -187,6 +188,7 @@ impl Registrar {
         if let Some(watch) = self.guards.0.get_mut(scope) {
             while watch.removed.front().is_some_and(|at| *at + window <= now) {
                 watch.removed.pop_front();
+                self.telling.outdated();
             }
         }
         let Some(watch) = self.guards.0.get(scope) else { return };
@@ -258,9 +260,10 @@ impl Registrar {
         self.interval(scope) + telling
     }
 
-    /// How long an element may stay silent at most. It is asked again meanwhile.
-    fn hold(&self) -> Duration {
-        self.config.guard.hold.max(self.keep_alive_interval() * 2)
+    /// How long an element may stay silent at most. It is asked again meanwhile. This is never less than the
+    /// [`patience`](Self::patience).
+    fn hold(&self, scope: &Scope) -> Duration {
+        self.config.guard.hold.max(self.interval(scope) * 2)
     }
 
     /// When an element that is silent since then is given up, if nothing changes.
@@ -268,7 +271,7 @@ impl Registrar {
         let soon = since + self.patience(scope, watch);
         let Some(holding) = &watch.holding else { return soon };
         let rest = holding.calm.map(|calm| soon.max(calm + self.attempt(scope) * LAST_ATTEMPTS));
-        let hold = since + self.hold();
+        let hold = since + self.hold(scope);
         rest.map_or(hold, |rest| rest.min(hold))
     }
 

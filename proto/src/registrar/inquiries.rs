@@ -124,9 +124,10 @@ impl Registrar {
         let claimed = self.owned.get(&key).is_some_and(|owned| owned.claimed);
         let asked = match why {
             Why::Claimed | Why::Yielded => claimed,
-            Why::Doubted => self.element(&key).is_some(),
+            // It may have moved to another home, which looks for it.
+            Why::Doubted => self.owned.contains(&key),
             // A registration makes reports void.
-            Why::Reported => self.reports.contains_key(&key),
+            Why::Reported => self.reports.contains_key(&key) && self.answers_us(&key),
         };
         match asked && claimed {
             true => self.claim(now, key),

@@ -16,6 +16,7 @@ mod inquiries;
 mod keep_alive;
 mod leave;
 mod mute;
+mod orphans;
 mod overload;
 mod owned;
 mod peers;
@@ -85,6 +86,7 @@ pub struct Registrar {
     reports: BTreeMap<ElementKey, report::Reports>,
     inquiries: inquiries::Inquiries,
     guards: guard::Guards,
+    telling: silence::Telling,
     subscriptions: push::Subscriptions,
     /// Associations whose elements are still to find their new home, while it takes leave.
     waiting_for: usize,
@@ -93,8 +95,8 @@ pub struct Registrar {
     peers: BTreeMap<RegistrarId, peers::Peer>,
     contacts: Vec<peers::Contact>,
     announcements: announce::Announcements,
-    /// Homes of elements that are no peers of ours, and since when.
-    orphaned: BTreeMap<RegistrarId, Time>,
+    /// Homes of elements that are no peers of ours.
+    orphaned: BTreeMap<RegistrarId, orphans::Orphaned>,
     /// Those that were sent.
     heartbeats: u64,
     takeovers: BTreeMap<RegistrarId, takeover::Takeover>,
@@ -143,6 +145,7 @@ impl Registrar {
             reports: BTreeMap::new(),
             inquiries: inquiries::Inquiries::default(),
             guards: guard::Guards::default(),
+            telling: silence::Telling::default(),
             subscriptions: push::Subscriptions::default(),
             waiting_for: 0,
             startup: startup::Startup::new(now),
@@ -277,7 +280,7 @@ impl Registrar {
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),
-            Timer::Silence => self.tell_silence(),
+            Timer::Silence => self.tell_silence(now),
             Timer::Overload => self.overload_ended(now),
             Timer::Shutdown => self.shutdown_timeout(now),
         }

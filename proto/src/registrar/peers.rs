@@ -40,8 +40,8 @@ pub(super) struct Peer {
     /// Updates of it may have been lost. The checksum shows that only if elements came or
     /// went: new values of their policies are not in it.
     pub(super) missed: bool,
-    /// Which of its starts this is, if it is one of ours, which say so.
-    incarnation: Option<u32>,
+    /// Which of its starts this is, if it is one of ours, which say so. `None`: it has not introduced itself yet.
+    incarnation: Option<Option<u32>>,
     /// It was started anew with its identifier, and has not listed since what it still knows.
     pub(super) restart: Option<super::audit::Restart>,
     /// How many elements of pools are silent to it.
@@ -86,8 +86,8 @@ impl Source {
     }
 }
 
-/// How many times MAX-TIME-LAST-HEARD the home of an element may stay unknown.
-const ORPHAN_PATIENCE: u32 = 3;
+/// Octets of a PRESENCE with a checksum alone: header, identifiers, parameter.
+const PRESENCE: usize = 20;
 /// After so many heartbeats a peer is asked whom it knows.
 const LIST_CYCLE: u64 = 4;
 /// The pause between attempts doubles this many times, starting with MAX-TIME-NO-RESPONSE.
@@ -354,9 +354,9 @@ impl Registrar {
         let first = peer.last_presence.replace(now).is_none();
         if let Some(information) = presence.information.filter(|information| information.id == sender) {
             peer.table_response_size = information.table_response_size;
-            if let Some(incarnation) = information.incarnation
-                && peer.incarnation.replace(incarnation).is_some_and(|before| before != incarnation)
-            {
+            // Who says so and did not before, or no more, is another version: it was started anew, too.
+            let incarnation = information.incarnation;
+            if peer.incarnation.replace(incarnation).is_some_and(|before| before != incarnation) {
                 peer.restart = Some(super::audit::Restart::default());
             }
             let addresses = socket_addresses(&information.transport, loopback);
@@ -401,22 +401,10 @@ impl Registrar {
         }
     }
 
-    /// Elements of a registrar that we never heard came from somebody else's table. If it stays silent nobody may
-    /// be left who knows that it died: it is taken over like any other.
-    fn adopt_orphans(&mut self, now: Time) {
-        let known = |id: &RegistrarId| *id == self.id || self.peers.contains_key(id);
-        let orphans: Vec<RegistrarId> = self.handlespace.homes().filter(|id| !known(id)).collect();
-        self.orphaned.retain(|id, _| orphans.contains(id));
-        let patience = self.config.timers.max_time_last_heard * ORPHAN_PATIENCE;
-        for id in orphans {
-            if *self.orphaned.entry(id).or_insert(now) + patience <= now {
-                self.take_over(now, id);
-            }
-        }
-    }
-
     /// PRESENCE to every peer that is connected, and to none in particular (ambiguity A-19).
     pub(super) fn presence_to_all(&mut self) {
+        // Other registrars may have got or lost elements of a pool.
+        self.telling.outdated();
         for (_, assoc) in self.connected_peers() {
             self.send_presence(assoc, RegistrarId::NONE, false);
         }
@@ -525,7 +513,9 @@ impl Registrar {
             }
         });
         let checksum = Some(self.own_checksum());
-        let silent = self.silence_for(association.peer);
+        let peer = association.peer;
+        let besides = PRESENCE + information.as_ref().map_or(0, ServerInformation::encoded_length);
+        let silent = self.silence_for(peer, besides);
         let presence = Presence { reply_required, checksum, information, silent };
         let Some(bytes) = self.encode_enrp(receiver, Body::Presence(presence)) else { return };
         // A question must not be lost behind a later statement.

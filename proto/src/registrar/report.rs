@@ -51,13 +51,12 @@ impl Registrar {
             self.counters.reports_ignored += 1;
             return;
         }
+        let answers_us = self.answers_us(&key);
         let reports = self.reports.entry(key.clone()).or_default();
         if reports.by.len() < REPORTERS || reports.by.contains_key(&assoc) {
             reports.by.insert(assoc, now);
         }
         let pause = self.config.timers.keep_alive_interval;
-        // rsplib's elements answer to their home, whoever asks: another registrar would take them for dead.
-        let answers_us = self.owned.contains(&key) || !self.config.compat.is_rsplib();
         let due = answers_us && reports.probed.is_none_or(|probed| probed + pause <= now);
         let room = self.inquiries.count(Why::Reported) < self.config.limits.reported_elements;
         let probe = due && room;
@@ -70,6 +69,12 @@ impl Registrar {
         if probe && self.element(&key).is_some() {
             self.inquire(now, key, Why::Reported);
         }
+    }
+
+    /// Whether an element that lives would answer to this registrar: rsplib's answer to their home, whoever asks, and another
+    /// registrar would take them for dead.
+    pub(super) fn answers_us(&self, key: &ElementKey) -> bool {
+        self.owned.contains(key) || !self.config.compat.is_rsplib()
     }
 
     /// Forgets what is too old, and judges anew.

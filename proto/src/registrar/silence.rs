@@ -5,7 +5,7 @@
 //! they are told.
 //!
 //! What nobody speaks for counts as silent: the elements of a home that is suspected to be dead, for the site may have been
-//! cut off together with it; of one that was not heard since an element here fell silent, when that is to be given up; and of
+//! cut off together with it; of one that neither we nor, as far as we know, any peer hears; of one that was not heard since an element here fell silent, when that is to be given up; and of
 //! one that has silent elements in more pools than it had room to name, and does not name this one.
 
 use super::peers::Peer;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Changes within this share of a keep-alive interval are told together.
 const TOGETHER: u32 = 8;
-/// How many octets of a PRESENCE tell of pools at most, if the peer takes as much.
+/// How many octets a PRESENCE that tells of pools has at most, if the peer takes as much.
 const OCTETS: usize = 32 << 10;
 
 /// What a peer told of elements that are silent to it.
@@ -46,53 +46,86 @@ impl Told {
     }
 }
 
+/// What peers are told.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    /// All pools to tell of, those with the most silent elements first; `None`: that may have changed.
+    pools: Option<Vec<SilentElements>>,
+    /// When the others were last asked.
+    asked: Option<Time>,
+}
+
+impl Telling {
+    /// What is to be told must be found anew.
+    pub(super) fn outdated(&mut self) {
+        self.pools = None;
+    }
+}
+
 impl Registrar {
     /// How many elements of a pool are silent to this registrar has changed.
     pub(super) fn silence_changed(&mut self, now: Time) {
-        if self.timers.at(&Timer::Silence).is_none() {
-            self.timers.set(Timer::Silence, now + self.config.timers.keep_alive_interval / TOGETHER);
+        self.telling.outdated();
+        let at = now + self.config.timers.keep_alive_interval / TOGETHER;
+        if self.timers.at(&Timer::Silence).is_none_or(|set| at < set) {
+            self.timers.set(Timer::Silence, at);
         }
     }
 
-    /// Tells the others, and asks them: whoever does not answer may be cut off, too.
-    pub(super) fn tell_silence(&mut self) {
+    /// Tells the others, and asks them, once a keep-alive interval: whoever does not answer may be cut off, too.
+    pub(super) fn tell_silence(&mut self, now: Time) {
+        let has_silent = self.guards.has_silent();
+        let again = self.telling.asked.map(|asked| asked + self.config.timers.keep_alive_interval);
+        let later = again.filter(|again| *again > now && has_silent);
+        match later {
+            Some(later) => self.timers.set(Timer::Silence, later),
+            None if has_silent => self.telling.asked = Some(now),
+            None => {}
+        }
         for (id, assoc) in self.connected_peers() {
             if self.understands_silence(id) {
                 // Questions that wait would become many.
-                let asks = self.guards.has_silent() && self.associations.is_writable(assoc);
+                let asks = has_silent && later.is_none() && self.associations.is_writable(assoc);
                 self.send_presence(assoc, RegistrarId::NONE, asks);
             }
         }
     }
 
-    /// What this peer is told: the pools with the most silent elements, and of how many others there was no room to tell.
-    pub(super) fn silence_for(&self, peer: Option<RegistrarId>) -> Vec<SilentElements> {
+    /// What this peer is told in a PRESENCE that has so many octets besides: the pools with the most silent elements, and of
+    /// how many others there was no room to tell.
+    pub(super) fn silence_for(&mut self, peer: Option<RegistrarId>, besides: usize) -> Vec<SilentElements> {
         let peer = peer.filter(|peer| self.understands_silence(*peer));
-        let Some(peer) = peer.and_then(|peer| self.peers.get(&peer)) else { return Vec::new() };
+        let size = peer.and_then(|peer| self.peers.get(&peer)?.table_response_size);
+        let Some(size) = size.filter(|_| self.guards.has_silent()) else { return Vec::new() };
+        let pools = match self.telling.pools.take() {
+            Some(pools) => pools,
+            None => self.silence_to_tell(),
+        };
+        let others = |left_out| told(&PoolHandle::new(SilentElements::OTHERS), left_out);
+        let besides = besides + others(0).encoded_length();
+        let mut room = usize::try_from(size).unwrap_or(usize::MAX).min(OCTETS).saturating_sub(besides);
+        let mut fits = |pool: &&SilentElements| {
+            let rest = room.checked_sub(pool.encoded_length());
+            rest.map(|rest| room = rest).is_some()
+        };
+        let mut list: Vec<SilentElements> = pools.iter().take_while(&mut fits).cloned().collect();
+        let left_out = pools.len() - list.len();
+        if left_out > 0 {
+            list.push(others(left_out));
+        }
+        self.telling.pools = Some(pools);
+        list
+    }
+
+    /// All that there is to tell, the pools with the most silent elements first.
+    fn silence_to_tell(&self) -> Vec<SilentElements> {
         // Of pools without elements of others there is nothing to judge together.
         let shared = |(handle, _): &(&PoolHandle, usize)| {
             self.handlespace.pool(handle).is_some_and(|pool| pool.len() > self.owned.count_in(handle))
         };
         let mut pools: Vec<_> = self.guards.silent_pools().into_iter().filter(shared).collect();
         pools.sort_by_key(|(_, silent)| Reverse(*silent));
-        let told = |handle: PoolHandle, elements: usize| SilentElements {
-            handle,
-            elements: u32::try_from(elements).unwrap_or(u32::MAX),
-        };
-        let size = peer.table_response_size.and_then(|size| usize::try_from(size).ok());
-        let mut room = OCTETS.min(size.unwrap_or(0));
-        let mut list = Vec::new();
-        for (handle, silent) in &pools {
-            let pool = told((*handle).clone(), *silent);
-            let Some(rest) = room.checked_sub(pool.encoded_length()) else { break };
-            room = rest;
-            list.push(pool);
-        }
-        let left_out = pools.len() - list.len();
-        if left_out > 0 {
-            list.push(told(PoolHandle::new(SilentElements::OTHERS), left_out));
-        }
-        list
+        pools.into_iter().map(|(handle, silent)| told(handle, silent)).collect()
     }
 
     fn understands_silence(&self, peer: RegistrarId) -> bool {
@@ -132,9 +165,9 @@ impl Registrar {
             let told = speaks.then(|| peer.silent.of(handle)).flatten();
             told.unwrap_or_else(|| self.handlespace.owned_count_in(*id, handle))
         };
-        let unknown = |home: RegistrarId| match home == self.id || self.peers.contains_key(&home) {
-            true => 0,
-            false => self.handlespace.owned_count_in(home, handle),
+        let unknown = |home: RegistrarId| match self.is_heard_by_nobody(home) {
+            true => self.handlespace.owned_count_in(home, handle),
+            false => 0,
         };
         let silent = self.peers.iter().map(silent).chain(self.handlespace.homes().map(unknown));
         silent.fold(0, usize::saturating_add)
@@ -148,6 +181,10 @@ impl Registrar {
         let most = homes.map(|home| self.handlespace.owned_count(home)).max().unwrap_or(0);
         self.keep_alive_interval_of(most).max(self.keep_alive_interval())
     }
+}
+
+fn told(handle: &PoolHandle, elements: usize) -> SilentElements {
+    SilentElements { handle: handle.clone(), elements: u32::try_from(elements).unwrap_or(u32::MAX) }
 }
 
 #[cfg(test)]

@@ -99,10 +99,7 @@ impl Registrar {
         }
         let loopback = self.associations.get(assoc).is_some_and(|association| association.is_loopback());
         for server in response.servers {
-            // The sender hears it, so it is no orphan's home, even if we cannot reach it.
-            if let Some(since) = self.orphaned.get_mut(&server.id) {
-                *since = now;
-            }
+            self.listed_by_peer(now, server.id);
             if server.id != self.id && server.id != RegistrarId::NONE && !self.peers.contains_key(&server.id)
             {
                 let addresses = super::peers::socket_addresses(&server.transport, loopback);

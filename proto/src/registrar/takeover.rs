@@ -124,8 +124,8 @@ impl Registrar {
                 watchdog = watchdog.max(RSPLIB_WATCHDOG);
             }
             self.timers.set(Timer::Peer(target), now + watchdog);
-        } else if let Some(since) = self.orphaned.get_mut(&target) {
-            *since = now;
+        } else {
+            self.orphans_are_taken_over(now, target);
         }
         self.send_enrp(assoc, sender, Body::InitTakeoverAck(InitTakeoverAck { target }));
     }

@@ -1,6 +1,7 @@
 //! Design D9: silence of many is a problem of the network, evidence is not.
 
 use crate::network::{Host, Network, element, ms, pool};
+use crate::played::bodies;
 use params::{PeIdentifier, RegistrationLife};
 use rserpool_proto::Channel;
 use rserpool_proto::registrar::{Config, Event, Guard, RemovalReason};
@@ -466,4 +467,99 @@ fn whoever_is_held_is_asked_again_before_he_is_given_up() {
     network.run(ms(140_000));
     assert_eq!(removals(&network, 1), []);
     assert_eq!(silent(&mut network, 1), (0, 0));
+}
+
+// Design D9: nor is anybody given up earlier while he is held, however short that is to be.
+#[test]
+fn who_has_few_elements_holds_them_as_long_as_who_has_many() {
+    let mut network = Network::new();
+    for registrar in [1, 2] {
+        let mut config = Network::config(registrar, &[3 - registrar]);
+        // 120 elements, one keep-alive each in 4 s.
+        config.limits.probes_per_second = 40;
+        config.guard.hold = ms(1000);
+        network.start_with(registrar, config);
+    }
+    network.run(ms(3000));
+    for host in 11..=140 {
+        network.add_element(host, if host <= 130 { 1 } else { 2 });
+    }
+    network.run(ms(5000));
+    for host in (61..=130).chain(137..=140) {
+        network.client(host).hangs = true;
+    }
+    network.run(ms(6000));
+    assert_eq!(silent(&mut network, 2), (4, 1));
+    assert_eq!(removals(&network, 2), []);
+}
+
+// Design D9: others are told soon of whoever falls silent, but not asked each time.
+#[test]
+fn others_are_asked_once_a_keep_alive_interval() {
+    let mut network = Network::of_registrars(2);
+    for host in 11..=60 {
+        network.add_element(host, 1);
+    }
+    network.add_element(61, 2);
+    network.run(ms(1000));
+    let sent = |network: &Network, asks: bool| {
+        let bodies = bodies(network, 1).into_iter();
+        bodies.filter(|m| matches!(&m.body, enrp::Body::Presence(p) if p.reply_required == asks)).count()
+    };
+    let before = [true, false].map(|asks| sent(&network, asks));
+    for host in 11..=50 {
+        network.cut(1, host);
+        network.run(ms(50));
+    }
+    let after = [true, false].map(|asks| sent(&network, asks));
+    // 2 s, of 250 ms each.
+    assert!((2..=9).contains(&(after[0] - before[0])), "{before:?} {after:?}");
+    assert!(after[1] - before[1] > 16, "{before:?} {after:?}");
+}
+
+// Design D9: what there was no room to tell of counts as silent, and a PRESENCE has no more octets than its receiver takes.
+#[test]
+fn pools_that_there_was_no_room_to_tell_of_count_as_silent() {
+    let mut network = Network::new();
+    for registrar in [1, 2] {
+        let mut config = Network::config(registrar, &[3 - registrar]);
+        config.limits.table_response_bytes = if registrar == 2 { 200 } else { 1400 };
+        network.start_with(registrar, config);
+    }
+    network.run(ms(3000));
+    // In each of 20 pools three elements behind host 11, in one three behind host 12, and one of registrar 2 in each.
+    let pools = (0..20).map(|n| format!("pool{n}"));
+    let [eleven, twelve, thirteen, fourteen] =
+        [(11, 1), (12, 1), (13, 2), (14, 2)].map(|(host, registrar)| {
+            network.add_client(host);
+            network.dial(host, registrar, Channel::Asap)
+        });
+    let mut register = |host: Host, assoc, handle: &str, id: u32| {
+        let handle = params::PoolHandle::from(handle);
+        network.client(host).elements.insert((handle.clone(), PeIdentifier(id)));
+        let element = params::PoolElement { id: PeIdentifier(id), ..element(host) };
+        network.ask(host, assoc, asap::Registration { handle, element });
+    };
+    for handle in pools {
+        (1..=3).for_each(|id| register(11, eleven, &handle, id));
+        register(13, thirteen, &handle, 4);
+    }
+    (1..=3).for_each(|id| register(12, twelve, "quiet", id));
+    register(14, fourteen, "quiet", 4);
+    network.run(ms(1000));
+    network.cut(1, 11);
+    network.run(ms(2000));
+    network.cut(2, 14);
+    network.run(ms(5000));
+    let now = network.now;
+    let elements = network.registrar(2).elements(now, &"quiet".into(), None, usize::MAX).unwrap();
+    assert_eq!(elements.len(), 4, "held: nobody says that the others of the pool are not silent");
+    let mut told = 0;
+    for message in bodies(&network, 1) {
+        let enrp::Body::Presence(presence) = &message.body else { continue };
+        let others = |pool: &params::SilentElements| pool.handle.as_bytes().is_empty();
+        told += usize::from(presence.silent.iter().any(others));
+        assert!(message.encode().unwrap().len() <= 200);
+    }
+    assert!(told > 0);
 }

@@ -175,6 +175,66 @@ fn elements_of_a_registrar_that_others_hear_are_no_orphans() {
     assert_eq!([1, 3].map(|host| network.table(host)), [(); 2].map(|()| vec![(11, 1)]));
 }
 
+// D4, D9: the same when there are several peers, of which each is asked only now and then, and only one hears it. Nor are
+// its elements taken for silent. When that one does not hear it any more, it is taken over.
+#[test]
+fn elements_of_a_registrar_that_one_of_several_peers_hears_are_no_orphans() {
+    let mut network = Network::new();
+    for host in [7, 8, 9] {
+        network.add_client(host);
+    }
+    network.start(3, &[9]);
+    network.run_until(ms(10), |network| !network.client(9).up.is_empty());
+    let mentor = network.client(9).up[0];
+    let presence =
+        enrp::Presence { reply_required: false, checksum: None, information: None, silent: Vec::new() };
+    network.tell_peer(9, mentor, presence.clone());
+    network.run(ms(10));
+    network.tell_peer(9, mentor, enrp::ListResponse { rejected: false, servers: vec![] });
+    network.run(ms(10));
+    let elements = (50..55).map(|host| owned(host, 6)).collect();
+    let entries = vec![enrp::PoolEntry { handle: pool(), elements }];
+    network.tell_peer(9, mentor, enrp::HandleTableResponse { rejected: false, more: false, entries });
+    network.run(ms(10));
+    let peers = [7, 8, 9].map(|host| match host {
+        9 => (9, mentor),
+        _ => (host, network.dial(host, 3, Channel::Enrp)),
+    });
+    let transport = SctpTransport {
+        port: 9901,
+        transport_use: TransportUse::DATA_ONLY,
+        addresses: vec![crate::network::ip(6)],
+    };
+    let (id, table_response_size, incarnation) = (RegistrarId(6), None, None);
+    let six = ServerInformation { id, transport, table_response_size, incarnation };
+    let mut answered = [0; 3];
+    let mut run = |network: &mut Network, time: u64, listed: bool| {
+        for _ in 0..time / 50 {
+            for ((host, assoc), answered) in peers.into_iter().zip(&mut answered) {
+                network.tell_peer(host, assoc, presence.clone());
+                let asked = received(network, host, |body| matches!(body, enrp::Body::ListRequest(_))).len();
+                for _ in std::mem::replace(answered, asked)..asked {
+                    let servers = if host == 7 && listed { vec![six.clone()] } else { vec![] };
+                    network.tell_peer(host, assoc, enrp::ListResponse { rejected: false, servers });
+                }
+            }
+            network.run(ms(50));
+        }
+    };
+    run(&mut network, 20_000, true);
+    assert_eq!(network.table(3).iter().filter(|(_, home)| *home == 6).count(), 5);
+    for host in 11..15 {
+        network.add_element(host, 3);
+    }
+    network.cut(3, 11);
+    run(&mut network, 5000, true);
+    let began = |event: &&Event| matches!(event, Event::GuardBegan { .. });
+    assert_eq!(network.events(3).into_iter().find(began), None);
+    assert!(!network.table(3).iter().any(|(id, _)| *id == 11), "one of nine");
+    run(&mut network, 20_000, false);
+    assert_eq!(network.table(3).iter().filter(|(_, home)| *home == 6).count(), 0);
+}
+
 // ENRP-2.1-03, ENRP-2.1-05, ENRP-3.4.1-03: a question to nobody in particular is answered with checksum and Server
 // Information, and what the other says of itself completes what is known of it (ENRP-3.4-01); ENRP-2.1-08: unless it
 // speaks of somebody else.

@@ -88,12 +88,16 @@ fn reachable(host: Host, home: Host) -> PoolElement {
     PoolElement { asap_transport: Some(asap_transport), ..owned(host, home) }
 }
 
-// D4: what a registrar forgot when it was started anew is claimed by who would take it over.
+// D4: what a registrar forgot when it was started anew is claimed by who would take it over. One that did not tell its
+// incarnation and does, or the other way round, is another program: it was started anew, too.
 #[test]
 fn elements_that_were_left_behind_are_claimed() {
-    let mut scope = Scope::new(1, Some(5));
-    scope.run(ms(1000), Some(6));
-    assert_eq!((scope.home(), scope.network.client(11).home), (Some(1), Some(RegistrarId(1))));
+    for (before, after) in [(Some(5), Some(6)), (None, Some(5)), (Some(5), None)] {
+        let mut scope = Scope::new(1, before);
+        scope.run(ms(1000), after);
+        let home = scope.network.client(11).home;
+        assert_eq!((scope.home(), home), (Some(1), Some(RegistrarId(1))), "{before:?} {after:?}");
+    }
 }
 
 // D4: who would not take it over leaves them where they are until that one has claimed them, however many it has to claim
@@ -108,15 +112,23 @@ fn elements_that_another_registrar_claims_stay_until_it_does() {
     assert_eq!((scope.home(), scope.asked()), (Some(8), 0));
 }
 
-// ENRP-3.6.3-07: if it never does it does not know them, and they are removed like any that their home does not list.
+// D4: if it never does it may not know them, or may have been started anew itself: they are asked before they are removed.
+// Who lives is ours then, who does not is removed.
 #[test]
 fn elements_that_nobody_claims_do_not_stay_for_ever() {
-    let mut scope = Scope::new(50, Some(5));
-    // 101 claims at 10 a second, twice the time.
-    scope.run(ms(20_000), Some(6));
-    assert_eq!(scope.home(), Some(9));
-    scope.run(ms(2000), Some(6));
-    assert_eq!(scope.home(), None);
+    for hangs in [false, true] {
+        let mut scope = Scope::new(50, Some(5));
+        scope.network.client(11).hangs = hangs;
+        // 101 claims at 10 a second, twice the time.
+        scope.run(ms(20_000), Some(6));
+        assert_eq!((scope.home(), scope.asked()), (Some(9), 0));
+        scope.run(ms(4000), Some(6));
+        assert_eq!(scope.home(), Some(50));
+        assert!(scope.asked() > 0);
+        // Its silence is judged when those of 8 had the time to fall silent, too.
+        scope.run(ms(20_000), Some(6));
+        assert_eq!(scope.home(), (!hangs).then_some(50));
+    }
 }
 
 // D4, A-65: who was to claim them dies before it does; it is the turn of the next.
@@ -137,15 +149,15 @@ fn elements_whose_heir_dies_are_claimed_by_the_next() {
 // claims it back. Of a registrar that does not tell its incarnation, as rsplib's, nothing else is known either.
 #[test]
 fn elements_that_left_during_an_interruption_are_not_claimed() {
-    for (before, after) in [(Some(5), Some(5)), (None, None), (None, Some(5))] {
+    for incarnation in [Some(5), None] {
         for id in [1, 50] {
-            let mut scope = Scope::new(id, before);
+            let mut scope = Scope::new(id, incarnation);
             scope.network.hang_up(9, scope.nine);
             scope.network.run(ms(10));
             // Registrar 1 has connected again.
             scope.nine = scope.network.client(9).up.pop().unwrap();
-            scope.run(ms(500), after);
-            assert_eq!((scope.home(), scope.asked()), (None, 0), "{before:?} {after:?} {id}");
+            scope.run(ms(500), incarnation);
+            assert_eq!((scope.home(), scope.asked()), (None, 0), "{incarnation:?} {id}");
         }
     }
 }
@@ -189,4 +201,23 @@ fn an_element_of_a_registrar_that_was_started_anew_is_claimed_once() {
     assert_eq!([1, 2, 3].map(|host| network.table(host)), [(); 3].map(|()| vec![(11, 1)]));
     let removed = |event: &Event| matches!(event, Event::ElementRemoved { .. });
     assert!([1, 2, 3].iter().all(|host| !network.events(*host).into_iter().any(removed)));
+}
+
+// D4, the same when the one that would claim it is started anew as well: it does not know that 3 was.
+#[test]
+fn an_element_of_a_registrar_that_was_started_anew_with_its_heir_is_claimed() {
+    let mut network = Network::of_registrars(3);
+    network.add_element(11, 3);
+    network.run(ms(100));
+    network.crash(1);
+    network.crash(3);
+    network.start(1, &[2, 3]);
+    network.start(3, &[1, 2]);
+    network.run(ms(15_000));
+    let tables = [1, 2, 3].map(|host| network.table(host));
+    assert_eq!(
+        tables.each_ref().map(|table| table.iter().map(|(id, _)| *id).collect::<Vec<_>>()),
+        [[11]; 3].map(Vec::from)
+    );
+    assert!(tables.windows(2).all(|pair| pair[0] == pair[1]), "{tables:?}");
 }

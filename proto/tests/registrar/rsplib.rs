@@ -1,6 +1,7 @@
 //! A scope in which rsplib takes part. What it sends here was captured ("tests/data/rsplib-captured.txt").
 
 use crate::network::{Host, Network, element, endpoint, ip, ms, pool};
+use crate::played::{add, del, owned};
 use asap::{HandleResolutionResponse, Message};
 use enrp::Body;
 use params::{
@@ -444,6 +445,45 @@ fn a_reported_element_of_another_home_is_not_probed() {
     assert!(network.client(11).asap.is_empty());
     let removals = |body: &Body| matches!(body, Body::HandleUpdate(update) if update.action == enrp::UpdateAction::DEL_PE);
     assert!(!sent(&network, 1).iter().any(|(.., message)| removals(&message.body)));
+}
+
+// an element answers its home only. What was to be asked and has another home when its turn comes is not asked:
+// it would be taken for dead.
+#[test]
+fn an_element_that_moved_before_its_turn_is_not_probed() {
+    for reported in [false, true] {
+        let mut network = Network::new();
+        let mut config = config(1, &[]);
+        config.limits.probes_per_second = 1;
+        network.start_with(1, config);
+        let elements = [11, 12, 13].map(|host| network.add_element(host, 1));
+        let peer = add_peer(&mut network, 9, 1);
+        let asked = network.now;
+        for host in [11, 12, 13] {
+            match reported {
+                true => {
+                    let report = asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(host) };
+                    network.tell(12, elements[1], report);
+                }
+                false => {
+                    let element = owned(u8::try_from(host).unwrap(), 1);
+                    network.tell_peer(9, peer, del(element));
+                }
+            }
+        }
+        network.run(ms(10));
+        assert!(network.client(13).keep_alives(asked).is_empty(), "the budget is spent");
+        network.client(13).hangs = true;
+        let asap_transport = asap_of(13);
+        network.tell_peer(9, peer, add(PoolElement { asap_transport, ..owned(13, 9) }));
+        for _ in 0..30 {
+            network.tell_peer(9, peer, enrp::ListRequest);
+            network.run(ms(500));
+        }
+        let moved = network.table(1).contains(&(13, 9));
+        assert!(moved, "reported: {reported}");
+        assert!(network.client(13).keep_alives(asked).is_empty());
+    }
 }
 
 /// Registrar 3, ours, and rsplib's 1 and 2 with what they said when 1 had registered two elements.

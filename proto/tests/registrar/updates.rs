@@ -215,3 +215,14 @@ fn what_a_peer_says_is_kept_as_it_is() {
     assert_eq!(twelve.policy, Policy::RoundRobin);
     assert_eq!(received(&mut network, 9, |body| matches!(body, Body::Error(_))), []);
 }
+
+// the empty handle is no pool's, whoever says so.
+#[test]
+fn an_element_without_a_pool_is_not_taken_from_a_peer() {
+    let (mut network, assoc) = with_played_peer();
+    let update = enrp::HandleUpdate { handle: params::PoolHandle::new(b""), ..add(owned(11, 9)) };
+    network.tell_peer(9, assoc, update);
+    network.run(ms(10));
+    let now = network.now;
+    assert_eq!(network.registrar(1).status(now).elements, 0);
+}

@@ -207,7 +207,8 @@ pub struct Guard {
     /// How long a removal for silence counts.
     #[serde(deserialize_with = "values::optional_duration")]
     pub window: Option<Duration>,
-    /// How long an element may stay silent at most; never less than two keep-alive intervals.
+    /// How long an element may stay silent at most; never less than two keep-alive intervals, of a pool that has
+    /// several homes the longest of theirs.
     #[serde(deserialize_with = "values::optional_duration")]
     pub hold: Option<Duration>,
 }
@@ -276,6 +277,7 @@ pub struct Limits {
     pub backlog: Option<usize>,
     /// Keep-alives a second; intervals stretch to stay below it. As many again, at most, for elements that are claimed,
     /// doubted or reported, all together.
+    /// Repetitions of what is not answered, and those that a registration waits for, come on top.
     pub probes_per_second: Option<u32>,
     /// Elements for which reports of unreachability are remembered.
     pub reported_elements: Option<usize>,
