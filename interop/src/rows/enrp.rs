@@ -29,9 +29,14 @@ pub(super) const ROWS: &[Row] = both_ways! {
         takeover_race;
     "enrp-life-unit", "an element that counts in seconds vanishes from rsplib's second registrar, one that knows rsplib stays" =>
         life_unit;
+    "enrp-hostile", "what would crash rsplib never reaches it; tables of many pages do" => hostile;
+};
+
+/// Only on request: where the elements end depends on which suggestion is first.
+pub(super) const SUGGESTION: &[Row] = both_ways! {
+    300,
     "enrp-suggestion", "rsplib's registrars suggest takeovers to each other and to ours: elements move, or stay, and are one" =>
         suggestion;
-    "enrp-hostile", "what would crash rsplib never reaches it; tables of many pages do" => hostile;
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -13,16 +13,21 @@ use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = both_ways! {
     400,
-    "calcapp-rsplib", "jobs of both clients in a pool of both CalcApp servers go on when one is killed; rsplib's registrar" =>
-        |lab, way| calcapp(lab, way, Side::Rsplib);
-    "calcapp-ours", "jobs of both clients in a pool of both CalcApp servers go on when one is killed; our registrar" =>
-        |lab, way| calcapp(lab, way, Side::Ours);
     "fractal-rsplib", "one image of both fractal servers, begun by either and ended by the other; rsplib's registrar" =>
         |lab, way| fractal(lab, way, Side::Rsplib);
     "fractal-ours", "one image of both fractal servers, begun by either and ended by the other; our registrar" =>
         |lab, way| fractal(lab, way, Side::Ours);
     "fractal-viewer", "rsplib's client gets an image of our server, one that rsplib's ends with our cookie, one of rsplib's" => viewer;
     "scripting-ours", "rsplib's scripting client has a script run by rsplib's server, found at our registrar" => scripting;
+};
+
+/// Only on request: rsplib's client may wait for minutes.
+pub(super) const CALCAPP: &[Row] = both_ways! {
+    400,
+    "calcapp-rsplib", "jobs of both clients in a pool of both CalcApp servers go on when one is killed; rsplib's registrar" =>
+        |lab, way| calcapp(lab, way, Side::Rsplib);
+    "calcapp-ours", "jobs of both clients in a pool of both CalcApp servers go on when one is killed; our registrar" =>
+        |lab, way| calcapp(lab, way, Side::Ours);
 };
 
 /// The longest failover: without an ABORT or ICMP, rsplib's client waits for the end of SCTP's retransmissions.

@@ -83,8 +83,10 @@ const SIDE_BY_SIDE: [&[Row]; 11] = [
 /// Rows that run one after the other, with nothing beside them.
 const ALONE: [&[Row]; 4] = [scopes::LARGE, encap::ROWS, transport::ROWS, raw::ROWS];
 
-/// Rows that measure, and one that takes long: only when they are named, on a machine that does nothing else.
-const ON_REQUEST: [&[Row]; 3] = [scopes::LARGEST, figures::ROWS, times::ROWS];
+/// Rows that measure, and those that take long or do not come out the same each time: only when they are named, on a machine
+/// that does nothing else.
+const ON_REQUEST: [&[Row]; 6] =
+    [scopes::LARGEST, scopes::RESTARTS, enrp::SUGGESTION, jobs::CALCAPP, figures::ROWS, times::ROWS];
 
 /// All rows.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
