@@ -156,6 +156,11 @@ impl Program {
         self.wait_state(limit, ended).with_context(|| format!("{} did not end within {limit:?}", self.name))
     }
 
+    /// Whether it has ended, in whatever way.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state().open_outputs == 0
+    }
+
     /// Sends it a signal: `SIGKILL`, `SIGSTOP`, `SIGCONT`, `SIGTERM`, …
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let mut state = self.state();

@@ -9,25 +9,20 @@ use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) const ROWS: &[Row] = both_ways! {
     400,
+    "calcapp-rsplib", "jobs of both clients in a pool of both CalcApp servers go on when one is killed; rsplib's registrar" =>
+        |lab, way| calcapp(lab, way, Side::Rsplib);
+    "calcapp-ours", "jobs of both clients in a pool of both CalcApp servers go on when one is killed; our registrar" =>
+        |lab, way| calcapp(lab, way, Side::Ours);
     "fractal-rsplib", "one image of both fractal servers, begun by either and ended by the other; rsplib's registrar" =>
         |lab, way| fractal(lab, way, Side::Rsplib);
     "fractal-ours", "one image of both fractal servers, begun by either and ended by the other; our registrar" =>
         |lab, way| fractal(lab, way, Side::Ours);
     "fractal-viewer", "rsplib's client gets an image of our server, one that rsplib's ends with our cookie, one of rsplib's" => viewer;
     "scripting-ours", "rsplib's scripting client has a script run by rsplib's server, found at our registrar" => scripting;
-};
-
-/// Only on request: rsplib's client may wait for minutes.
-pub(super) const CALCAPP: &[Row] = both_ways! {
-    400,
-    "calcapp-rsplib", "jobs of both clients in a pool of both CalcApp servers go on when one is killed; rsplib's registrar" =>
-        |lab, way| calcapp(lab, way, Side::Rsplib);
-    "calcapp-ours", "jobs of both clients in a pool of both CalcApp servers go on when one is killed; our registrar" =>
-        |lab, way| calcapp(lab, way, Side::Ours);
 };
 
 /// The longest failover: without an ABORT or ICMP, rsplib's client waits for the end of SCTP's retransmissions.
@@ -72,7 +67,7 @@ fn calcapp(lab: &mut Lab, way: Way, registrar: Side) -> anyhow::Result<()> {
     let third = lab.start("ours-again", &p1, &server)?;
     ours::serving(&third)?;
     ours.wait_after(ours.mark(), "goes on from 0", SOON)?;
-    thread::sleep(Duration::from_secs(1));
+    works_elsewhere(&theirs, &u2.v4().to_string(), &third)?;
     let mark = theirs.mark();
     second.stop(Signal::SIGKILL, SOON)?;
     let address = u1.v4().to_string();
@@ -88,6 +83,32 @@ fn calcapp(lab: &mut Lab, way: Way, registrar: Side) -> anyhow::Result<()> {
     theirs.wait_after(mark, "- FAILOVER -", FAILOVER)?;
     theirs.wait_for(theirs.mark(), "that a job is done", SOON, their_job_is_done)?;
     Ok(())
+}
+
+/// Waits until rsplib's client, which has a session for each job, is busy for a second or longer and not with this server.
+fn works_elsewhere(client: &Program, address: &str, server: &Program) -> anyhow::Result<()> {
+    let until = Instant::now() + FAILOVER;
+    loop {
+        let mark = client.mark();
+        client.wait_for(mark, "that it has a job of some size", FAILOVER, |line| {
+            their_job_size(&line.text).is_some_and(|calculations| calculations > 1e6)
+        })?;
+        client.wait_after(mark, " accepted", SOON)?;
+        // The server's words may be on their way.
+        thread::sleep(Duration::from_millis(200));
+        let said = server.lines();
+        let last = said.iter().rfind(|line| line.text.starts_with(address));
+        if last.is_none_or(|line| line.text.ends_with(": ended")) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < until, "no job of {address} is anywhere but at {last:?}");
+    }
+}
+
+/// The calculations of "Request for job #35 (job size 3.37002e+06)".
+fn their_job_size(line: &str) -> Option<f64> {
+    let (_, size) = line.strip_prefix("Request for job #")?.split_once("(job size ")?;
+    size.strip_suffix(')')?.parse().ok()
 }
 
 fn their_job_is_done(line: &crate::lab::Line) -> bool {

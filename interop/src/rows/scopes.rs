@@ -15,14 +15,6 @@ use std::time::{Duration, Instant};
 
 pub(super) const ROWS: &[Row] = both_ways! {
     400,
-    "scope-split", "our registrar is cut off until rsplib's has given it up; what changed meanwhile is known to both" => split;
-    "scope-readers", "hsdump reads exactly what our registrar has; its pseudo-registrars hold up no takeover of ours" =>
-        readers;
-};
-
-/// Only on request: rsplib's registrar, killed and started anew, sometimes ends at once.
-pub(super) const RESTARTS: &[Row] = both_ways! {
-    400,
     "scope-2-1-theirs-first", "two registrars of rsplib's, then ours: one table, also after one of each has restarted" =>
         |lab, way| scope(lab, way, [Rsplib, Rsplib, Ours]);
     "scope-2-1-ours-first", "our registrar, then two of rsplib's: one table, also after one of each has restarted" =>
@@ -31,6 +23,9 @@ pub(super) const RESTARTS: &[Row] = both_ways! {
         |lab, way| scope(lab, way, [Rsplib, Ours, Ours]);
     "scope-1-2-ours-first", "two registrars of ours, then rsplib's: one table, also after one of each has restarted" =>
         |lab, way| scope(lab, way, [Ours, Ours, Rsplib]);
+    "scope-split", "our registrar is cut off until rsplib's has given it up; what changed meanwhile is known to both" => split;
+    "scope-readers", "hsdump reads exactly what our registrar has; its pseudo-registrars hold up no takeover of ours" =>
+        readers;
 };
 
 /// Alone: rsplib's registrar and its reader are busy with them.
