@@ -24,5 +24,5 @@ pub use keep_alive::{EndpointKeepAlive, EndpointKeepAliveAck};
 pub use message::{Decoded, Message, MessageType, decode};
 pub use params::{DecodeError, EncodeError, Outcome, Problem};
 pub use registration::{Registration, RegistrationResponse};
-pub use resolution::{HandleResolution, HandleResolutionResponse};
+pub use resolution::{HandleResolution, HandleResolutionResponse, PoolListing};
 pub use unreachable::EndpointUnreachable;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use params::message::RawMessage;
 use params::wire::{Encoder, HEADER, Unrecognized, require, set_once, walk};
 use params::{DecodeError, EncodeError, OperationError, ParameterType, Policy, PoolElement, PoolHandle};
+use std::borrow::Cow;
 
 /// ASAP_HANDLE_RESOLUTION: which elements does a pool have? (RFC 5352 §2.2.5)
 ///
@@ -92,26 +93,9 @@ pub struct HandleResolutionResponse {
 /// A: accepted dynamic updates.
 const A: u8 = 0x01;
 
+const WITHOUT_ELEMENTS: EncodeError = EncodeError::Forbidden("a positive response needs a Pool Element");
+
 impl HandleResolutionResponse {
-    /// Octets of the message with its padding.
-    pub fn encoded_length(&self) -> usize {
-        HEADER
-            + self.handle.encoded_length()
-            + self.policy.as_ref().map_or(0, Policy::encoded_length)
-            + self.elements.iter().map(PoolElement::encoded_length).sum::<usize>()
-            + self.error.as_ref().map_or(0, OperationError::encoded_length)
-    }
-
-    /// Leaves out the last elements until the message takes at most `limit` octets.
-    pub fn cut_to(&mut self, limit: usize) {
-        let mut length = self.encoded_length();
-        while length > limit
-            && let Some(element) = self.elements.pop()
-        {
-            length -= element.encoded_length();
-        }
-    }
-
     pub(crate) fn decode<'a>(
         raw: &RawMessage<'a>,
         unrecognized: &mut Unrecognized<'a>,
@@ -137,7 +121,7 @@ impl HandleResolutionResponse {
     pub(crate) fn encode(&self) -> Result<Bytes, EncodeError> {
         match (&self.error, &self.policy) {
             (None, _) if self.elements.is_empty() => {
-                return Err(EncodeError::Forbidden("a positive response needs a Pool Element"));
+                return Err(WITHOUT_ELEMENTS);
             }
             (Some(_), None) if self.elements.is_empty() => {}
             (Some(_), _) => {
@@ -147,7 +131,7 @@ impl HandleResolutionResponse {
         }
         let flags = if self.accepted { A } else { 0 };
         let kind = MessageType::HANDLE_RESOLUTION_RESPONSE;
-        let mut encoder = Encoder::message(kind.0, flags, self.encoded_length());
+        let mut encoder = Encoder::message(kind.0, flags, 0);
         self.handle.encode(&mut encoder)?;
         if let Some(policy) = &self.policy {
             policy.encode(&mut encoder)?;
@@ -159,5 +143,53 @@ impl HandleResolutionResponse {
             error.encode(&mut encoder)?;
         }
         encoder.finish()
+    }
+}
+
+/// A positive [`HandleResolutionResponse`] that is written from what a registrar holds, without a copy of it: the elements
+/// as pool users see them, without their ASAP Transports (ambiguity A-10).
+#[derive(Debug)]
+pub struct PoolListing<'a> {
+    /// A: changes of the pool will be sent.
+    pub accepted: bool,
+    /// The pool.
+    pub handle: &'a PoolHandle,
+    /// The policy of the pool.
+    pub policy: &'a Policy,
+    /// In the order that the policy demands.
+    pub elements: Vec<Cow<'a, PoolElement>>,
+}
+
+impl PoolListing<'_> {
+    /// Leaves out the last elements until the message takes at most `limit` octets.
+    pub fn cut_to(&mut self, limit: usize) {
+        let mut length = self.encoded_length();
+        while length > limit
+            && let Some(element) = self.elements.pop()
+        {
+            length -= element.encoded_length_for_users();
+        }
+    }
+
+    /// Writes the message. It must have an element.
+    pub fn encode(&self) -> Result<Bytes, EncodeError> {
+        if self.elements.is_empty() {
+            return Err(WITHOUT_ELEMENTS);
+        }
+        let flags = if self.accepted { A } else { 0 };
+        let kind = MessageType::HANDLE_RESOLUTION_RESPONSE;
+        let mut encoder = Encoder::message(kind.0, flags, self.encoded_length());
+        self.handle.encode(&mut encoder)?;
+        self.policy.encode(&mut encoder)?;
+        for element in &self.elements {
+            element.encode_for_users(&mut encoder)?;
+        }
+        encoder.finish()
+    }
+
+    /// Octets of the message with its padding.
+    fn encoded_length(&self) -> usize {
+        let elements = self.elements.iter().map(|element| element.encoded_length_for_users());
+        HEADER + self.handle.encoded_length() + self.policy.encoded_length() + elements.sum::<usize>()
     }
 }

@@ -6,6 +6,7 @@ use params::wire::Encoder;
 use params::*;
 use rserpool_asap::*;
 use serde_json::Value;
+use std::borrow::Cow;
 
 fn vectors(section: &str) -> Vec<Value> {
     let mut all: Value = serde_json::from_str(include_str!("../../tests/data/vectors.json")).unwrap();
@@ -212,11 +213,15 @@ fn forbidden_messages_are_not_written() {
 // The vector of a resolution that is too big: it is an error until elements are left out.
 #[test]
 fn a_resolution_that_does_not_fit_is_cut() {
-    let mut response = resolution(vec![element(); 2000], None);
-    assert!(matches!(Message::from(response.clone()).encode(), Err(EncodeError::MessageTooLong(_))));
-    response.cut_to(65535);
-    assert_eq!(Message::from(response.clone()).encode().unwrap().len(), response.encoded_length());
-    assert_eq!(response.elements.len(), (65535 - 12) / element().encoded_length());
+    let (handle, policy) = (PoolHandle::from("p"), Policy::RoundRobin);
+    let elements = vec![Cow::Owned(element()); 2000];
+    let mut listing = PoolListing { accepted: false, handle: &handle, policy: &policy, elements };
+    assert!(matches!(listing.encode(), Err(EncodeError::MessageTooLong(_))));
+    listing.cut_to(65535);
+    assert!(listing.encode().is_ok());
+    assert_eq!(listing.elements.len(), (65535 - 4 - 8 - 8) / element().encoded_length_for_users());
+    listing.elements.clear();
+    assert!(matches!(listing.encode(), Err(EncodeError::Forbidden(_))));
 }
 
 /// A registration whose pool element has these parameters behind its fixed fields.

@@ -58,7 +58,12 @@ impl PoolElement {
     /// Octets of the parameter with its padding.
     pub fn encoded_length(&self) -> usize {
         let asap_transport = self.asap_transport.as_ref().map_or(0, SctpTransport::encoded_length);
-        HEADER + FIXED + self.user_transport.encoded_length() + self.policy.encoded_length() + asap_transport
+        self.encoded_length_for_users() + asap_transport
+    }
+
+    /// Octets of the parameter as [`encode_for_users`](Self::encode_for_users) writes it.
+    pub fn encoded_length_for_users(&self) -> usize {
+        HEADER + FIXED + self.user_transport.encoded_length() + self.policy.encoded_length()
     }
 
     /// Reads the parameter. The first transport is the User Transport, the second the ASAP Transport.
@@ -100,16 +105,26 @@ impl PoolElement {
 
     /// Writes the parameter.
     pub fn encode(&self, encoder: &mut Encoder) -> Result<(), EncodeError> {
+        self.encode_with(self.asap_transport.as_ref(), encoder)
+    }
+
+    /// Writes the parameter as pool users get it: without the ASAP Transport (ambiguity A-10).
+    pub fn encode_for_users(&self, encoder: &mut Encoder) -> Result<(), EncodeError> {
+        self.encode_with(None, encoder)
+    }
+
+    fn encode_with(
+        &self,
+        asap_transport: Option<&SctpTransport>,
+        encoder: &mut Encoder,
+    ) -> Result<(), EncodeError> {
         encoder.parameter(ParameterType::POOL_ELEMENT, |encoder| {
             encoder.u32(self.id.0);
             encoder.u32(self.home.0);
             encoder.u32(self.life.0.cast_unsigned());
             self.user_transport.encode(encoder)?;
             self.policy.encode(encoder)?;
-            match &self.asap_transport {
-                Some(transport) => transport.encode(encoder),
-                None => Ok(()),
-            }
+            asap_transport.map_or(Ok(()), |transport| transport.encode(encoder))
         })
     }
 }

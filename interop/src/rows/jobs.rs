@@ -67,7 +67,7 @@ fn calcapp(lab: &mut Lab, way: Way, registrar: Side) -> anyhow::Result<()> {
     let third = lab.start("ours-again", &p1, &server)?;
     ours::serving(&third)?;
     ours.wait_after(ours.mark(), "goes on from 0", SOON)?;
-    works_elsewhere(&theirs, &u2.v4().to_string(), &third)?;
+    both_work_elsewhere(lab, &id, &ours, (&theirs, &u2.v4().to_string()), &third)?;
     let mark = theirs.mark();
     second.stop(Signal::SIGKILL, SOON)?;
     let address = u1.v4().to_string();
@@ -85,23 +85,38 @@ fn calcapp(lab: &mut Lab, way: Way, registrar: Side) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until rsplib's client, which has a session for each job, is busy for a second or longer and not with this server.
-fn works_elsewhere(client: &Program, address: &str, server: &Program) -> anyhow::Result<()> {
+/// Waits until both clients, which have a session for each job, are in the middle of one: ours has begun it long enough ago
+/// for a cookie, and rsplib's has it not at this server of ours.
+fn both_work_elsewhere(
+    lab: &Lab,
+    server: &str,
+    ours: &Program,
+    (theirs, address): (&Program, &str),
+    third: &Program,
+) -> anyhow::Result<()> {
     let until = Instant::now() + FAILOVER;
+    let since = |line: &crate::lab::Line| lab.elapsed().saturating_sub(line.at);
+    let seconds = |begin: u64, end: u64| Duration::from_secs(begin)..Duration::from_secs(end);
     loop {
-        let mark = client.mark();
-        client.wait_for(mark, "that it has a job of some size", FAILOVER, |line| {
-            their_job_size(&line.text).is_some_and(|calculations| calculations > 1e6)
-        })?;
-        client.wait_after(mark, " accepted", SOON)?;
-        // The server's words may be on their way.
-        thread::sleep(Duration::from_millis(200));
-        let said = server.lines();
-        let last = said.iter().rfind(|line| line.text.starts_with(address));
-        if last.is_none_or(|line| line.text.ends_with(": ended")) {
+        let ours_goes_on = ours.lines().last().is_some_and(|line| {
+            line.text.contains(&format!("{server} goes on from")) && seconds(1, 4).contains(&since(line))
+        });
+        let jobs = theirs.lines();
+        let theirs_goes_on =
+            jobs.iter().rposition(|line| their_job_size(&line.text).is_some()).is_some_and(|begun| {
+                let (begun, after) = (&jobs[begun], &jobs[begun..]);
+                // A server that has nothing else to do makes a million calculations a second.
+                let left = their_job_size(&begun.text).unwrap_or_default() / 1e6 - since(begun).as_secs_f64();
+                left > 0.5
+                    && after.iter().any(|line| line.text.contains(" accepted"))
+                    && !after.iter().any(their_job_is_done)
+            });
+        let at_third = third.lines().into_iter().rfind(|line| line.text.starts_with(address));
+        if ours_goes_on && theirs_goes_on && at_third.is_none_or(|line| line.text.ends_with(": ended")) {
             return Ok(());
         }
-        ensure!(Instant::now() < until, "no job of {address} is anywhere but at {last:?}");
+        ensure!(Instant::now() < until, "never were both clients busy at {server}");
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::wire::HEADER;
 use crate::{EncodeError, ParameterType};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 /// A length rounded up to the multiple of four at which the next parameter starts.
 pub const fn padded(length: usize) -> usize {
@@ -15,7 +15,7 @@ pub const fn padded(length: usize) -> usize {
 /// A message being written.
 #[derive(Debug)]
 pub struct Encoder {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
 }
 
 impl Encoder {
@@ -27,26 +27,27 @@ impl Encoder {
     /// +---------------+---------------+-------------------------------+
     /// ```
     pub fn message(kind: u8, flags: u8, capacity: usize) -> Self {
-        let mut buffer = BytesMut::with_capacity(padded(capacity.max(64)));
-        buffer.put_u8(kind);
-        buffer.put_u8(flags);
-        buffer.put_u16(0);
+        let mut buffer = Vec::with_capacity(padded(capacity.max(64)));
+        buffer.extend_from_slice(&[kind, flags, 0, 0]);
         Self { buffer }
     }
 
     /// Appends two octets.
+    #[inline]
     pub fn u16(&mut self, value: u16) {
-        self.buffer.put_u16(value);
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Appends four octets.
+    #[inline]
     pub fn u32(&mut self, value: u32) {
-        self.buffer.put_u32(value);
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Appends octets.
+    #[inline]
     pub fn bytes(&mut self, value: &[u8]) {
-        self.buffer.put_slice(value);
+        self.buffer.extend_from_slice(value);
     }
 
     /// Appends a parameter whose value `value` writes.
@@ -76,8 +77,8 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         self.pad();
         let start = self.buffer.len();
-        self.buffer.put_u16(kind);
-        self.buffer.put_u16(0);
+        let [high, low] = kind.to_be_bytes();
+        self.buffer.extend_from_slice(&[high, low, 0, 0]);
         value(self)?;
         let length = self.buffer.len() - start;
         let field = u16::try_from(length).map_err(|_| EncodeError::ParameterTooLong(length))?;
@@ -91,16 +92,16 @@ impl Encoder {
         let field = u16::try_from(length).map_err(|_| EncodeError::MessageTooLong(length))?;
         self.fill_in(0, field);
         self.pad();
-        Ok(self.buffer.freeze())
+        Ok(self.buffer.into())
     }
 
     /// The octets of one parameter alone, without padding, for the information of an error cause.
     pub(crate) fn alone(
         write: impl FnOnce(&mut Self) -> Result<(), EncodeError>,
     ) -> Result<Bytes, EncodeError> {
-        let mut encoder = Self { buffer: BytesMut::new() };
+        let mut encoder = Self { buffer: Vec::new() };
         write(&mut encoder)?;
-        Ok(encoder.buffer.freeze())
+        Ok(encoder.buffer.into())
     }
 
     fn fill_in(&mut self, start: usize, length: u16) {
@@ -109,7 +110,8 @@ impl Encoder {
         }
     }
 
+    #[inline]
     fn pad(&mut self) {
-        self.buffer.put_bytes(0, padded(self.buffer.len()) - self.buffer.len());
+        self.buffer.resize(padded(self.buffer.len()), 0);
     }
 }

@@ -5,7 +5,7 @@ use super::{ElementKey, Registrar};
 use crate::{AssocId, Time};
 use ::asap::Message;
 use bytes::Bytes;
-use params::CauseCode;
+use params::{CauseCode, EncodeError};
 use std::collections::VecDeque;
 
 /// Requests that may wait behind one that waits; a client with more of them does not read its answers.
@@ -115,7 +115,12 @@ impl Registrar {
 
     /// Sends a message to an element or a client.
     pub(super) fn send_asap(&mut self, assoc: AssocId, message: &Message) {
-        match message.encode() {
+        self.send_encoded(assoc, message.encode());
+    }
+
+    /// Sends what was to be encoded.
+    pub(super) fn send_encoded(&mut self, assoc: AssocId, message: Result<Bytes, EncodeError>) {
+        match message {
             Ok(bytes) => self.associations.send(assoc, bytes, None),
             Err(_) => self.counters.send_failures += 1,
         }

@@ -52,17 +52,17 @@ impl Registrar {
         self.handlespace.checksum(self.id)
     }
 
-    /// Whether there is room for this element.
-    pub(super) fn has_room_for(&self, key: &ElementKey) -> bool {
+    /// Whether there is room for this element, which is stored already or not.
+    pub(super) fn has_room_for(&self, handle: &PoolHandle, known: Option<&PoolElement>) -> bool {
         let limits = &self.config.limits;
-        if self.element(key).is_some() {
+        if known.is_some() {
             return true;
         }
-        if is_registrar_pool(&key.handle) {
+        if is_registrar_pool(handle) {
             return self.registrars() <= limits.peers;
         }
         self.served_elements() < limits.elements
-            && (self.served_pools() < limits.pools || self.handlespace.pool(&key.handle).is_some())
+            && (self.served_pools() < limits.pools || self.handlespace.pool(handle).is_some())
     }
 
     /// Tells that an element was stored that was not there before, or was. Of registrars others events tell.
@@ -91,12 +91,13 @@ impl Registrar {
             return;
         }
         let fits = !self.config.compat.is_rsplib() || self.fits_in_messages(&key, &element);
-        if !fits || !self.has_room_for(&key) || !self.has_bytes_for(&key, &element) {
+        let known = self.element(&key);
+        if !fits || !self.has_room_for(handle, known) || !self.has_bytes_for(handle, known, &element) {
             self.counters.elements_refused += 1;
             return;
         }
         let home = element.home;
-        let before = self.home(&key);
+        let before = known.map(|known| known.home);
         if before == Some(self.id) {
             self.disown(&key);
         }
@@ -138,12 +139,11 @@ impl Registrar {
         let Some(element) = self.element(key) else { return };
         let (life, home) = (element.life, element.home);
         let expires = self.life(life).map_or(Time::NEVER, |life| now + life);
-        // The usual case: it registers again. That is a sign of life, which the next look at it will find.
-        let settled = |owned: &Owned| {
-            owned.association == association && !owned.claimed && !claimed && owned.is_scheduled()
-        };
-        if association.is_some() && self.owned.get(key).is_some_and(settled) {
-            return self.owned.renew(key, now, expires);
+        // The usual case: it registers again.
+        if let Some(association) = association.filter(|_| !claimed)
+            && self.owned.renew(key, association, now, expires)
+        {
+            return;
         }
         if home != self.id {
             if let Some(peer) = self.peers.get_mut(&home) {

@@ -117,7 +117,12 @@ impl OwnedElements {
 
     /// When it is looked at next; nothing if it is not ours.
     pub(super) fn schedule(&mut self, key: &ElementKey, at: Time) {
-        let Some(number) = self.number(key) else { return };
+        if let Some(number) = self.number(key) {
+            self.reschedule(number, at);
+        }
+    }
+
+    fn reschedule(&mut self, number: u32, at: Time) {
         let before = std::mem::replace(&mut self.records[number as usize].1.due, at);
         if before != Time::NEVER {
             self.by_time.remove(&(before, number));
@@ -125,14 +130,20 @@ impl OwnedElements {
         self.by_time.insert((at, number));
     }
 
-    /// It registered again. A life that ends sooner than the next look brings that forward.
-    pub(super) fn renew(&mut self, key: &ElementKey, now: Time, expires: Time) {
-        let Some(owned) = self.get_mut(key) else { return };
+    /// It registers again over the association that it has: a sign of life, which the next look at it will find; a life
+    /// that ends sooner brings that forward. Not if it is claimed, or probed, or reached otherwise: then more is to be done.
+    pub(super) fn renew(&mut self, key: &ElementKey, association: AssocId, now: Time, expires: Time) -> bool {
+        let Some(number) = self.number(key) else { return false };
+        let owned = &mut self.records[number as usize].1;
+        if owned.association != Some(association) || owned.claimed || !owned.is_scheduled() {
+            return false;
+        }
         owned.heard = now;
         owned.expires = expires;
         if expires < owned.due {
-            self.schedule(key, expires);
+            self.reschedule(number, expires);
         }
+        true
     }
 
     /// Looks at none of them any more.
@@ -200,12 +211,20 @@ mod tests {
 
     #[test]
     fn a_shorter_life_brings_the_next_look_forward_and_a_longer_one_leaves_it() {
-        let mut elements = owned(&[1]);
+        let over = AssocId::connected(7);
+        let mut elements = OwnedElements::default();
+        elements.insert(key(1), Owned::new(Some(over), Time::ZERO, Time::NEVER, false));
+        assert!(!elements.renew(&key(1), over, at(5), at(30)), "it is not in the schedule");
         elements.schedule(&key(1), at(20));
-        elements.renew(&key(1), at(5), at(30));
+        assert!(elements.renew(&key(1), over, at(5), at(30)));
         assert_eq!(elements.next(), Some(at(20)));
-        elements.renew(&key(1), at(5), at(10));
+        assert!(elements.renew(&key(1), over, at(5), at(10)));
         assert_eq!(elements.next(), Some(at(10)));
+        assert!(
+            !elements.renew(&key(1), AssocId::connected(8), at(5), at(1)),
+            "it comes over another association"
+        );
+        assert!(!elements.renew(&key(2), over, at(5), at(1)), "it is not ours");
         assert_eq!(elements.pop(at(10)), Some(key(1)));
         assert_eq!(elements.next(), None);
     }

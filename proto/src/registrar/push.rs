@@ -12,13 +12,15 @@
 //! A subscriber that does not read keeps the latest list only (see [`association`](super::association)).
 
 use super::association::Replaces;
+use super::resolution::visible;
 use super::timers::Timer;
 use super::{ElementKey, Registrar};
 use crate::{AssocId, Time};
-use asap::{HandleResolutionResponse, Message};
+use asap::PoolListing;
 use bytes::Bytes;
-use params::{CauseCode, Policy, PoolElement, PoolHandle};
+use params::{Policy, PoolElement, PoolHandle};
 use rand::RngExt;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
@@ -146,10 +148,8 @@ impl Registrar {
 
     /// An element was stored that was `before`.
     pub(super) fn element_changed(&mut self, now: Time, key: &ElementKey, before: Option<PoolElement>) {
-        let same = match (before, self.element(key)) {
-            (Some(before), Some(after)) => is_same(&before, after),
-            _ => false,
-        };
+        let same =
+            before.is_some_and(|before| self.element(key).is_some_and(|after| is_same(&before, after)));
         if !same {
             self.pool_changed(now, &key.handle, false);
         }
@@ -227,14 +227,7 @@ impl Registrar {
             Some(list) => self.associations.send(assoc, list, Some(Replaces::List(handle.clone()))),
             None => {
                 self.unsubscribe(assoc, handle);
-                let response = HandleResolutionResponse {
-                    accepted: false,
-                    handle: handle.clone(),
-                    policy: None,
-                    elements: Vec::new(),
-                    error: Some(CauseCode::UNKNOWN_POOL_HANDLE.into()),
-                };
-                self.send_asap(assoc, &response.into());
+                self.send_unknown_pool(assoc, handle.clone());
             }
         }
     }
@@ -243,21 +236,14 @@ impl Registrar {
     fn list(&mut self, handle: &PoolHandle, (loopback, count, variant): View) -> Option<Bytes> {
         let policy = self.handlespace.pool(handle)?.policy().clone();
         let elements = self.order(handle, &policy, count, variant);
-        let elements: Vec<PoolElement> =
-            elements.into_iter().filter_map(|element| self.visible(element, loopback)).collect();
-        let policy = Some(policy);
-        let mut response = HandleResolutionResponse {
-            accepted: true,
-            handle: handle.clone(),
-            policy,
-            elements,
-            error: None,
-        };
-        response.cut_to(self.config.limits.resolution_bytes);
-        if response.elements.is_empty() {
+        let elements = elements.into_iter().map(Cow::Owned);
+        let elements = elements.filter_map(|element| visible(&self.peers, element, loopback)).collect();
+        let mut listing = PoolListing { accepted: true, handle, policy: &policy, elements };
+        listing.cut_to(self.config.limits.resolution_bytes);
+        if listing.elements.is_empty() {
             return None;
         }
-        let encoded = Message::from(response).encode();
+        let encoded = listing.encode();
         if encoded.is_err() {
             self.counters.send_failures += 1;
         }

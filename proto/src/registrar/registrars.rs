@@ -38,7 +38,7 @@ impl Registrar {
             }
             return;
         };
-        if !self.has_room_for(&key) {
+        if !self.has_room_for(&key.handle, self.element(&key)) {
             self.counters.elements_refused += 1;
             return;
         }

@@ -9,7 +9,8 @@ use crate::{AssocId, Time};
 use asap::{Deregistration, DeregistrationResponse, Message, Registration, RegistrationResponse};
 use handlespace::TransportKind;
 use params::{
-    CauseCode, ErrorCause, OperationError, PoolElement, RegistrarId, SctpTransport, Transport, TransportUse,
+    CauseCode, ErrorCause, OperationError, PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport,
+    TransportUse,
 };
 use std::net::IpAddr;
 
@@ -24,7 +25,7 @@ impl Registrar {
         if is_registrar_pool(&key.handle) {
             return self.registration_rejected(assoc, &key, CauseCode::SECURITY.into());
         }
-        if self.element(&key).is_some() && !self.speaks_for(assoc, &key) {
+        if !self.speaks_for(assoc, &key) && self.element(&key).is_some() {
             self.park(assoc, Message::Registration(registration));
             return self.verify_for(now, key, assoc);
         }
@@ -71,16 +72,17 @@ impl Registrar {
         element.asap_transport = asap_transport(association);
         self.suit_scope(&key.handle, &mut element)?;
         self.check_pool(key, &element)?;
-        let room = self.has_room_for(key) && self.has_bytes_for(key, &element);
+        let known = self.element(key);
+        let room = self.has_room_for(&key.handle, known) && self.has_bytes_for(&key.handle, known, &element);
         if !room || !self.fits_in_messages(key, &element) {
             self.counters.elements_refused += 1;
             return Err(CauseCode::LACK_OF_RESOURCES.into());
         }
         // Nor does what it says of its home.
-        let before = self.home(key).unwrap_or(RegistrarId::NONE);
+        let before = known.map_or(RegistrarId::NONE, |known| known.home);
         element.home = if before == RegistrarId::NONE { self.id } else { before };
-        let unchanged = self.owned.get(key).is_some_and(|owned| !owned.claimed)
-            && self.element(key).is_some_and(|known| *known == element);
+        let unchanged = known.is_some_and(|known| *known == element)
+            && self.owned.get(key).is_some_and(|owned| !owned.claimed);
         let pushed = self.as_pushed(key);
         let previous = self
             .handlespace
@@ -138,9 +140,14 @@ impl Registrar {
 
     /// Whether the bytes of all elements stay within their limit with this one, in the place of what it replaces. One that
     /// does not grow always has a place.
-    pub(super) fn has_bytes_for(&self, key: &ElementKey, element: &PoolElement) -> bool {
-        let bytes = |element: &PoolElement| key.handle.encoded_length() + element.encoded_length();
-        let (before, after) = (self.element(key).map_or(0, bytes), bytes(element));
+    pub(super) fn has_bytes_for(
+        &self,
+        handle: &PoolHandle,
+        known: Option<&PoolElement>,
+        element: &PoolElement,
+    ) -> bool {
+        let bytes = |element: &PoolElement| handle.encoded_length() + element.encoded_length();
+        let (before, after) = (known.map_or(0, bytes), bytes(element));
         after <= before || self.handlespace.bytes() - before + after <= self.config.limits.element_bytes
     }
 

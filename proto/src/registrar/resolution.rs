@@ -1,9 +1,12 @@
 //! Handle resolution (RFC 5352 §3.3).
 
+use super::peers::Peer;
 use super::{Registrar, State};
 use crate::AssocId;
-use asap::{HandleResolution, HandleResolutionResponse};
-use params::{CauseCode, Policy, PoolElement, PoolHandle, Transport};
+use asap::{HandleResolution, HandleResolutionResponse, PoolListing};
+use params::{CauseCode, Policy, PoolElement, PoolHandle, RegistrarId, Transport};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 impl Registrar {
     /// ASAP_HANDLE_RESOLUTION.
@@ -17,23 +20,29 @@ impl Registrar {
             // rsplib's clients take the next answer for that of this request.
             return;
         }
-        let count = policy.as_ref().map_or(0, |policy| self.answer_size(policy, request.items));
-        let elements = self.handlespace.select(&request.handle, Some(count), &mut self.rng);
-        let elements: Vec<PoolElement> = elements.into_iter().cloned().collect();
-        let elements = elements.into_iter().filter_map(|element| self.visible(element, loopback)).collect();
-        let mut response = self.answer(request.handle, policy, elements);
-        match request.subscribe && response.error.is_none() {
-            true => response.accepted = self.subscribe(assoc, &response.handle, request.items),
-            false => self.unsubscribe(assoc, &response.handle),
+        let Some(policy) = policy else { return self.resolution_fails(assoc, request.handle) };
+        let accepted = request.subscribe && self.subscribe(assoc, &request.handle, request.items);
+        if !accepted {
+            self.unsubscribe(assoc, &request.handle);
         }
-        self.send_asap(assoc, &response.into());
+        let count = self.answer_size(&policy, request.items);
+        let elements = self.handlespace.select(&request.handle, Some(count), &mut self.rng).into_iter();
+        let elements =
+            elements.filter_map(|element| visible(&self.peers, Cow::Borrowed(element), loopback)).collect();
+        let mut listing = PoolListing { accepted, handle: &request.handle, policy: &policy, elements };
+        listing.cut_to(self.config.limits.resolution_bytes);
+        if listing.elements.is_empty() {
+            self.unsubscribe(assoc, &request.handle);
+            return self.resolution_fails(assoc, request.handle);
+        }
+        let encoded = listing.encode();
+        self.send_encoded(assoc, encoded);
     }
 
     /// There is no time for a resolution (see [`overload`](super::overload)).
     pub(super) fn resolution_shed(&mut self, assoc: AssocId, request: HandleResolution) {
         if self.config.compat.is_rsplib() {
-            let response = self.answer(request.handle, None, Vec::new());
-            self.send_asap(assoc, &response.into());
+            self.resolution_fails(assoc, request.handle);
         }
     }
 
@@ -55,40 +64,34 @@ impl Registrar {
         }
     }
 
-    /// The policy is always there: Round Robin need not be, but rsplib wants it.
-    fn answer(
-        &mut self,
-        handle: PoolHandle,
-        policy: Option<Policy>,
-        elements: Vec<PoolElement>,
-    ) -> HandleResolutionResponse {
-        let mut response =
-            HandleResolutionResponse { accepted: false, handle, policy, elements, error: None };
-        response.cut_to(self.config.limits.resolution_bytes);
-        if response.elements.is_empty() {
-            self.counters.resolutions_unknown += 1;
-            response.policy = None;
-            response.error = Some(CauseCode::UNKNOWN_POOL_HANDLE.into());
-        }
-        response
+    /// There is no such pool, or none of its elements can be reached by whoever asks.
+    fn resolution_fails(&mut self, assoc: AssocId, handle: PoolHandle) {
+        self.counters.resolutions_unknown += 1;
+        self.send_unknown_pool(assoc, handle);
     }
 
-    /// An element as a client sees it: without its ASAP transport (ambiguity A-10), and with loopback addresses only
-    /// if client and element are on this host (design D2): not if its home is known to be on another one.
-    pub(super) fn visible(&self, mut element: PoolElement, loopback: bool) -> Option<PoolElement> {
-        let loopback = loopback && self.peers.get(&element.home).is_none_or(|peer| peer.same_host);
-        element.asap_transport = None;
-        let reachable = match &mut element.user_transport {
-            Transport::Sctp(sctp) => {
-                sctp.addresses.retain(|address| loopback || !address.is_loopback());
-                !sctp.addresses.is_empty()
-            }
-            Transport::Tcp(tcp) => loopback || !tcp.address.is_loopback(),
-            Transport::Udp(udp) => loopback || !udp.address.is_loopback(),
-            Transport::UdpLite(udp_lite) => loopback || !udp_lite.address.is_loopback(),
-            Transport::Dccp(dccp) => loopback || !dccp.address.is_loopback(),
-            Transport::Opaque(_) => true,
-        };
-        reachable.then_some(element)
+    /// A negative answer, or the end of a subscription.
+    pub(super) fn send_unknown_pool(&mut self, assoc: AssocId, handle: PoolHandle) {
+        let error = Some(CauseCode::UNKNOWN_POOL_HANDLE.into());
+        let response =
+            HandleResolutionResponse { accepted: false, handle, policy: None, elements: Vec::new(), error };
+        self.send_asap(assoc, &response.into());
     }
+}
+
+/// An element for a client: with loopback addresses only if client and element are on this host (design D2): not if its
+/// home is known to be on another one.
+pub(super) fn visible<'a>(
+    peers: &BTreeMap<RegistrarId, Peer>,
+    element: Cow<'a, PoolElement>,
+    loopback: bool,
+) -> Option<Cow<'a, PoolElement>> {
+    let here = loopback && peers.get(&element.home).is_none_or(|peer| peer.same_host);
+    if here || !element.user_transport.socket_addresses().any(|address| address.ip().is_loopback()) {
+        return Some(element);
+    }
+    let mut element = element.into_owned();
+    let Transport::Sctp(sctp) = &mut element.user_transport else { return None };
+    sctp.addresses.retain(|address| !address.is_loopback());
+    (!sctp.addresses.is_empty()).then_some(Cow::Owned(element))
 }

@@ -18,29 +18,26 @@ enum Audience {
 impl Registrar {
     /// Tells all peers of an element of ours (RFC 5353 §3.3.1).
     pub(super) fn announce_added(&mut self, key: &ElementKey) {
-        if let Some(element) = self.element(key).cloned() {
-            self.announce(
-                UpdateAction::ADD_PE,
-                key,
-                element,
-                Some(Replaces::Update(key.clone())),
-                Audience::All,
-            );
-        }
+        self.announce_stored(key, Some(Replaces::Update(key.clone())), Audience::All);
     }
 
     /// Tells that an element of ours was registered again as it was: only to those who may need that. Ours do not.
     pub(super) fn announce_renewed(&mut self, key: &ElementKey) {
-        if let Some(element) = self.element(key).cloned() {
-            let replaces = Some(Replaces::Update(key.clone()));
-            self.announce(UpdateAction::ADD_PE, key, element, replaces, Audience::NotOurs);
-        }
+        self.announce_stored(key, Some(Replaces::Update(key.clone())), Audience::NotOurs);
     }
 
     /// Tells all peers that an element is ours, which they must know before they hear what becomes of it.
     pub(super) fn announce_moved(&mut self, key: &ElementKey) {
-        if let Some(element) = self.element(key).cloned() {
-            self.announce(UpdateAction::ADD_PE, key, element, None, Audience::All);
+        self.announce_stored(key, None, Audience::All);
+    }
+
+    /// Tells of an element as it is stored.
+    fn announce_stored(&mut self, key: &ElementKey, replaces: Option<Replaces>, audience: Audience) {
+        let peers = self.connected_peers_of(audience);
+        if !peers.is_empty()
+            && let Some(element) = self.element(key).cloned()
+        {
+            self.announce(UpdateAction::ADD_PE, key, element, replaces, peers);
         }
     }
 
@@ -48,7 +45,16 @@ impl Registrar {
     /// another registrar that is to verify it.
     pub(super) fn announce_removed(&mut self, key: &ElementKey, element: PoolElement) {
         let replaces = Some(Replaces::Update(key.clone()));
-        self.announce(UpdateAction::DEL_PE, key, element, replaces, Audience::All);
+        let peers = self.connected_peers_of(Audience::All);
+        self.announce(UpdateAction::DEL_PE, key, element, replaces, peers);
+    }
+
+    fn connected_peers_of(&self, audience: Audience) -> Vec<(RegistrarId, AssocId)> {
+        let mut peers = self.connected_peers();
+        if audience == Audience::NotOurs {
+            peers.retain(|(id, _)| self.peers.get(id).is_some_and(|peer| peer.table_response_size.is_none()));
+        }
+        peers
     }
 
     fn announce(
@@ -57,12 +63,8 @@ impl Registrar {
         key: &ElementKey,
         element: PoolElement,
         replaces: Option<Replaces>,
-        audience: Audience,
+        peers: Vec<(RegistrarId, AssocId)>,
     ) {
-        let mut peers = self.connected_peers();
-        if audience == Audience::NotOurs {
-            peers.retain(|(id, _)| self.peers.get(id).is_some_and(|peer| peer.table_response_size.is_none()));
-        }
         if peers.is_empty() {
             return;
         }
