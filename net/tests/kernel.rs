@@ -7,7 +7,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{Machine, Peer, Setup, V4, V6, pattern, within};
-use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
+use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time, Transmit};
 use rserpool_net::driver::BackendCounters;
 use rserpool_net::kernel::{KernelConfig, KernelCounters, KernelEndpoint, KernelListener};
 use rserpool_net::sctp::SctpConfig;
@@ -107,6 +107,94 @@ async fn meet(peer: &mut Peer, connected: AssocId) -> AssocId {
     first
 }
 
+/// An endpoint with one association and without a thread: it reads and sends when the test says so.
+struct Bare {
+    endpoint: KernelEndpoint,
+    now: Time,
+    assoc: AssocId,
+}
+
+impl Bare {
+    async fn connect(channel: Channel, remote: SocketAddr) -> Self {
+        let listener =
+            KernelListener::bind((V4, 0).into(), &SctpConfig::sessions(), &KernelConfig::default());
+        let endpoint = KernelEndpoint::new(listener.unwrap(), Channel::Asap).unwrap();
+        let assoc = AssocId::connected(1);
+        let mut bare = Self { endpoint, now: Time::ZERO, assoc };
+        bare.carry_out([Transmit::Connect { assoc, channel, remote: vec![remote] }]);
+        bare.until("Up", |_, inputs| matches!(inputs, [Input::Up { .. }])).await;
+        bare
+    }
+
+    /// Carries these out together; returns how many messages the system has taken by then.
+    fn carry_out(&mut self, transmits: impl IntoIterator<Item = Transmit>) -> u64 {
+        transmits.into_iter().for_each(|transmit| self.endpoint.carry_out(self.now, transmit));
+        self.endpoint.flush(self.now);
+        self.endpoint.counters().sent
+    }
+
+    fn message(&self, stream: u16, ppid: u32, unordered: bool, text: &'static str) -> Transmit {
+        Transmit::Send { assoc: self.assoc, stream, ppid, unordered, bytes: text.into() }
+    }
+
+    /// Sends a control message and what comes after it, until the latter has once had to wait.
+    async fn wait_for_control(&mut self, server: &mut Peer, accepted: AssocId) {
+        for round in 0..20 {
+            // The kernel acknowledges every other packet at once: each time another one.
+            let ahead = (0..round % 2).map(|_| self.message(0, 0, false, "ahead")).collect::<Vec<_>>();
+            let before = self.carry_out(ahead);
+            let sent = self.carry_out([
+                self.message(0, PPID_ASAP, false, "cookie"),
+                self.message(0, 0, false, "covered"),
+                self.message(3, 0, false, "on another stream"),
+                self.message(0, 0, true, "unordered"),
+                self.message(0, 0, false, "behind them"),
+            ]);
+            let has_waited = sent == before + 2;
+            assert!(has_waited || sent == before + 5, "{before}, then {sent}");
+            self.until("the rest", |counters, _| counters.sent == before + 5).await;
+            if round % 2 == 1 {
+                assert_eq!(server.message(accepted).await, "ahead");
+            }
+            for text in ["cookie", "covered"] {
+                assert_eq!(server.message(accepted).await, text);
+            }
+            let mut rest = Vec::new();
+            while rest.len() < 3 {
+                rest.push(server.message(accepted).await);
+            }
+            rest.sort();
+            assert_eq!(rest, ["behind them", "on another stream", "unordered"]);
+            if has_waited {
+                return;
+            }
+        }
+        panic!("acknowledged at once, each time");
+    }
+
+    /// Takes turns as a driver does, until one has had the result that is waited for.
+    async fn until(&mut self, what: &str, is_it: impl Fn(&KernelCounters, &[Input]) -> bool) {
+        within(what, async {
+            loop {
+                self.now += Duration::from_millis(100);
+                poll_fn(|cx| {
+                    while self.endpoint.poll_io(cx, self.now).is_ready() {}
+                    Poll::Ready(())
+                })
+                .await;
+                self.endpoint.handle_timeout(self.now);
+                self.endpoint.flush(self.now);
+                let inputs: Vec<_> = std::iter::from_fn(|| self.endpoint.poll_input()).collect();
+                if is_it(self.endpoint.counters(), &inputs) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+}
+
 #[test]
 fn a_kernel_without_sctp_is_a_clear_error() {
     match Driver::spawn(Setup::kernel(V4).config(), |_| Machine::new(false), |_, _, _| {}) {
@@ -187,6 +275,31 @@ tests! {
         client
             .expect("SendFailed", |_, input| matches!(input, Input::SendFailed { .. }).then_some(()))
             .await;
+    }
+
+    // ASAP-3.8-04: what SCTP would not keep behind a control message is not even with the system before that has arrived; at a
+    // socket of its own and at the one that associations share, and though nobody reads.
+    async fn nothing_overtakes_a_control_message() {
+        for (channel, on) in [Channel::Session, Channel::Asap].into_iter().flat_map(|it| [(it, true), (it, false)]) {
+            let mut server = Setup::kernel(V4).start();
+            let mut client = Bare::connect(channel, server.address).await;
+            let (assoc, accepted) = (client.assoc, server.accept().await);
+            client.carry_out([Transmit::Read { assoc, on }]);
+            server.send(accepted, 0, "read or not").await;
+            client.wait_for_control(&mut server, accepted).await;
+            client.carry_out([
+                client.message(0, PPID_ASAP, false, "last cookie"),
+                client.message(3, 0, false, "last message"),
+                Transmit::Shutdown { assoc },
+                Transmit::Read { assoc, on: true },
+            ]);
+            let down = Input::Down { assoc, why: DownReason::Shutdown };
+            client.until("Down", |_, inputs| inputs.contains(&down)).await;
+            for text in ["last cookie", "last message"] {
+                assert_eq!(server.message(accepted).await, text);
+            }
+            assert_eq!(server.down(accepted).await.1, DownReason::Shutdown);
+        }
     }
 
     // SCTP-4960-03

@@ -211,7 +211,7 @@ pub enum Transmit {
     ///
     /// A control message is there before what follows it: SCTP sees to that in order on its own stream, 0. What is on another
     /// stream or unordered waits until the control messages before it ([`PPID_ASAP`]) are acknowledged, and all that follows
-    /// with it. Over the kernel's SCTP, which does not tell what is acknowledged, it does not: a lost packet may be overtaken.
+    /// with it.
     Send {
         /// Which association.
         assoc: AssocId,

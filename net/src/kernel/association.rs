@@ -4,7 +4,7 @@ use super::sockets::Token;
 use crate::sctp::SctpConfig;
 use bytes::Bytes;
 use lksctp::AssocId as KernelId;
-use proto::{Channel, Input};
+use proto::{Channel, Input, PPID_ASAP};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
@@ -52,18 +52,46 @@ pub(super) struct Outgoing {
     pub(super) bytes: Bytes,
 }
 
+impl Outgoing {
+    /// Whether it is a control message (RFC 5352 §5).
+    fn is_control(&self) -> bool {
+        self.ppid == PPID_ASAP
+    }
+
+    /// Whether SCTP would not keep it behind the control messages before it.
+    fn may_overtake(&self) -> bool {
+        !self.is_control() && (self.unordered || self.stream != 0)
+    }
+}
+
 /// Messages that the kernel has not taken yet.
+///
+/// SCTP keeps an order only within a stream, and a cookie has to be there before what it covers (RFC 5352 §3.8). So what is on
+/// another stream or unordered waits here until the control messages before it are acknowledged, and all that follows with
+/// it. Data in order on stream 0, where control messages are, never waits for that.
 #[derive(Debug)]
 pub(super) struct Outbound {
     limit: usize,
     queue: VecDeque<Outgoing>,
     bytes: usize,
     full: bool,
+    pub(super) control: Control,
+}
+
+/// What has become of the control messages that the kernel has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    /// They have arrived.
+    Arrived,
+    /// They may not have arrived yet.
+    Outstanding,
+    /// As before, and the kernel is to tell when nothing is outstanding.
+    Asked,
 }
 
 impl Outbound {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, queue: VecDeque::new(), bytes: 0, full: false }
+        Self { limit, queue: VecDeque::new(), bytes: 0, full: false, control: Control::Arrived }
     }
 
     /// Whether nothing more is accepted: the machine was told to hold back and did not.
@@ -85,9 +113,27 @@ impl Outbound {
         self.queue.len()
     }
 
-    /// The messages, the next one first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Outgoing> {
-        self.queue.iter()
+    /// The messages that need not wait for a control message, the next one first.
+    pub(super) fn ready(&self) -> impl Iterator<Item = &Outgoing> {
+        let mut control = self.control != Control::Arrived;
+        self.queue.iter().take_while(move |message| {
+            control |= message.is_control();
+            !(control && message.may_overtake())
+        })
+    }
+
+    /// Whether the next message waits for a control message.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.control != Control::Arrived && self.queue.front().is_some_and(Outgoing::may_overtake)
+    }
+
+    /// The kernel has taken the next messages.
+    pub(super) fn sent(&mut self, count: usize) {
+        for _ in 0..count {
+            if self.pop().is_some_and(|message| message.is_control()) {
+                self.control = Control::Outstanding;
+            }
+        }
     }
 
     /// Takes the next message out.
@@ -226,6 +272,35 @@ mod tests {
         assert!(outbound.reopens());
         assert!(!outbound.reopens(), "told once");
         assert!(!outbound.is_overfull());
+    }
+
+    // ASAP-3.8-04
+    #[test]
+    fn what_may_overtake_a_control_message_waits_for_it() {
+        let to = |stream, ppid, unordered| Outgoing { stream, ppid, unordered, ..message(1) };
+        let mut outbound = Outbound::new(100);
+        for next in [
+            to(3, 0, false),
+            to(0, PPID_ASAP, false),
+            to(0, 0, false),
+            to(3, 0, false),
+            to(0, 0, false),
+            to(0, PPID_ASAP, false),
+            to(0, 0, true),
+        ] {
+            outbound.push(next);
+        }
+        assert_eq!((outbound.ready().count(), outbound.is_held_up()), (3, false));
+        outbound.sent(3);
+        assert_eq!(outbound.control, Control::Outstanding);
+        assert_eq!((outbound.ready().count(), outbound.is_held_up()), (0, true));
+        outbound.control = Control::Arrived;
+        assert_eq!((outbound.ready().count(), outbound.is_held_up()), (3, false));
+        outbound.sent(3);
+        assert_eq!((outbound.ready().count(), outbound.is_held_up()), (0, true));
+        outbound.control = Control::Arrived;
+        outbound.sent(1);
+        assert_eq!((outbound.len(), outbound.control), (0, Control::Arrived));
     }
 
     #[test]

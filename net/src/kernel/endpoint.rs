@@ -421,10 +421,10 @@ impl Endpoint for KernelEndpoint {
         self.look_after
     }
 
-    /// Looks after associations that nobody reads: the end of one is not noticed by reading; and a little has to be read
-    /// all the same. Linux gives up a peer whose window is closed if more than one chunk is outstanding, for it takes
-    /// only a single one for a probe of the window (RFC 9260 §6.1), and forgives retransmissions only when something
-    /// arrives.
+    /// Looks after associations that nobody reads: neither the end of one is noticed by reading, nor that its control
+    /// messages have arrived; and a little has to be read all the same. Linux gives up a peer whose window is closed if
+    /// more than one chunk is outstanding, for it takes only a single one for a probe of the window (RFC 9260 §6.1), and
+    /// forgives retransmissions only when something arrives.
     fn handle_timeout(&mut self, now: Time) {
         if self.look_after.take_if(|at| *at <= now).is_none() {
             return;
@@ -438,9 +438,11 @@ impl Endpoint for KernelEndpoint {
                 self.read_to_the_end(assoc);
             } else if let Some(token) = self.associations.get(&assoc).map(|it| it.socket)
                 && token != Token::SHARED
-                && self.receive_charge < self.config.limits.receive_budget / TRICKLE_SHARE
             {
-                self.receive_up_to(token, TRICKLE);
+                self.mark_dirty(assoc);
+                if self.receive_charge < self.config.limits.receive_budget / TRICKLE_SHARE {
+                    self.receive_up_to(token, TRICKLE);
+                }
             }
         }
     }

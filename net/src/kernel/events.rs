@@ -146,6 +146,11 @@ impl KernelEndpoint {
                     self.forget_pieces(assoc);
                 }
             }
+            Notification::SenderDry { assoc } => {
+                if let Some(assoc) = self.name(assoc) {
+                    self.mark_dirty(assoc);
+                }
+            }
             Notification::Other => {}
         }
     }
@@ -222,6 +227,8 @@ impl KernelEndpoint {
         };
         self.inputs.push_back(Input::Restart { assoc });
         self.forget_pieces(assoc);
+        // The kernel has given up what was outstanding, and still counts it.
+        self.forget_control(assoc);
         self.mark_dirty(assoc);
     }
 

@@ -5,8 +5,8 @@ use lksctp::AssocId as KernelId;
 use lksctp::sys::{
     AF_INET, AF_INET6, SCTP_ADDR_AVAILABLE, SCTP_ADDR_CONFIRMED, SCTP_ADDR_REMOVED, SCTP_ADDR_UNREACHABLE,
     SCTP_ASSOC_CHANGE, SCTP_CANT_STR_ASSOC, SCTP_COMM_LOST, SCTP_COMM_UP, SCTP_PARTIAL_DELIVERY_EVENT,
-    SCTP_PEER_ADDR_CHANGE, SCTP_REMOTE_ERROR, SCTP_RESTART, SCTP_SEND_FAILED_EVENT, SCTP_SHUTDOWN_COMP,
-    SCTP_SHUTDOWN_EVENT,
+    SCTP_PEER_ADDR_CHANGE, SCTP_REMOTE_ERROR, SCTP_RESTART, SCTP_SEND_FAILED_EVENT, SCTP_SENDER_DRY_EVENT,
+    SCTP_SHUTDOWN_COMP, SCTP_SHUTDOWN_EVENT,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -31,6 +31,8 @@ pub(super) enum Notification {
     SendFailed { assoc: KernelId, message: Vec<u8> },
     /// The rest of a message that has begun will not come.
     DeliveryAborted { assoc: KernelId },
+    /// Everything that the kernel was given to send is acknowledged.
+    SenderDry { assoc: KernelId },
     /// The peer reports an error that the association survives.
     RemoteError,
     /// Something else.
@@ -81,6 +83,7 @@ impl Notification {
             }
             SCTP_SHUTDOWN_EVENT => Self::PeerShutdown { assoc: assoc_at(bytes, 8)? },
             SCTP_PARTIAL_DELIVERY_EVENT => Self::DeliveryAborted { assoc: assoc_at(bytes, 12)? },
+            SCTP_SENDER_DRY_EVENT => Self::SenderDry { assoc: assoc_at(bytes, 8)? },
             SCTP_REMOTE_ERROR => Self::RemoteError,
             _ => Self::Other,
         })
@@ -193,11 +196,20 @@ mod tests {
         assert_eq!(Notification::parse(&bytes), Some(expected));
     }
 
+    // RFC 6458 §6.1.9: type 0x8009, flags, length 12, association.
+    #[test]
+    fn that_nothing_is_outstanding_is_read() {
+        let head = [0x8009_u16, 0].map(u16::to_ne_bytes).concat();
+        let bytes = [head, 12_u32.to_ne_bytes().to_vec(), 7_i32.to_ne_bytes().to_vec()].concat();
+        assert_eq!(Notification::parse(&bytes), Some(Notification::SenderDry { assoc: ASSOC }));
+    }
+
     #[test]
     fn what_is_cut_short_is_nothing() {
         for whole in [
             change(SCTP_COMM_UP, 0, &[]),
             event(SCTP_SHUTDOWN_EVENT, &[&7_i32.to_ne_bytes()]),
+            event(SCTP_SENDER_DRY_EVENT, &[&7_i32.to_ne_bytes()]),
             event(SCTP_PARTIAL_DELIVERY_EVENT, &[&[0; 4], &7_i32.to_ne_bytes()]),
             event(SCTP_SEND_FAILED_EVENT, &[&[0; 20], &7_i32.to_ne_bytes()]),
             event(SCTP_PEER_ADDR_CHANGE, &[&[0; 136], &7_i32.to_ne_bytes()]),

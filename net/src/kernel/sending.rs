@@ -1,6 +1,6 @@
-//! The endpoint: what goes to the kernel, and who waits when it takes no more.
+//! The endpoint: what goes to the kernel, and who waits: for room there, or for a control message to arrive.
 
-use super::association::{Association, Outgoing, State};
+use super::association::{Association, Control, Outgoing, State};
 use super::batch::{self, BATCH, Departure};
 use super::endpoint::KernelEndpoint;
 use super::socket::KernelSocket;
@@ -8,6 +8,17 @@ use super::sockets::Token;
 use proto::{AssocId, Input};
 use std::io;
 use tracing::debug;
+
+/// What an association waits for before it can send the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Nothing is left.
+    Nothing,
+    /// The socket is full.
+    Room,
+    /// The control messages before it have to arrive.
+    Control,
+}
 
 impl KernelEndpoint {
     /// Gives the messages of an association to the kernel, until it takes no more.
@@ -17,8 +28,10 @@ impl KernelEndpoint {
         if association.state == State::Connecting {
             return;
         }
-        if !self.send_queued(assoc) {
-            self.wait_to_send(assoc);
+        match self.send_queued(assoc) {
+            Wait::Nothing => {}
+            Wait::Room => self.wait_for_room(assoc),
+            Wait::Control => self.wait_for_control(assoc),
         }
         let Some(association) = self.associations.get_mut(&assoc) else { return };
         if association.outbound.reopens() {
@@ -34,12 +47,19 @@ impl KernelEndpoint {
         }
     }
 
-    /// Sends until nothing is left (`true`) or the socket is full.
-    fn send_queued(&mut self, assoc: AssocId) -> bool {
+    /// Sends until nothing is left or the rest has to wait.
+    fn send_queued(&mut self, assoc: AssocId) -> Wait {
         loop {
-            let Some(association) = self.associations.get(&assoc) else { return true };
+            let Some(association) = self.associations.get(&assoc) else { return Wait::Nothing };
             if association.outbound.len() == 0 {
-                return true;
+                return Wait::Nothing;
+            }
+            if association.outbound.is_held_up() {
+                if self.has_unacknowledged(association) {
+                    return Wait::Control;
+                }
+                self.forget_control(assoc);
+                continue;
             }
             let sent = match self.sockets.get(association.socket) {
                 Some(socket) => send_next(socket, association),
@@ -49,7 +69,7 @@ impl KernelEndpoint {
                 // The first one is for a stream that is gone.
                 Ok(0) => self.fail_next(assoc, "no such stream"),
                 Ok(sent) => self.sent(assoc, sent),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Wait::Room,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     debug!(assoc = assoc.as_u64(), %error, "send");
@@ -63,7 +83,7 @@ impl KernelEndpoint {
     fn sent(&mut self, assoc: AssocId, count: usize) {
         self.counters.sent += count as u64;
         if let Some(association) = self.associations.get_mut(&assoc) {
-            (0..count).for_each(|_| drop(association.outbound.pop()));
+            association.outbound.sent(count);
         }
     }
 
@@ -76,17 +96,16 @@ impl KernelEndpoint {
 
     /// An association that has to wait gets a socket of its own, so that neither it waits for others nor they for
     /// it.
-    fn wait_to_send(&mut self, assoc: AssocId) {
+    fn wait_for_room(&mut self, assoc: AssocId) {
         let was_shared = self.associations.get(&assoc).is_some_and(|it| it.socket == Token::SHARED);
         match self.peel_off(assoc) {
-            Ok(token) => {
-                if was_shared && self.associations.get(&assoc).is_some_and(|it| !it.inbound.reading) {
+            Ok(token) if was_shared => {
+                if self.associations.get(&assoc).is_some_and(|it| !it.inbound.reading) {
                     self.sockets.watch_readable(token, false);
                 }
-                if !(was_shared && self.send_queued(assoc)) {
-                    self.sockets.watch_writable(token, true);
-                }
+                self.flush_association(assoc);
             }
+            Ok(token) => self.sockets.watch_writable(token, true),
             Err(error) => {
                 debug!(assoc = assoc.as_u64(), %error, "waits at the shared socket");
                 self.sockets.watch_writable(Token::SHARED, true);
@@ -95,6 +114,39 @@ impl KernelEndpoint {
                 }
             }
         }
+    }
+
+    /// The rest of an association waits until the kernel tells that nothing is outstanding (RFC 6458 §6.1.9), as it does at
+    /// once if that is so already. That is only a reason to look again: what it tells may be of an earlier time.
+    fn wait_for_control(&mut self, assoc: AssocId) {
+        if let Some(association) = self.associations.get_mut(&assoc)
+            && association.outbound.control == Control::Outstanding
+        {
+            association.outbound.control = Control::Asked;
+            self.watch_dry(assoc, true);
+        }
+    }
+
+    /// The control messages that the kernel has taken have arrived, or never will.
+    pub(super) fn forget_control(&mut self, assoc: AssocId) {
+        let Some(association) = self.associations.get_mut(&assoc) else { return };
+        let before = std::mem::replace(&mut association.outbound.control, Control::Arrived);
+        if before == Control::Asked {
+            self.watch_dry(assoc, false);
+        }
+    }
+
+    fn watch_dry(&self, assoc: AssocId, on: bool) {
+        let Some(association) = self.associations.get(&assoc) else { return };
+        let socket = self.socket(association.socket);
+        if let Err(error) = socket.and_then(|socket| socket.watch_dry(association.kernel, on)) {
+            // Its end is on its way to us.
+            debug!(assoc = assoc.as_u64(), %error, "watch");
+        }
+    }
+
+    fn has_unacknowledged(&self, association: &Association) -> bool {
+        self.sockets.get(association.socket).is_some_and(|it| it.has_unacknowledged(association.kernel))
     }
 
     /// A socket takes more.
@@ -121,7 +173,7 @@ impl KernelEndpoint {
 /// is for a stream that a restart of the peer has taken away.
 fn send_next(socket: &KernelSocket, association: &Association) -> io::Result<usize> {
     let departures =
-        |count| association.outbound.iter().take(count).map_while(|it| departure(association, it));
+        |count| association.outbound.ready().take(count).map_while(|it| departure(association, it));
     // All but the last one that can be sent wait for each other, to leave in as few packets as possible. That must never
     // last: a peer whose window is closed meanwhile is given up. So there has to be room for one more, which lets them go.
     let waiting = departures(BATCH + 1).count().saturating_sub(1);

@@ -164,6 +164,17 @@ impl KernelSocket {
         self.0.status(assoc).is_ok()
     }
 
+    /// Whether the kernel has sent something of an association that is not acknowledged. What it has not sent yet waits for
+    /// such.
+    pub(super) fn has_unacknowledged(&self, assoc: KernelId) -> bool {
+        self.0.status(assoc).is_ok_and(|status| status.unackdata != 0)
+    }
+
+    /// Whether the kernel is to tell when an association has nothing outstanding.
+    pub(super) fn watch_dry(&self, assoc: KernelId, on: bool) -> io::Result<()> {
+        self.0.subscribe_event_for(assoc, EventType::SenderDry, on)
+    }
+
     /// HB.interval of one association.
     pub(super) fn set_heartbeat(&self, assoc: KernelId, interval: Duration) -> io::Result<()> {
         let params = PeerAddrParams {

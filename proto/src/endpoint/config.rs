@@ -331,8 +331,8 @@ setters!(ReplayLimits { messages: usize, bytes: usize });
 /// A user message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Stream number. A cookie is there before what follows it in order on stream 0; and before what follows it elsewhere if
-    /// the endpoint keeps that order ([`Transmit::Send`](crate::Transmit::Send)).
+    /// Stream number. A cookie is there before what follows it, on whatever stream that is
+    /// ([`Transmit::Send`](crate::Transmit::Send)).
     pub stream: u16,
     /// Payload protocol identifier, host order; anything but 11, which is the control channel's (RFC 5352 §5).
     pub ppid: u32,
