@@ -64,13 +64,22 @@ impl Registrar {
     ) -> HandleResolutionResponse {
         let mut response =
             HandleResolutionResponse { accepted: false, handle, policy, elements, error: None };
+        let listed = response.elements.len();
         response.cut_to(self.config.limits.resolution_bytes);
+        self.counters.resolutions_cut += u64::from(self.is_cut(&response, listed));
         if response.elements.is_empty() {
             self.counters.resolutions_unknown += 1;
             response.policy = None;
             response.error = Some(CauseCode::UNKNOWN_POOL_HANDLE.into());
         }
         response
+    }
+
+    /// Whether a limit, of bytes or of elements, keeps part of the pool from an answer with which `listed` were to go.
+    fn is_cut(&self, answer: &HandleResolutionResponse, listed: usize) -> bool {
+        let all_items = listed == self.config.limits.resolution_items;
+        answer.elements.len() < listed
+            || all_items && self.handlespace.pool(&answer.handle).is_some_and(|pool| pool.len() > listed)
     }
 
     /// An element as a client sees it: without its ASAP transport (ambiguity A-10), and with loopback addresses only

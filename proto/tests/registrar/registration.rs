@@ -1,13 +1,14 @@
 //! RFC 5352 §3.1 – §3.3: registration, deregistration, resolution.
 
 use crate::network::{Host, Network, element, ip, ms, pool};
+use crate::played::with_silent_peer;
 use asap::{HandleResolutionResponse, Message};
 use params::{
     CauseCode, PeIdentifier, Policy, PoolElement, RegistrarId, RegistrationLife, SctpTransport, TcpTransport,
     Transport, TransportUse,
 };
 use rserpool_proto::profile::Profile;
-use rserpool_proto::registrar::{Config, Event, ForeignAddresses, RemovalReason};
+use rserpool_proto::registrar::{Config, Event, ForeignAddresses, Limits, RemovalReason};
 use rserpool_proto::{AssocId, Channel, PPID_ASAP, PPID_ENRP, PPID_NONE};
 
 fn causes(message: &Message) -> Vec<CauseCode> {
@@ -291,6 +292,35 @@ fn a_resolution_lists_the_pool() {
     assert!(answer.elements.iter().all(|e| e.asap_transport.is_none() && e.home == RegistrarId(1)));
     // fewer if wanted.
     assert_eq!(resolve(&mut network, 21, assoc, Some(2)).elements.len(), 2);
+}
+
+// Design D11, A-49: an answer that a limit cuts is counted; one that is as short as the client wants, or as the policy, is not.
+#[test]
+fn answers_that_a_limit_cuts_are_counted() {
+    let with = |limit: fn(&mut Limits)| {
+        let (mut network, _) = with_silent_peer(limit);
+        for host in 11..=15 {
+            network.add_element(host, 1);
+        }
+        network.add_client(21);
+        let assoc = network.dial(21, 1, Channel::Asap);
+        move |items: Option<u32>| {
+            let now = network.now;
+            let before = network.registrar(1).status(now).counters.resolutions_cut;
+            let listed = resolve(&mut network, 21, assoc, items).elements.len();
+            (listed, network.registrar(1).status(now).counters.resolutions_cut - before)
+        }
+    };
+    let mut whole = with(|_| {});
+    assert_eq!((whole(None), whole(Some(2)), whole(Some(9))), ((5, 0), (2, 0), (5, 0)));
+    let mut items = with(|limits| limits.resolution_items = 3);
+    assert_eq!((items(None), items(Some(2)), items(Some(9))), ((3, 1), (2, 0), (3, 1)));
+    let mut room = with(|limits| limits.resolution_items = 5);
+    assert_eq!((room(None), room(Some(9))), ((5, 0), (5, 0)), "there are no more");
+    let mut bytes = with(|limits| limits.resolution_bytes = 200);
+    let (listed, cut) = bytes(None);
+    assert!((1..5).contains(&listed), "{listed}");
+    assert_eq!((cut, bytes(Some(1))), (1, (1, 0)));
 }
 
 // ASAP-3.3-21, ASAP-2.2.6-04, -07
