@@ -38,9 +38,10 @@ impl Compat {
         self == Self::Rsplib
     }
 
-    /// A registration life as a span of time; `None` = for ever (RFC 5354 §3.10, ambiguities ).
+    /// A registration life as a span of time; `None` = for ever (RFC 5354 §3.10, ambiguity A-08). One that means nothing
+    /// cannot be registered, but another registrar may have taken it: it sets no end.
     pub fn life(self, life: RegistrationLife) -> Option<Duration> {
-        let value = u64::try_from(life.0).ok()?;
+        let value = u64::try_from(life.0).ok().filter(|value| *value > 0)?;
         Some(match self {
             Self::Rfc => Duration::from_secs(value),
             Self::Rsplib => Duration::from_millis(value),

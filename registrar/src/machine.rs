@@ -3,6 +3,7 @@
 use crate::Config;
 use crate::config::ListenAddress;
 use net::dns::{self, DnsConfig};
+use net::driver::EndpointCounters;
 use net::udp::UdpConfig;
 use net::{Driver, DriverConfig, Handle, Listen, Stopped};
 use params::RegistrarId;
@@ -69,6 +70,13 @@ impl Machine {
         F: FnOnce(&Registrar, Time) -> R + Send + 'static,
     {
         self.handle.call(|registrar, now| f(registrar, now)).await
+    }
+
+    /// What the endpoints for ASAP and ENRP have counted.
+    pub(crate) async fn counters(&self) -> Result<[EndpointCounters; 2], Stopped> {
+        let counters = self.handle.counters().await?;
+        // `start` has both.
+        counters.try_into().map_err(|_| Stopped { reason: "an endpoint is missing".into() })
     }
 
     /// Adds the registrars that DNS names for a domain, from now on and as long as this is awaited.

@@ -103,6 +103,33 @@ async fn it_shows_the_registrar_its_pools_and_elements() {
     registrar.stop().await;
 }
 
+// Design D11, D12: whoever is refused below ASAP and ENRP is counted, too, and an operator sees it.
+#[tokio::test]
+async fn the_counters_of_sctp_are_among_those_of_the_registrar() {
+    let registrar = Registrar::spawn(config(&socket_path())).unwrap();
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let asap = registrar.asap_address();
+    stranger.send_to(b"no SCTP", asap).unwrap();
+    // What arrives at a socket is read in order: the registration comes behind it.
+    let _element = register(&registrar, "web", 1).await;
+    let status = get(&registrar, "/v1/status").await;
+    let counted = |name: &str| status["counters"][name].as_u64().unwrap_or_else(|| panic!("no {name}"));
+    for (name, at_asap, at_enrp) in [
+        ("inits_answered", 1, 0),
+        ("accepted", 1, 0),
+        ("dropped_malformed", 1, 0),
+        ("dropped_init_rate", 0, 0),
+        ("dropped_out_of_the_blue_rate", 0, 0),
+        ("dropped_window_closed", 0, 0),
+        ("refused_full", 0, 0),
+    ] {
+        let counts = (counted(&format!("sctp_asap_{name}")), counted(&format!("sctp_enrp_{name}")));
+        assert_eq!(counts, (at_asap, at_enrp), "{name}");
+    }
+    assert_eq!(counted("registrations"), 1);
+    registrar.stop().await;
+}
+
 #[tokio::test]
 async fn handles_are_bytes() {
     let registrar = Registrar::spawn(config(&socket_path())).unwrap();

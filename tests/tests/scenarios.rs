@@ -45,6 +45,16 @@ fn the_transcripts_are_what_the_machines_say() {
 }
 
 #[test]
+fn every_scenario_opens_with_what_it_teaches() {
+    for path in scenarios() {
+        let text = fs::read_to_string(&path).expect("the scenario is readable");
+        let first = text.lines().next().unwrap_or_default();
+        let teaches = first.starts_with("# RFC ") && first.contains('§');
+        assert!(teaches, "{}: {first:?} names no section of an RFC", path.display());
+    }
+}
+
+#[test]
 fn the_index_names_every_scenario() {
     let index = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/README.md");
     let index = fs::read_to_string(index).expect("the index is there");

@@ -47,14 +47,20 @@ impl Registrar {
         let room = self.reports.len() < self.config.limits.reported_elements;
         // Whether a registrar lives is no question of keep-alives.
         let probed = self.element(&key).is_some() && !is_registrar_pool(&key.handle);
-        if !probed || !(room || self.reports.contains_key(&key)) {
+        if !probed {
             self.counters.reports_ignored += 1;
+            return;
+        }
+        if !(room || self.reports.contains_key(&key)) {
+            self.counters.reports_refused += 1;
             return;
         }
         let answers_us = self.answers_us(&key);
         let reports = self.reports.entry(key.clone()).or_default();
         if reports.by.len() < REPORTERS || reports.by.contains_key(&assoc) {
             reports.by.insert(assoc, now);
+        } else {
+            self.counters.reporters_refused += 1;
         }
         let pause = self.config.timers.keep_alive_interval;
         let due = answers_us && reports.probed.is_none_or(|probed| probed + pause <= now);

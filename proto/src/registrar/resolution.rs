@@ -14,13 +14,13 @@ impl Registrar {
         self.counters.resolutions += 1;
         let Some(association) = self.associations.get(assoc) else { return };
         let loopback = association.is_loopback();
-        let policy = self.handlespace.pool(&request.handle).map(|pool| pool.policy().clone());
-        if policy.is_none() && self.state == State::Starting && !self.config.compat.is_rsplib() {
+        let pool = self.handlespace.pool(&request.handle).map(|pool| (pool.policy().clone(), pool.len()));
+        if pool.is_none() && self.state == State::Starting && !self.config.compat.is_rsplib() {
             // Without the handlespace nobody can say that there is no such pool. The client asks again, us or others.
             // rsplib's clients take the next answer for that of this request.
             return;
         }
-        let Some(policy) = policy else { return self.resolution_fails(assoc, request.handle) };
+        let Some((policy, size)) = pool else { return self.resolution_fails(assoc, request.handle) };
         let accepted = request.subscribe && self.subscribe(assoc, &request.handle, request.items);
         if !accepted {
             self.unsubscribe(assoc, &request.handle);
@@ -30,7 +30,11 @@ impl Registrar {
         let elements =
             elements.filter_map(|element| visible(&self.peers, Cow::Borrowed(element), loopback)).collect();
         let mut listing = PoolListing { accepted, handle: &request.handle, policy: &policy, elements };
+        let listed = listing.elements.len();
         listing.cut_to(self.config.limits.resolution_bytes);
+        let is_cut =
+            listing.elements.len() < listed || listed == self.config.limits.resolution_items && listed < size;
+        self.counters.resolutions_cut += u64::from(is_cut);
         if listing.elements.is_empty() {
             self.unsubscribe(assoc, &request.handle);
             return self.resolution_fails(assoc, request.handle);

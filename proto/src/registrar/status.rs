@@ -158,10 +158,13 @@ counters! {
     deregistrations_rejected
     resolutions
     resolutions_unknown
+    resolutions_cut
     subscriptions_refused
     pushes
     reports
     reports_ignored
+    reports_refused
+    reporters_refused
     inquiries_refused
     elements_silent
     elements_heard_again

@@ -316,8 +316,96 @@ fn mute_associations_do_not_lock_others_out() {
     full.handle_input(at(60_000), up(Channel::Asap, 16, 50));
     assert_eq!(full.status(at(60_000)).counters.associations_refused, 0);
     assert_eq!(aborted_until(&mut full, 60_500), [4], "who came long ago goes for the next");
+    assert_eq!(full.status(at(60_500)).counters.mute_associations_aborted, 4);
     let mut roomy = with_mute(12);
     assert_eq!(aborted_until(&mut roomy, 60_000), []);
+    assert_eq!(roomy.status(at(60_000)).counters.mute_associations_aborted, 0);
+}
+
+// Design D11: registrars are limited, too. One that comes too late is not heard until there is a place, and those that are
+// known go on.
+#[test]
+fn registrars_beyond_the_limit_are_refused() {
+    let mut registrar = registrar(|_| {});
+    let says = |n: u64, body: ::enrp::Body| {
+        let sender = RegistrarId(100 + u32::try_from(n).unwrap());
+        let message = ::enrp::Message { sender, receiver: RegistrarId::NONE, body };
+        self::message(AssocId::accepted(Channel::Enrp, n), PPID_ENRP, message.encode().unwrap())
+    };
+    let hello = |n| {
+        let presence =
+            ::enrp::Presence { reply_required: false, checksum: None, information: None, silent: Vec::new() };
+        says(n, presence.into())
+    };
+    for n in 0..65 {
+        registrar.handle_input(at(1), up(Channel::Enrp, n, 100 + u8::try_from(n).unwrap()));
+        registrar.handle_input(at(1), hello(n));
+    }
+    let known = |registrar: &Registrar| {
+        let status = registrar.status(at(2));
+        (status.peers, status.counters.peers_refused)
+    };
+    assert_eq!(known(&registrar), (64, 1));
+    drain(&mut registrar);
+    let last = AssocId::accepted(Channel::Enrp, 64);
+    registrar.handle_input(at(2), says(64, ::enrp::ListRequest.into()));
+    assert_eq!(sent_to(last, &drain(&mut registrar)).len(), 0);
+    registrar.handle_input(at(2), says(0, ::enrp::ListRequest.into()));
+    assert_eq!(sent_to(AssocId::accepted(Channel::Enrp, 0), &drain(&mut registrar)).len(), 1);
+    assert_eq!(known(&registrar), (64, 2));
+    let why = DownReason::Unreachable;
+    registrar.handle_input(at(2), Input::Down { assoc: AssocId::accepted(Channel::Enrp, 1), why });
+    registrar.handle_input(at(2), hello(64));
+    assert_eq!(known(&registrar), (64, 2), "there is a place again");
+}
+
+// Design D11: nor is every address tried that somebody tells; whoever is not there makes room for the next.
+#[test]
+fn addresses_of_registrars_beyond_the_limit_are_refused() {
+    let mut registrar = registrar(|_| {});
+    let tried = |registrar: &mut Registrar, host: u8| {
+        registrar.add_peer(at(1), vec![crate::network::endpoint(host, Channel::Enrp)]);
+        let connects = drain(registrar).into_iter().filter_map(|transmit| match transmit {
+            Transmit::Connect { assoc, .. } => Some(assoc),
+            _ => None,
+        });
+        connects.collect::<Vec<_>>()
+    };
+    let refused = |registrar: &Registrar| registrar.status(at(1)).counters.contacts_refused;
+    let first = tried(&mut registrar, 100);
+    for host in 101..164 {
+        assert_eq!(tried(&mut registrar, host).len(), 1);
+    }
+    assert_eq!(refused(&registrar), 0);
+    assert_eq!((tried(&mut registrar, 164), refused(&registrar)), (vec![], 1));
+    assert_eq!((tried(&mut registrar, 100), refused(&registrar)), (vec![], 1), "it is known");
+    registrar.handle_input(at(1), Input::Down { assoc: first[0], why: DownReason::Unreachable });
+    assert_eq!(tried(&mut registrar, 164).len(), 1);
+    assert_eq!((tried(&mut registrar, 165), refused(&registrar)), (vec![], 3));
+}
+
+// Design D11: reports are kept of so many elements, and so many clients each, and no more; an element that is unknown is another matter.
+#[test]
+fn reports_beyond_what_is_kept_are_counted() {
+    let (mut registrar, ..) = with_peer_and_element(|config| config.limits.reported_elements = 2);
+    register_many(&mut registrar, 1000..1003);
+    let report =
+        |n: u64, id: u32| asap(n, ::asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(id) });
+    for n in 11..=76 {
+        registrar.handle_input(at(2), up(Channel::Asap, n, 100 + u8::try_from(n).unwrap()));
+        registrar.handle_input(at(2), report(n, 1000));
+    }
+    // Of whom is remembered already more is no news.
+    registrar.handle_input(at(2), report(11, 1000));
+    let counted = |registrar: &Registrar| {
+        let counters = registrar.status(at(2)).counters;
+        (counters.reporters_refused, counters.reports_refused, counters.reports_ignored)
+    };
+    assert_eq!(counted(&registrar), (2, 0, 0));
+    (1001..1003).for_each(|id| registrar.handle_input(at(2), report(11, id)));
+    assert_eq!(counted(&registrar), (2, 1, 0));
+    registrar.handle_input(at(2), report(11, 9999));
+    assert_eq!(counted(&registrar), (2, 1, 1));
 }
 
 // who has said anything stays, however few places are left.

@@ -1,13 +1,14 @@
 //! RFC 5352 §3.1 – §3.3: registration, deregistration, resolution.
 
 use crate::network::{Host, Network, element, ip, ms, pool};
+use crate::played::{add, owned, with_played_peer, with_silent_peer};
 use asap::{HandleResolutionResponse, Message};
 use params::{
     CauseCode, PeIdentifier, Policy, PoolElement, RegistrarId, RegistrationLife, SctpTransport, TcpTransport,
     Transport, TransportUse,
 };
 use rserpool_proto::profile::Profile;
-use rserpool_proto::registrar::{Config, Event, ForeignAddresses, RemovalReason};
+use rserpool_proto::registrar::{Config, Event, ForeignAddresses, Limits, RemovalReason};
 use rserpool_proto::{AssocId, Channel, PPID_ASAP, PPID_ENRP, PPID_NONE};
 
 fn causes(message: &Message) -> Vec<CauseCode> {
@@ -275,6 +276,67 @@ fn a_registration_expires_at_its_home() {
     assert!(network.event_at(1, removed).is_some());
 }
 
+// a life of nothing, or of less than nothing that is not "for ever", is no life.
+#[test]
+fn a_life_of_nothing_is_refused() {
+    let mut network = Network::of_registrars(1);
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    for life in [0, -2, i32::MIN] {
+        let answer = network.register(11, assoc, PoolElement { life: RegistrationLife(life), ..element(11) });
+        assert!(rejected(&answer), "{life}: {answer:?}");
+        assert_eq!(causes(&answer), [CauseCode::INVALID_VALUES], "{life}");
+    }
+    assert_eq!(network.table(1), []);
+    // One that is registered keeps its life.
+    network.register(11, assoc, PoolElement { life: RegistrationLife(2), ..element(11) });
+    network.register(11, assoc, PoolElement { life: RegistrationLife(0), ..element(11) });
+    network.run(ms(1900));
+    assert_eq!(network.table(1), [(11, 1)]);
+    network.run(ms(200));
+    assert_eq!(network.table(1), []);
+}
+
+// a life of -1 has no end; the element only has to answer.
+#[test]
+fn a_life_without_end_does_not_end() {
+    let mut network = Network::new();
+    network.start_with(1, Config { id: Some(RegistrarId(1)), ..Config::new(Profile::Rfc) });
+    network.run(ms(60_000));
+    network.add_client(11);
+    let assoc = network.dial(11, 1, Channel::Asap);
+    network.register(11, assoc, PoolElement { life: RegistrationLife(-1), ..element(11) });
+    network.run(ms(10 * 3_600_000));
+    assert_eq!(network.table(1), [(11, 1)]);
+    let now = network.now;
+    let stored = network.registrar(1).elements(now, &pool(), None, 1).unwrap().remove(0);
+    assert_eq!((stored.life, stored.expires_in), (None, None));
+}
+
+// what another registrar has taken has a home that answers for its life, so it is kept, and to whoever claims
+// it a life of nothing sets no end: it would take an element that answers out of the pool.
+#[test]
+fn an_element_whose_life_means_nothing_is_claimed_like_any_other() {
+    for life in [0, -2] {
+        let (mut network, peer) = with_played_peer();
+        network.add_client(11);
+        network.client(11).elements.insert((pool(), PeIdentifier(11)));
+        let asap_transport = Some(SctpTransport {
+            port: 3863,
+            transport_use: TransportUse::DATA_ONLY,
+            addresses: vec![ip(11)],
+        });
+        let theirs = PoolElement { life: RegistrationLife(life), asap_transport, ..owned(11, 9) };
+        network.tell_peer(9, peer, add(theirs));
+        network.run(ms(10));
+        assert_eq!(network.table(1), [(11, 9)], "{life}");
+        network.kill(9);
+        network.run(ms(20_000));
+        assert_eq!(network.client(11).home, Some(RegistrarId(1)), "{life}");
+        assert_eq!(network.table(1), [(11, 1)], "{life}");
+    }
+}
+
 // ASAP-3.3-19, ASAP-3.3-20, A-10: all elements, the policy even if it is Round Robin, no ASAP transport.
 // ASAP-1.1-01, ASAP-3.1-30, ASAP-3.3-18, OVW-1-02
 #[test]
@@ -291,6 +353,35 @@ fn a_resolution_lists_the_pool() {
     assert!(answer.elements.iter().all(|e| e.asap_transport.is_none() && e.home == RegistrarId(1)));
     // fewer if wanted.
     assert_eq!(resolve(&mut network, 21, assoc, Some(2)).elements.len(), 2);
+}
+
+// Design D11, A-49: an answer that a limit cuts is counted; one that is as short as the client wants, or as the policy, is not.
+#[test]
+fn answers_that_a_limit_cuts_are_counted() {
+    let with = |limit: fn(&mut Limits)| {
+        let (mut network, _) = with_silent_peer(limit);
+        for host in 11..=15 {
+            network.add_element(host, 1);
+        }
+        network.add_client(21);
+        let assoc = network.dial(21, 1, Channel::Asap);
+        move |items: Option<u32>| {
+            let now = network.now;
+            let before = network.registrar(1).status(now).counters.resolutions_cut;
+            let listed = resolve(&mut network, 21, assoc, items).elements.len();
+            (listed, network.registrar(1).status(now).counters.resolutions_cut - before)
+        }
+    };
+    let mut whole = with(|_| {});
+    assert_eq!((whole(None), whole(Some(2)), whole(Some(9))), ((5, 0), (2, 0), (5, 0)));
+    let mut items = with(|limits| limits.resolution_items = 3);
+    assert_eq!((items(None), items(Some(2)), items(Some(9))), ((3, 1), (2, 0), (3, 1)));
+    let mut room = with(|limits| limits.resolution_items = 5);
+    assert_eq!((room(None), room(Some(9))), ((5, 0), (5, 0)), "there are no more");
+    let mut bytes = with(|limits| limits.resolution_bytes = 200);
+    let (listed, cut) = bytes(None);
+    assert!((1..5).contains(&listed), "{listed}");
+    assert_eq!((cut, bytes(Some(1))), (1, (1, 0)));
 }
 
 // ASAP-3.3-21, ASAP-2.2.6-04, -07

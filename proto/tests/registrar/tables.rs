@@ -200,6 +200,7 @@ fn many_sessions_go_on_at_once_within_the_limit() {
         readers.iter().map(page).collect()
     };
     let mut listed = vec![Vec::new(); 30];
+    let mut rejected = 0;
     loop {
         let pages = ask(&mut network, &readers[..30]);
         let mut more = false;
@@ -212,7 +213,10 @@ fn many_sessions_go_on_at_once_within_the_limit() {
             break;
         }
         assert!(ask(&mut network, &readers[30..]).iter().all(Option::is_none));
+        rejected += 10;
     }
+    let now = network.now;
+    assert_eq!(network.registrar(1).status(now).counters.table_requests_rejected, rejected);
     assert!(listed.iter().all(|listed| *listed == (11..=30).collect::<Vec<u32>>()), "{listed:?}");
     assert!(ask(&mut network, &readers[30..]).iter().all(Option::is_some));
 }

@@ -60,7 +60,9 @@ pub struct Status {
     pub guarded_pools: usize,
     /// Subscriptions of clients to pools.
     pub subscriptions: usize,
-    /// What was counted since the start, by name; all only grow.
+    /// What was counted since the start, by name; all only grow. `sctp_asap_…` and `sctp_enrp_…` are those of the SCTP below
+    /// the two addresses: associations accepted, INITs answered, and every packet that was dropped or refused, by reason
+    /// (`sctp_asap_dropped_init_rate`). Where both have one socket (`raw`, or with `sctp.encap-port`) they are the same.
     pub counters: BTreeMap<String, u64>,
 }
 

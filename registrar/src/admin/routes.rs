@@ -42,7 +42,11 @@ type Answer<T> = Result<Json<T>, Failure>;
 
 async fn status(State(machine): State<Machine>) -> Answer<api::Status> {
     let status = machine.call(|registrar, now| registrar.status(now)).await?;
-    Ok(Json(view::status(status, machine.asap, machine.enrp)))
+    let mut answer = view::status(status, machine.asap, machine.enrp);
+    for (name, endpoint) in ["asap", "enrp"].into_iter().zip(machine.counters().await?) {
+        answer.counters.extend(view::sctp_counters(name, &endpoint.backend));
+    }
+    Ok(Json(answer))
 }
 
 async fn pools(State(machine): State<Machine>, uri: Uri) -> Answer<api::PoolPage> {

@@ -1,6 +1,7 @@
 //! From the machine's values to the JSON of [`api`].
 
 use super::api;
+use net::driver::BackendCounters;
 use params::{Load, Policy, PolicyType, PoolHandle, SctpTransport, Transport, TransportUse};
 use proto::registrar::{ElementStatus, PeerState, PeerStatus, PoolSummary, State, Status};
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +31,27 @@ pub(super) fn status(status: Status, asap: SocketAddr, enrp: SocketAddr) -> api:
         subscriptions: status.subscriptions,
         counters: status.counters.iter().map(|(name, count)| (name.to_owned(), count)).collect(),
     }
+}
+
+/// What the SCTP of an endpoint has counted.
+pub(super) fn sctp_counters(endpoint: &str, backend: &BackendCounters) -> Vec<(String, u64)> {
+    let counters: Vec<(&str, u64)> = match backend {
+        BackendCounters::Embedded { sctp, .. } => sctp.iter().collect(),
+        BackendCounters::Kernel(kernel) => vec![
+            ("received", kernel.received),
+            ("sent", kernel.sent),
+            ("accepted", kernel.accepted),
+            ("connected", kernel.connected),
+            ("restarted", kernel.restarted),
+            ("violations", kernel.violations),
+            ("refused_full", kernel.refused_full),
+            ("send_failed", kernel.send_failed),
+            ("errors", kernel.errors),
+            ("failed_calls", kernel.failed_calls),
+        ],
+        _ => Vec::new(),
+    };
+    counters.into_iter().map(|(name, count)| (format!("sctp_{endpoint}_{name}"), count)).collect()
 }
 
 pub(super) fn pool(pool: &PoolSummary) -> api::Pool {

@@ -155,9 +155,11 @@ pub enum ForeignAddresses {
     /// Drop them; reject the registration if none is left.
     #[default]
     Trim,
-    /// Reject the registration.
+    /// Reject the registration. May be written `strict`.
+    #[serde(alias = "strict")]
     Reject,
-    /// Believe the element: networks with address translation.
+    /// Believe the element: networks with address translation. May be written `off`, for there is no rule then.
+    #[serde(alias = "off")]
     Accept,
 }
 

@@ -354,6 +354,17 @@ mod tests {
     }
 
     #[test]
+    fn the_rule_for_foreign_addresses_has_two_names_each() {
+        use machine::ForeignAddresses::{Accept, Reject, Trim};
+        for (text, rule) in
+            [("trim", Trim), ("reject", Reject), ("strict", Reject), ("accept", Accept), ("off", Accept)]
+        {
+            let config = Config::from_toml(&format!("foreign-addresses = {text:?}")).unwrap();
+            assert_eq!(config.machine(2, 1).foreign_addresses, rule, "{text}");
+        }
+    }
+
+    #[test]
     fn single_timers_override_the_profile() {
         let config =
             Config::from_toml("profile = \"rfc\"\n[timers]\nkeep-alive-interval = \"100ms\"\n").unwrap();

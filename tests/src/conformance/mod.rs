@@ -53,7 +53,7 @@ enum State {
 impl State {
     fn name(self) -> &'static str {
         match self {
-            Self::Shown => "shown",
+            Self::Shown => "test",
             Self::Deviation => "deviation",
             Self::NotApplicable => "n/a",
             Self::Open => "open",
@@ -128,7 +128,7 @@ fn header(groups: &[(&str, BTreeMap<State, usize>)]) -> String {
     let mut text = String::from(
         "# Requirements of RFC 5351 - 5356 and the tests that show them. Generated, do not edit:\n\
          # cargo run -p rserpool-tests --bin conformance\n\
-         # Group\trows\tshown\tdeviation\tn/a\topen\n",
+         # Group\trows\ttest\tdeviation\tn/a\topen\n",
     );
     let mut all = BTreeMap::new();
     for (_, counts) in groups {
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "POL-1-01\t5356\tall\tMUST\tshown\ta.rs: t",
+                "POL-1-01\t5356\tall\tMUST\ttest\ta.rs: t",
                 "POL-1-02\t5356\tPU\tMAY\tn/a\tno reason",
                 "POL-1-03\t5356\tPE\tMAY\topen\t",
             ]
