@@ -143,6 +143,7 @@ impl Registrar {
             owned.association == association && !owned.claimed && !claimed && owned.is_scheduled()
         };
         if association.is_some() && self.owned.get(key).is_some_and(settled) {
+            self.inquiries.settled(key);
             return self.owned.renew(key, now, expires);
         }
         if home != self.id {
@@ -167,6 +168,7 @@ impl Registrar {
     /// Forgets that an element is ours. It stays in the handlespace.
     pub(super) fn disown(&mut self, key: &ElementKey) {
         let Some(owned) = self.owned.remove(key) else { return };
+        self.inquiries.settled(key);
         if let Some(association) = owned.association.and_then(|assoc| self.associations.get_mut(assoc)) {
             association.elements.remove(key);
         }

@@ -162,7 +162,6 @@ counters! {
     pushes
     reports
     reports_ignored
-    inquiries_refused
     elements_silent
     elements_heard_again
     elements_given_up
