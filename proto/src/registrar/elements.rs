@@ -143,6 +143,7 @@ impl Registrar {
         if let Some(association) = association.filter(|_| !claimed)
             && self.owned.renew(key, association, now, expires)
         {
+            self.inquiries.settled(key);
             return;
         }
         if home != self.id {
@@ -167,6 +168,7 @@ impl Registrar {
     /// Forgets that an element is ours. It stays in the handlespace.
     pub(super) fn disown(&mut self, key: &ElementKey) {
         let Some(owned) = self.owned.remove(key) else { return };
+        self.inquiries.settled(key);
         if let Some(association) = owned.association.and_then(|assoc| self.associations.get_mut(assoc)) {
             association.elements.remove(key);
         }

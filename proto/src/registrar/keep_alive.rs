@@ -235,6 +235,7 @@ impl Registrar {
         let mut announce = false;
         let life = self.element(&key).and_then(|element| self.life(element.life));
         if let Some(owned) = self.owned.get_mut(&key) {
+            self.inquiries.settled(&key);
             if std::mem::take(&mut owned.claimed) {
                 announce = true;
                 // It could not register while it had no home, and its turn may have come late.
@@ -378,7 +379,10 @@ impl Registrar {
         // Nobody is left who waits for the answers.
         association.parked = None;
         for key in association.elements.clone() {
-            self.inquire(now, key, Why::Doubted);
+            // Others are only asked over it, and that goes on.
+            if self.owned.contains(&key) {
+                self.inquire(now, key, Why::Doubted);
+            }
         }
     }
 }

@@ -63,13 +63,10 @@ impl Registrar {
             self.counters.reporters_refused += 1;
         }
         let pause = self.config.timers.keep_alive_interval;
-        let due = answers_us && reports.probed.is_none_or(|probed| probed + pause <= now);
-        let room = self.inquiries.count(Why::Reported) < self.config.limits.reported_elements;
-        let probe = due && room;
+        let probe = answers_us && reports.probed.is_none_or(|probed| probed + pause <= now);
         if probe {
             reports.probed = Some(now);
         }
-        self.counters.inquiries_refused += u64::from(due && !room);
         self.timers.set(Timer::Reports(key.clone()), now + MEMORY);
         self.judge_reports(now, &key);
         if probe && self.element(&key).is_some() {
@@ -106,6 +103,7 @@ impl Registrar {
     pub(super) fn forget_reports(&mut self, now: Time, key: &ElementKey) {
         if self.reports.remove(key).is_some() {
             self.timers.cancel(&Timer::Reports(key.clone()));
+            self.inquiries.reports_void(key);
             self.update_suspicion(now, key);
         }
     }

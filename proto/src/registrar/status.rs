@@ -165,7 +165,6 @@ counters! {
     reports_ignored
     reports_refused
     reporters_refused
-    inquiries_refused
     elements_silent
     elements_heard_again
     elements_given_up
