@@ -8,12 +8,14 @@ use crate::Time;
 use handlespace::CachedPool;
 use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 use rand::Rng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Cache {
     pools: BTreeMap<PoolHandle, Entry>,
+    /// How many open sessions each pool has that we have started.
+    sessions: BTreeMap<PoolHandle, usize>,
     capacity: usize,
     options: CacheOptions,
     avoidance: Avoidance,
@@ -53,6 +55,14 @@ impl Entry {
             now if now < self.stale_at + options.stale_while_revalidate => Age::Revalidating,
             now if now < self.stale_at + options.stale_if_unreachable => Age::Stale,
             _ => Age::Expired,
+        }
+    }
+
+    /// What is known was true a moment ago. It is soon out of date all the same if an element has failed lately.
+    fn renew(&mut self, now: Time, options: &CacheOptions, memory: Duration) {
+        self.stale_at = now + options.stale_cache_value;
+        for failure in self.failures.values().filter(|failure| now < failure.at + memory) {
+            self.stale_at = self.stale_at.min(failure.at + memory);
         }
     }
 
@@ -104,6 +114,7 @@ impl Cache {
     pub(super) fn new(config: &Config, memory: Duration) -> Self {
         Self {
             pools: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             capacity: config.limits.cached_pools.max(1),
             options: config.cache.clone(),
             avoidance: config.avoidance.clone(),
@@ -116,7 +127,7 @@ impl Cache {
     }
 
     /// Keeps an answer. One that was limited to some items does not displace a complete one. Returns the pool that had to
-    /// make room.
+    /// make room: one without sessions, if there is one.
     pub(super) fn insert(
         &mut self,
         now: Time,
@@ -136,7 +147,7 @@ impl Cache {
             pool: CachedPool::new(policy, elements),
             items,
             learned: now,
-            stale_at: now + self.options.stale_cache_value,
+            stale_at: now,
             used,
             last_choice,
             failures,
@@ -144,13 +155,11 @@ impl Cache {
         // Failures in a row are counted beyond the pause after each.
         let remembered = self.memory.max(self.avoidance.longest).saturating_mul(2);
         entry.failures.retain(|_, failure| now < failure.at + remembered);
-        for failure in entry.failures.values().filter(|failure| now < failure.at + self.memory) {
-            entry.stale_at = entry.stale_at.min(failure.at + self.memory);
-        }
+        entry.renew(now, &self.options, self.memory);
         let full = self.pools.len() >= self.capacity && !self.pools.contains_key(handle);
-        let oldest =
-            || self.pools.iter().min_by_key(|(_, entry)| entry.used).map(|(handle, _)| handle.clone());
-        let displaced = full.then(oldest).flatten();
+        let need = |(handle, entry): &(&PoolHandle, &Entry)| (self.has_session(handle), entry.used);
+        let least = || self.pools.iter().min_by_key(need).map(|(handle, _)| handle.clone());
+        let displaced = full.then(least).flatten();
         if let Some(displaced) = &displaced {
             self.pools.remove(displaced);
         }
@@ -160,6 +169,36 @@ impl Cache {
 
     pub(super) fn remove(&mut self, handle: &PoolHandle) {
         self.pools.remove(handle);
+    }
+
+    /// A registrar would have told until now if the pool had changed.
+    pub(super) fn set_current(&mut self, now: Time, handle: &PoolHandle) {
+        if let Some(entry) = self.pools.get_mut(handle) {
+            entry.renew(now, &self.options, self.memory);
+        }
+    }
+
+    pub(super) fn session_begun(&mut self, handle: PoolHandle) {
+        *self.sessions.entry(handle).or_default() += 1;
+    }
+
+    pub(super) fn session_ended(&mut self, handle: PoolHandle) {
+        if let btree_map::Entry::Occupied(mut sessions) = self.sessions.entry(handle) {
+            *sessions.get_mut() -= 1;
+            if *sessions.get() == 0 {
+                sessions.remove();
+            }
+        }
+    }
+
+    /// Whether there is an open session with the pool that we have started.
+    pub(super) fn has_session(&self, handle: &PoolHandle) -> bool {
+        self.sessions.contains_key(handle)
+    }
+
+    /// The pools with open sessions that we have started.
+    pub(super) fn pools_in_session(&self) -> impl Iterator<Item = &PoolHandle> {
+        self.sessions.keys()
     }
 
     /// When a registrar last told of the pool, if that is still of use.
@@ -175,10 +214,10 @@ impl Cache {
             .is_some_and(|entry| entry.pool.elements().iter().any(|element| element.id == id))
     }
 
-    /// Whether the pool was used within stale.cache.value.
+    /// Whether the pool has a session, or was used within stale.cache.value.
     pub(super) fn is_in_use(&self, now: Time, handle: &PoolHandle) -> bool {
         let used = |entry: &Entry| now < entry.used + self.options.stale_cache_value;
-        self.pools.get(handle).is_some_and(used)
+        self.has_session(handle) || self.pools.get(handle).is_some_and(used)
     }
 
     /// How old what is known of a pool is, as far as it matters.

@@ -175,6 +175,7 @@ impl AsapEndpoint {
             return Err(CommandError::Limit("sessions"));
         }
         let session = SessionId(self.number());
+        self.cache.session_begun(handle.clone());
         let user = User {
             handle,
             patience: options.patience,
@@ -531,6 +532,7 @@ impl AsapEndpoint {
         if pause {
             return self.pause(now, session);
         }
+        self.note_current(now, &handle);
         self.look_up(now, handle, None, Waiter::Session(session));
         self.seek_server(now, session);
     }

@@ -267,6 +267,7 @@ impl AsapEndpoint {
         self.events.push_back(Event::RegistrarConnected { remote: peer.remote.clone() });
         self.events.extend(id.map(|home| Event::HomeChanged { home }));
         if let Some(old) = self.home.replace(Home { assoc, id, peer, server, since: now }) {
+            self.subscriptions_lost(now);
             self.leave(now, old.assoc);
         }
         self.repeat_requests(now);
@@ -276,6 +277,7 @@ impl AsapEndpoint {
     /// The association to the home registrar is gone: hunt at once.
     pub(super) fn home_lost(&mut self, now: Time) {
         let Some(lost) = self.home.take() else { return };
+        self.subscriptions_lost(now);
         let short = now.since(lost.since) < self.config.timers.t5_server_hunt;
         self.hunt.short_lived = if short { self.hunt.short_lived.saturating_add(1) } else { 0 };
         self.timers.cancel(&Timer::Registrars);

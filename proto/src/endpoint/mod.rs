@@ -432,6 +432,7 @@ impl AsapEndpoint {
             // It has forgotten everything: tell it again.
             Some(Role::Registrar(_)) if self.is_home(assoc) => {
                 self.requests_failed();
+                self.subscriptions_lost(now);
                 self.repeat_requests(now);
             }
             _ => {}

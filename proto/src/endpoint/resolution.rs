@@ -291,8 +291,11 @@ impl AsapEndpoint {
             self.start_lookup(now, handle.clone(), Interest::items(items), waiters, others);
         }
         if lookup.interest.items.is_none() {
+            if *result == none {
+                self.subscribe_later(now, handle);
+            }
             self.tell_watchers(now, handle, result.clone());
-        } else if self.watched.contains_key(handle) {
+        } else if self.is_kept_subscribed(handle) {
             // It has ended the subscription.
             self.timers.set(Timer::Watch(handle.clone()), now);
         }

@@ -229,8 +229,9 @@ impl AsapEndpoint {
             self.timers.cancel(&timer(session));
         }
         self.events.push_back(Event::Closed { session, why });
-        if let Side::Server { element, .. } = state.side {
-            self.session_ended(element, session);
+        match state.side {
+            Side::Server { element, .. } => self.session_ended(element, session),
+            Side::User(user) => self.cache.session_ended(user.handle),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Resolutions subscribe (the S bit, RFC 5352 §2.2.5, ambiguity A-34); A in the answer says that the registrar will tell. A
 //! new home gets the subscriptions of the pools in use again (§2.2.5). One that nobody uses any more ends at its next
-//! change, so it costs nothing until then. A pool that is *watched* is asked for again at intervals: short ones as long as
+//! change, so it costs nothing until then; a session that we have started uses its pool until its end. As long as the home
+//! tells of changes, what is known is current, however old, so it ages from when the home is lost. A pool that is *watched* is asked for again at intervals: short ones as long as
 //! nothing is pushed, because the registrar refuses, is rsplib's, or does not know the pool yet.
 
 use super::resolution::Interest;
@@ -14,6 +15,7 @@ use crate::Time;
 use asap::HandleResolutionResponse;
 use params::{PeIdentifier, Policy, PoolElement, PoolHandle, Transport};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A pool whose changes the application wants to hear of.
 #[derive(Debug, Default)]
@@ -101,6 +103,25 @@ impl AsapEndpoint {
         self.end_unused_subscription(now, &handle);
     }
 
+    /// Whether a subscription that ends is to be renewed: for a watcher, or for a session.
+    pub(super) fn is_kept_subscribed(&self, handle: &PoolHandle) -> bool {
+        self.watched.contains_key(handle) || self.cache.has_session(handle) && self.subscribes(handle)
+    }
+
+    /// What the home tells of is current.
+    pub(super) fn note_current(&mut self, now: Time, handle: &PoolHandle) {
+        if self.home.is_some() && self.subscribed.contains(handle) {
+            self.cache.set_current(now, handle);
+        }
+    }
+
+    /// The home does not tell of changes any more: what it told was current until now.
+    pub(super) fn subscriptions_lost(&mut self, now: Time) {
+        for handle in &self.subscribed {
+            self.cache.set_current(now, handle);
+        }
+    }
+
     fn end_unused_subscription(&mut self, now: Time, handle: &PoolHandle) {
         if self.subscribed.contains(handle)
             && !self.watched.contains_key(handle)
@@ -123,6 +144,9 @@ impl AsapEndpoint {
         let mut handles = std::mem::take(&mut self.subscribed);
         handles.retain(|handle| self.cache.is_in_use(now, handle));
         handles.extend(self.watched.keys().cloned());
+        // Whoever is asked already is asked to tell, too.
+        let unasked = |handle: &&PoolHandle| self.subscribes(handle) && !self.lookups.contains_key(*handle);
+        handles.extend(self.cache.pools_in_session().filter(unasked).cloned());
         for handle in handles {
             let most = self.config.timers.t1_request / 10;
             let jitter = self.jitter(most);
@@ -131,7 +155,22 @@ impl AsapEndpoint {
     }
 
     pub(super) fn watch_expired(&mut self, now: Time, handle: PoolHandle) {
-        self.refresh(now, handle);
+        if self.watched.contains_key(&handle) || self.cache.is_in_use(now, &handle) {
+            self.refresh(now, handle);
+        }
+    }
+
+    /// Asks a registrar for a pool after about this time. Not everybody asks at the same moment.
+    fn refresh_after(&mut self, now: Time, handle: &PoolHandle, interval: Duration) {
+        let early = self.jitter(interval / 10);
+        self.timers.set(Timer::Watch(handle.clone()), now + (interval - early).max(SHORTEST_TIMER));
+    }
+
+    /// The home has not answered, or knows nothing yet: whoever has a session is subscribed later.
+    pub(super) fn subscribe_later(&mut self, now: Time, handle: &PoolHandle) {
+        if self.home.is_some() && self.is_kept_subscribed(handle) && !self.subscribed.contains(handle) {
+            self.refresh_after(now, handle, self.config.cache.poll_interval);
+        }
     }
 
     /// Asks a registrar for a pool, on nobody's behalf, unless somebody does so already.
@@ -152,10 +191,9 @@ impl AsapEndpoint {
             return;
         }
         let options = &self.config.cache;
-        let subscribed = self.subscribed.contains(handle);
-        let interval = if subscribed { options.stale_cache_value } else { options.poll_interval };
-        let early = self.jitter(interval / 10);
-        self.timers.set(Timer::Watch(handle.clone()), now + (interval - early).max(SHORTEST_TIMER));
+        let interval =
+            if self.subscribed.contains(handle) { options.stale_cache_value } else { options.poll_interval };
+        self.refresh_after(now, handle, interval);
         if result == Err(ResolveError::NoRegistrar)
             && let Some(known) = self.cache.known(now, handle)
         {
