@@ -81,7 +81,11 @@ impl Registrar {
         self.events.push_back(Event::ElementRegistered { handle, id, home });
     }
 
-    /// Stores what a peer told. It replaces what there was, ownership included.
+    /// Stores what a peer told. It replaces what there was, ownership included (RFC 5353 §3.3.1).
+    ///
+    /// An element of ours that is said to be where its association with us is not may have moved, or the peer is wrong,
+    /// and nothing would lead to the element any more. It knows itself where it is at home, and registers there again
+    /// when it hears that it is not ours. If that is here, what the peer told is verified (ambiguity A-28).
     pub(super) fn store_foreign(&mut self, now: Time, handle: &PoolHandle, mut element: PoolElement) {
         let key = ElementKey::new(handle, element.id);
         // The empty handle is no pool's (ambiguity A-05).
@@ -98,6 +102,7 @@ impl Registrar {
         }
         let home = element.home;
         let before = known.map(|known| known.home);
+        let registered = self.owned.get(&key).and_then(|owned| owned.association);
         if before == Some(self.id) {
             self.disown(&key);
         }
@@ -112,6 +117,9 @@ impl Registrar {
         self.element_changed(now, &key, pushed);
         self.probe_outdated(now, &key);
         self.not_silent(now, &key);
+        if let Some(assoc) = registered.filter(|assoc| !self.speaks_for(*assoc, &key)) {
+            self.tell_gone(assoc, &key);
+        }
     }
 
     /// Gives an element another home.

@@ -82,17 +82,21 @@ impl Registrar {
 
     /// An element that is removed hears of it where its association still stands (RFC 5352 §3.2, ambiguity A-33): it
     /// may live after all, behind a path that was cut for a moment, and would not register again for a long time.
-    /// rsplib's elements do not expect that, and register often anyway.
     pub(super) fn tell_removed(&mut self, key: &ElementKey) {
         let registered = self.owned.get(key).and_then(|owned| owned.association);
         let assoc = registered.or_else(|| self.associations.find(Channel::Asap, &self.asap_addresses(key)));
-        let Some(assoc) =
-            assoc.filter(|assoc| self.associations.is_up(*assoc) && !self.config.compat.is_rsplib())
-        else {
-            return;
-        };
-        let response = DeregistrationResponse { handle: key.handle.clone(), id: key.id, error: None };
-        self.send_asap(assoc, &response.into());
+        if let Some(assoc) = assoc {
+            self.tell_gone(assoc, key);
+        }
+    }
+
+    /// Tells an element that its registration here is over. rsplib's elements do not expect that, and register often
+    /// anyway.
+    pub(super) fn tell_gone(&mut self, assoc: AssocId, key: &ElementKey) {
+        if self.associations.is_up(assoc) && !self.config.compat.is_rsplib() {
+            let response = DeregistrationResponse { handle: key.handle.clone(), id: key.id, error: None };
+            self.send_asap(assoc, &response.into());
+        }
     }
 
     /// A registration life as a span of time; `None` = for ever. rsplib's registrars never let an element that

@@ -1,11 +1,11 @@
 //! RFC 5353 §3.3: changes, told and heard.
 
-use crate::network::{Host, Network, element, ms, pool};
+use crate::network::{Host, Network, element, ip, ms, pool};
 use crate::played::{add, bodies, del, owned, received, with_played_peer};
 use enrp::Body;
 use params::{PeIdentifier, Policy, PoolElement, RegistrarId, SctpTransport, TransportUse};
 use rserpool_proto::registrar::Config;
-use rserpool_proto::{Channel, Transmit};
+use rserpool_proto::{Channel, PPID_ASAP, Transmit};
 
 // ENRP-3.3.1-02, -03, -04, ENRP-3.3.2-02, -03: what is told, with everything that a takeover needs.
 // ENRP-2.1-04
@@ -30,7 +30,7 @@ fn changes_are_told_completely() {
     let transport = params::SctpTransport {
         port: 3863,
         transport_use: params::TransportUse::DATA_ONLY,
-        addresses: vec![crate::network::ip(11)],
+        addresses: vec![ip(11)],
     };
     let complete = PoolElement { asap_transport: Some(transport), ..owned(11, 1) };
     assert_eq!(
@@ -83,6 +83,78 @@ fn a_late_removal_by_a_former_owner_is_void() {
     network.tell_peer(8, eight, del(owned(12, 8)));
     network.run(ms(10));
     assert_eq!(network.table(1), [(11, 1)]);
+}
+
+/// Element `id` of home 9, at the ASAP transport of `host`.
+fn moved(id: Host, host: Host) -> PoolElement {
+    let transport =
+        SctpTransport { port: 3863, transport_use: TransportUse::DATA_ONLY, addresses: vec![ip(host)] };
+    PoolElement { asap_transport: Some(transport), ..owned(id, 9) }
+}
+
+/// How often registrar 1 told an element that it is not registered any more.
+fn told_gone(network: &Network) -> usize {
+    let sent = network.transcript.iter().filter(|(_, host, _)| *host == 1);
+    let gone = |transmit: &Transmit| {
+        matches!(transmit, Transmit::Send { ppid: PPID_ASAP, bytes, .. }
+            if matches!(asap::decode(bytes).message, Ok(asap::Message::DeregistrationResponse(_))))
+    };
+    sent.filter(|(_, _, transmit)| gone(transmit)).count()
+}
+
+// ENRP-3.3.1-07: a peer says that an element of ours is at home there, where nobody is, and then that it is gone. It is
+// believed; the element hears of it at once, and does not wait for the end of its life, a minute, to register again.
+#[test]
+fn an_element_that_is_moved_by_a_false_word_comes_back() {
+    let (mut network, assoc) = with_played_peer();
+    network.start_endpoint(11, &[1]);
+    network.run(ms(100));
+    assert_eq!(network.table(1), [(11, 1)]);
+    network.tell_peer(9, assoc, add(moved(11, 77)));
+    network.tell_peer(9, assoc, del(moved(11, 77)));
+    network.run(ms(2));
+    assert_eq!((network.table(1), told_gone(&network)), (vec![], 1));
+    network.run(ms(10));
+    assert_eq!(network.table(1), [(11, 1)]);
+    // Without the second word the first is verified.
+    network.tell_peer(9, assoc, add(moved(11, 77)));
+    network.run(ms(2));
+    assert_eq!((network.table(1), told_gone(&network)), (vec![(11, 9)], 2));
+    network.run(ms(400));
+    assert_eq!((network.table(1), told_gone(&network)), (vec![(11, 1)], 2));
+}
+
+// ENRP-3.3.1-07: an element has found another home, over an address that its old association does not have. It hears from the
+// old one once, and its home stays where it is.
+#[test]
+fn an_element_that_has_moved_stays_where_it_is() {
+    let mut network = Network::of_registrars(2);
+    network.add_element(11, 1);
+    network.cut(2, 11);
+    // The other address of the same process.
+    network.add_client(12);
+    let new = network.dial(12, 2, Channel::Asap);
+    let element = PoolElement { id: PeIdentifier(11), ..element(12) };
+    let answer = network.register(12, new, element.clone());
+    assert!(
+        matches!(&answer, asap::Message::RegistrationResponse(response) if !response.rejected),
+        "{answer:?}"
+    );
+    network.run(ms(10));
+    assert_eq!((network.table(1), network.table(2), told_gone(&network)), (vec![(11, 2)], vec![(11, 2)], 1));
+    network.register(12, new, element);
+    network.run(ms(20_000));
+    assert_eq!((network.table(1), network.table(2), told_gone(&network)), (vec![(11, 2)], vec![(11, 2)], 1));
+}
+
+// ENRP-3.3.1-07: the usual move: to where the old association leads, too. There is nothing that the element would have to be told.
+#[test]
+fn an_element_that_is_still_where_it_was_is_not_disturbed() {
+    let (mut network, assoc) = with_played_peer();
+    network.add_element(11, 1);
+    network.tell_peer(9, assoc, add(moved(11, 11)));
+    network.run(ms(100));
+    assert_eq!((network.table(1), told_gone(&network)), (vec![(11, 9)], 0));
 }
 
 // ENRP-2.4-05: a registration that changes nothing is told to those that may count on it, as rsplib's registrars do, and
@@ -189,11 +261,8 @@ fn a_denied_registration_is_not_told() {
 #[test]
 fn what_a_peer_says_is_kept_as_it_is() {
     let (mut network, assoc) = with_played_peer();
-    let asap_transport = Some(SctpTransport {
-        port: 3863,
-        transport_use: TransportUse::DATA_ONLY,
-        addresses: vec![crate::network::ip(11)],
-    });
+    let asap_transport =
+        Some(SctpTransport { port: 3863, transport_use: TransportUse::DATA_ONLY, addresses: vec![ip(11)] });
     let first = PoolElement {
         policy: Policy::Priority { priority: 7 },
         life: params::RegistrationLife(300),
