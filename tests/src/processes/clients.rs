@@ -1,6 +1,6 @@
 //! The process of users: sessions that count, resolutions and false reports beside them.
 
-use super::{CHECKPOINT, CLOSE_BOUND, RESOLUTION_BOUND, handle};
+use super::{CHECKPOINT, CLOSE_BOUND, Due, RESOLUTION_BOUND, handle};
 use crate::counter::{Count, Tag};
 use crate::network::HostId;
 use crate::spec::Spec;
@@ -388,16 +388,5 @@ impl Clients {
 impl Client {
     fn begin(&mut self) {
         self.waiting = Some(self.calls.request(&self.tag.encode()));
-    }
-}
-
-/// Taking what is due.
-trait Due<T> {
-    fn pop_first_if_due(&mut self, now: Time) -> Option<T>;
-}
-
-impl Due<(Time, Task)> for BTreeSet<(Time, Task)> {
-    fn pop_first_if_due(&mut self, now: Time) -> Option<(Time, Task)> {
-        self.first().is_some_and(|(at, _)| *at <= now).then(|| self.pop_first()).flatten()
     }
 }
