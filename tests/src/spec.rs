@@ -99,7 +99,7 @@ pub struct Spec {
     pub registrar_pool: bool,
     /// Whether registrars get more than they can handle now and then.
     pub backlogs: bool,
-    /// Whether registrars go by the letter of the RFCs, without a mass-failure guard.
+    /// Whether registrars go by the letter of the RFCs, without a mass-failure guard; nobody reports elements that are well then.
     pub strict_rfc: bool,
     /// Whether registrars announce themselves by multicast, and nobody knows anybody beforehand ([`Wire::Channels`] only).
     pub announce: bool,
