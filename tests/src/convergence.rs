@@ -3,24 +3,26 @@
 use crate::invariants::Name;
 use crate::network::HostId;
 use crate::processes::{Process, Server, Watcher, handle};
-use params::Policy;
-use proto::Time;
+use params::{PeIdentifier, Policy, PoolHandle};
 use proto::registrar::{ElementStatus, PeerState, Registrar, State};
-use std::collections::BTreeMap;
+use proto::{REGISTRAR_POOL, Time};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The living registrars, elements and watchers, each with its own time.
 #[derive(Default)]
 pub struct Census<'a> {
     pools: u16,
+    /// Whether the registrars are a pool.
+    registrar_pool: bool,
     registrars: BTreeMap<HostId, (&'a Registrar, Time)>,
     elements: BTreeMap<HostId, &'a Server>,
     watchers: BTreeMap<HostId, &'a Watcher>,
 }
 
 impl<'a> Census<'a> {
-    /// Nobody was counted yet, in a scope with so many pools.
-    pub fn new(pools: u16) -> Self {
-        Self { pools, ..Self::default() }
+    /// Nobody was counted yet, in a scope with so many pools beside that of the registrars, if there is one.
+    pub fn new(pools: u16, registrar_pool: bool) -> Self {
+        Self { pools, registrar_pool, ..Self::default() }
     }
 
     /// Counts a process.
@@ -66,6 +68,7 @@ impl<'a> Census<'a> {
         for (host, (registrar, now)) in &self.registrars {
             let table = self.table(registrar, *now);
             self.check_homes(*host, registrar, &table)?;
+            self.check_registrar_pool(*host, registrar, *now)?;
             match &expected {
                 None => expected = Some((*host, table)),
                 Some((other, first)) => {
@@ -138,11 +141,24 @@ impl<'a> Census<'a> {
         Ok(())
     }
 
+    /// The pool of the registrars has all that live, and nobody else.
+    fn check_registrar_pool(&self, host: HostId, registrar: &Registrar, now: Time) -> Result<(), String> {
+        let listed = registrar.elements(now, &REGISTRAR_POOL.into(), None, usize::MAX).unwrap_or_default();
+        let listed: BTreeSet<u32> = listed.iter().map(|element| element.id.0).collect();
+        let living = self.registrars.values().filter(|_| self.registrar_pool);
+        match living.map(|(registrar, _)| registrar.id().0).collect::<BTreeSet<u32>>() == listed {
+            true => Ok(()),
+            false => Err(format!("{host} lists the registrars {listed:#x?}")),
+        }
+    }
+
     /// The checksums are those of RFC 5353 §3.6.2, as it says and not as we compute them.
     fn check_checksums(&self, table: &BTreeMap<Name, ElementStatus>) -> Result<(), String> {
         for (host, (registrar, now)) in &self.registrars {
             let own = table.iter().filter(|(_, element)| element.home == registrar.id());
-            let expected = checksum(own.map(|(name, _)| name));
+            let itself = (PoolHandle::from(REGISTRAR_POOL), PeIdentifier(registrar.id().0));
+            let itself = Some(&itself).filter(|_| self.registrar_pool);
+            let expected = checksum(own.map(|(name, _)| name).chain(itself));
             let checksum = registrar.status(*now).checksum;
             if checksum != expected {
                 return Err(format!("the checksum of {host} is {checksum:#06x} instead of {expected:#06x}"));

@@ -4,6 +4,7 @@ use crate::cuts::Cut;
 use crate::network::{HostId, Role, Stop};
 use crate::spec::{Spec, Wire};
 use net::memory::Link;
+use proto::registrar::Limits;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -33,6 +34,8 @@ pub enum Fault {
     Link(Link),
     /// So many of 1,000 connects are refused for no reason.
     Refuse(u32),
+    /// So many packets wait for a registrar; 0: none any more.
+    Backlog(HostId, usize),
 }
 
 impl Fault {
@@ -44,7 +47,8 @@ impl Fault {
             | Self::Start(host)
             | Self::Leave(host)
             | Self::Pause(host, _)
-            | Self::Resume(host) => Some(*host),
+            | Self::Resume(host)
+            | Self::Backlog(host, _) => Some(*host),
             Self::Cut(..) | Self::Mend(_) | Self::Link(_) | Self::Refuse(_) => None,
         }
     }
@@ -61,7 +65,7 @@ pub struct Incident {
     pub faults: Vec<(Duration, Fault)>,
 }
 
-/// The incidents of one round, in the order in which they begin.
+/// The incidents of one round, those of each kind of trouble in the order in which they begin.
 ///
 /// They are drawn for all hosts of the spec and all incidents, and only then are those taken out that the spec leaves
 /// out: so a smaller run is the same one with less in it.
@@ -70,10 +74,19 @@ pub fn incidents(spec: &Spec, round: u32) -> Vec<Incident> {
     let mut rng = ChaCha12Rng::from_seed(spec.seed_for(FAULTS));
     rng.set_stream(round.into());
     let mut drafter = Drafter { rng, spec, hosts: &all, drawn: Vec::new() };
-    let mut begin = WARM_UP;
+    let first = round * ROUND;
+    let mut begin = if spec.blackouts { WARM_UP + BETWEEN_BLACKOUTS } else { WARM_UP };
     while !spec.fault_every.is_zero() && begin < spec.trouble {
-        drafter.draft(round * ROUND, begin);
+        match spec.blackouts {
+            true => begin = drafter.blackout(first, begin) + BETWEEN_BLACKOUTS,
+            false => drafter.draft(first, begin),
+        }
         begin += drafter.rng.random_range(Duration::ZERO..=spec.fault_every * 2);
+    }
+    if spec.backlogs {
+        drafter.rng = ChaCha12Rng::from_seed(spec.seed_for(BACKLOGS));
+        drafter.rng.set_stream(round.into());
+        drafter.backlogs(first);
     }
     let mut incidents = drafter.drawn;
     incidents.retain(|incident| spec.only.as_ref().is_none_or(|only| only.contains(&incident.number)));
@@ -116,11 +129,14 @@ pub fn relapse(spec: &Spec) -> Vec<Fault> {
 
 /// A fresh scope is left alone for so long.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// After this time nothing that was wrong before a blackout is an excuse any more for what happens in it.
+const BETWEEN_BLACKOUTS: Duration = Duration::from_secs(4);
 /// Numbers of incidents of one round begin at a multiple of this.
 const ROUND: u32 = 10_000;
 /// Streams of the seed.
 const FAULTS: u64 = 1;
 const HEALING: u64 = 2;
+const BACKLOGS: u64 = 4;
 
 struct Drafter<'a> {
     rng: ChaCha12Rng,
@@ -130,8 +146,13 @@ struct Drafter<'a> {
 }
 
 impl Drafter<'_> {
+    /// The number of the next incident of a round whose numbers begin here.
+    fn number(&self, first: u32) -> u32 {
+        first + u32::try_from(self.drawn.len()).unwrap_or(u32::MAX)
+    }
+
     fn draft(&mut self, first: u32, begin: Duration) {
-        let number = first + u32::try_from(self.drawn.len()).unwrap_or(u32::MAX);
+        let number = self.number(first);
         let Some(host) = self.victim() else { return };
         let for_a_while = self.rng.random_range(Duration::from_millis(20)..=Duration::from_millis(5000));
         let end = begin + for_a_while;
@@ -210,15 +231,51 @@ impl Drafter<'_> {
         self.cut(number, from, to, &one, other)
     }
 
-    /// Much of what has elements goes at once: its site is cut off, or it dies.
-    fn mass_failure(&mut self, number: u32, from: Duration, to: Duration) -> Vec<(Duration, Fault)> {
-        let (mut site, rest): (Vec<HostId>, Vec<HostId>) =
+    /// Much of what has elements, and everything else.
+    fn site(&mut self) -> (Vec<HostId>, Vec<HostId>) {
+        let (mut site, mut rest): (Vec<HostId>, Vec<HostId>) =
             self.hosts.iter().partition(|host| host.role == Role::Element);
         site.shuffle(&mut self.rng);
         let share = self.rng.random_range(20..=100);
-        let (site, others) = site.split_at(site.len() * share / 100);
+        rest.extend(site.split_off(site.len() * share / 100));
+        (site, rest)
+    }
+
+    /// Nothing passes between a site and the rest for a while; a registrar may be on either side. Says when that is over.
+    fn blackout(&mut self, first: u32, begin: Duration) -> Duration {
+        let number = self.number(first);
+        let (mut site, mut rest) = self.site();
+        if self.rng.random_bool(0.3) {
+            // The registrars are first.
+            site.push(rest.swap_remove(self.rng.random_range(0..usize::from(self.spec.registrars))));
+        }
+        let end = begin + Duration::from_millis(self.rng.random_range(500..=8000));
+        let (these, those) = (site.into_iter().collect(), rest.into_iter().collect());
+        let cut = Fault::Cut(number, Cut { these, those, both_ways: true });
+        let faults = self.spell(begin, end, cut, Fault::Mend(number));
+        self.drawn.push(Incident { number, kind: "blackout", faults });
+        end
+    }
+
+    /// Registrars are behind for a while, so far that more or less of what they do is shed.
+    fn backlogs(&mut self, first: u32) {
+        let mut begin = WARM_UP;
+        while !self.spec.fault_every.is_zero() && begin < self.spec.trouble {
+            let host =
+                HostId { role: Role::Registrar, number: self.rng.random_range(0..self.spec.registrars) };
+            let packets = Limits::default().backlog << self.rng.random_range(0..=3);
+            let end = begin + Duration::from_millis(self.rng.random_range(100..=2000));
+            let faults = self.spell(begin, end, Fault::Backlog(host, packets), Fault::Backlog(host, 0));
+            self.drawn.push(Incident { number: self.number(first), kind: "backlog", faults });
+            begin = end + self.rng.random_range(Duration::ZERO..=self.spec.fault_every * 2);
+        }
+    }
+
+    /// Much of what has elements goes at once: its site is cut off, or it dies.
+    fn mass_failure(&mut self, number: u32, from: Duration, to: Duration) -> Vec<(Duration, Fault)> {
+        let (site, rest) = self.site();
         match self.rng.random_bool(0.5) {
-            true => self.cut(number, from, to, site, &[&rest, others].concat()),
+            true => self.cut(number, from, to, &site, &rest),
             false => {
                 let one = |host: &HostId| self.spell(from, to, Fault::Crash(*host), Fault::Start(*host));
                 site.iter().flat_map(one).collect()

@@ -43,6 +43,8 @@ pub struct Invariants {
     cuts: Cuts,
     isolations: Isolations,
     guard: Guard,
+    /// Whether registrars go by the letter of the RFCs: there is no guard, and everybody's word counts.
+    strict_rfc: bool,
     stopped: BTreeSet<HostId>,
     /// What each registrar has seen.
     registrars: BTreeMap<HostId, Seen>,
@@ -110,6 +112,7 @@ impl Invariants {
             cuts: Cuts::default(),
             isolations: Isolations::default(),
             guard: Guard { hold: spec.hold, ..Guard::of(Duration::ZERO) },
+            strict_rfc: spec.strict_rfc,
             stopped: BTreeSet::new(),
             registrars: BTreeMap::new(),
             takeovers: Vec::new(),
@@ -138,7 +141,7 @@ impl Invariants {
             Fault::Resume(host) | Fault::Crash(host) | Fault::Vanish(host) => {
                 self.stopped.remove(host);
             }
-            Fault::Start(_) | Fault::Leave(_) => {}
+            Fault::Start(_) | Fault::Leave(_) | Fault::Backlog(..) => {}
         }
         self.disturbed.extend(fault.host().map(|host| (host, now)));
     }
@@ -286,11 +289,11 @@ impl Invariants {
             RemovalReason::Audit if !self.has_whole_table(host) => {
                 Some("before the table of its home was read to its end")
             }
-            RemovalReason::RemovedByPeer if !self.may_remove(host, home) => {
+            RemovalReason::RemovedByPeer if !self.strict_rfc && !self.may_remove(host, home) => {
                 Some("by the word of somebody who is not its home")
             }
             RemovalReason::KeepAliveFailed | RemovalReason::AssociationEnded
-                if !left && home == id && self.is_one_of_many(source, name, truth) =>
+                if !left && home == id && !self.strict_rfc && self.is_one_of_many(source, name, truth) =>
             {
                 Some("while much of its pool is cut off with it")
             }

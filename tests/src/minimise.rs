@@ -110,6 +110,10 @@ impl Search<'_> {
         any |= self.change(|spec| spec.drains = false);
         any |= self.change(|spec| spec.patience = Duration::ZERO);
         any |= self.change(|spec| spec.replay = false);
+        any |= self.change(|spec| spec.registrar_pool = false);
+        any |= self.change(|spec| spec.backlogs = false);
+        any |= self.change(|spec| spec.strict_rfc = false);
+        any |= self.change(|spec| spec.announce = false);
         any |= self.change(|spec| spec.pools = 1);
         any |= self.change(|spec| spec.peace = Duration::from_secs(4));
         let quiet = Spec::quiet(0);

@@ -95,6 +95,16 @@ pub struct Spec {
     pub send_queue: usize,
     /// By how many millionths at most the clock of a host goes too fast or too slowly ([`Wire::Channels`] only).
     pub skew: u32,
+    /// Whether the registrars are a pool (design D6), of which clients know only the first one beforehand.
+    pub registrar_pool: bool,
+    /// Whether registrars get more than they can handle now and then.
+    pub backlogs: bool,
+    /// Whether registrars go by the letter of the RFCs, without a mass-failure guard; nobody reports elements that are well then.
+    pub strict_rfc: bool,
+    /// Whether registrars announce themselves by multicast, and nobody knows anybody beforehand ([`Wire::Channels`] only).
+    pub announce: bool,
+    /// Whether all that goes wrong is that sites are cut off, one after the other ([`Spec::with_blackouts`]).
+    pub blackouts: bool,
     /// Bytes of a page of a table.
     pub page: usize,
     /// How long registrars hold silent elements.
@@ -145,6 +155,11 @@ impl Spec {
             refused: 0,
             send_queue: 256 * 1024,
             skew: 0,
+            registrar_pool: false,
+            backlogs: false,
+            strict_rfc: false,
+            announce: false,
+            blackouts: false,
             page: 32 << 10,
             hold: Duration::from_secs(5),
             arbitration: Arbitration::LowestId,
@@ -185,7 +200,7 @@ impl Spec {
             true => ms(log_uniform(&mut rng, 150.0, if cheap { 6000.0 } else { 3000.0 }) as u64),
             false => Duration::ZERO,
         };
-        Self {
+        let spec = Self {
             wire,
             registrars: rng.random_range(1..=9).min(rng.random_range(1..=9)),
             elements,
@@ -219,7 +234,30 @@ impl Spec {
             replay: rng.random_bool(0.3),
             learned: rng.random_bool(0.25),
             skew: if rng.random_bool(0.3) && wire == Wire::Channels { SKEW } else { 0 },
+            registrar_pool: rng.random_bool(0.33),
+            backlogs: rng.random_bool(0.3),
+            strict_rfc: rng.random_bool(0.05),
+            announce: rng.random_bool(0.2) && wire == Wire::Channels,
             ..Self::quiet(seed)
+        };
+        if rng.random_bool(0.05) { spec.with_blackouts(&mut rng) } else { spec }
+    }
+
+    /// The same, but with pools that the mass-failure guard looks after, and with nothing wrong in it that could excuse the
+    /// loss of one of their elements.
+    fn with_blackouts(self, rng: &mut impl Rng) -> Self {
+        let elements = rng.random_range(8..=40);
+        Self {
+            elements: Spread { count: elements, hosts: elements },
+            pools: rng.random_range(1..=2),
+            trouble: Duration::from_secs(60),
+            fault_every: ms(rng.random_range(500..=3000)),
+            link: Link { loss: 0, ..self.link },
+            refused: 0,
+            backlogs: false,
+            strict_rfc: false,
+            blackouts: true,
+            ..self
         }
     }
 
@@ -299,6 +337,17 @@ impl Display for Spec {
         if self.skew != 0 {
             write!(f, ",skew={}", self.skew)?;
         }
+        for (key, on) in [
+            ("registrar-pool", self.registrar_pool),
+            ("backlogs", self.backlogs),
+            ("strict-rfc", self.strict_rfc),
+            ("announce", self.announce),
+            ("blackouts", self.blackouts),
+        ] {
+            if on {
+                write!(f, ",{key}=true")?;
+            }
+        }
         if self.arbitration == Arbitration::Rfc5353 {
             write!(f, ",arbitration=rfc5353")?;
         }
@@ -370,6 +419,11 @@ impl Spec {
             "skew" => {
                 self.skew = Some(number(value)?).filter(|skew| *skew < 1_000_000).ok_or("below a million")?
             }
+            "registrar-pool" => self.registrar_pool = number(value)?,
+            "backlogs" => self.backlogs = number(value)?,
+            "strict-rfc" => self.strict_rfc = number(value)?,
+            "announce" => self.announce = number(value)?,
+            "blackouts" => self.blackouts = number(value)?,
             "arbitration" => {
                 self.arbitration = match value {
                     "lowest-id" => Arbitration::LowestId,
@@ -431,6 +485,10 @@ mod tests {
         assert!(share(&|spec| spec.elements.count <= 20) >= 60);
         assert!(share(&|spec| spec.wire == Wire::Datagrams) >= 10);
         assert!(specs.iter().any(|spec| spec.registrars == 9));
+        assert!(share(&|spec| spec.registrar_pool) >= 25);
+        assert!(share(&|spec| spec.backlogs) >= 25);
+        assert!(share(&|spec| spec.announce) >= 15);
+        assert!(share(&|spec| spec.strict_rfc) >= 3 && share(&|spec| spec.blackouts) >= 3);
         for spec in specs {
             let Spread { count, hosts } = spec.elements;
             assert_eq!(

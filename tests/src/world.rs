@@ -77,6 +77,8 @@ struct Host {
     connects: (u64, u32),
     /// When its next timer is due, in the world's time.
     due: Option<Time>,
+    /// How much it had shed when its last backlog began.
+    shed: u64,
     conduct: Conduct,
 }
 
@@ -195,7 +197,7 @@ impl World {
     }
 
     fn census(&self) -> Census<'_> {
-        let mut census = Census::new(self.spec.pools);
+        let mut census = Census::new(self.spec.pools, self.spec.registrar_pool);
         for (host, state) in self.hosts.iter().filter(|(_, state)| !state.stopped) {
             if let Some(process) = &state.process {
                 census.add(*host, process, self.network.local_time(*host));
@@ -249,8 +251,22 @@ impl World {
             Fault::Crash(host) | Fault::Vanish(host) => lives(host),
             Fault::Leave(host) | Fault::Pause(host, _) => runs(host),
             Fault::Cut(_, cut) => cut.these.iter().any(lives) && cut.those.iter().any(lives),
+            // It shows when it ends.
+            Fault::Backlog(host, 0) => {
+                self.hosts.get(host).is_some_and(|state| self.has_shed(*host) > state.shed)
+            }
+            Fault::Backlog(..) => false,
             Fault::Start(_) | Fault::Resume(_) | Fault::Mend(_) | Fault::Link(_) | Fault::Refuse(_) => true,
         }
+    }
+
+    /// How much the registrar on a host has not done for want of time.
+    fn has_shed(&self, host: HostId) -> u64 {
+        self.registrar(host).map_or(0, |registrar| {
+            let counters = registrar.status(self.network.local_time(host)).counters;
+            let requests = counters.registrations_shed + counters.table_requests_shed;
+            counters.resolutions_shed + counters.reports_shed + requests
+        })
     }
 
     /// Does something to the world.
@@ -301,8 +317,20 @@ impl World {
             Fault::Mend(number) => self.network.mend(*number),
             Fault::Link(link) => self.network.set_link(*link),
             Fault::Refuse(refused) => self.network.set_refused(*refused),
+            Fault::Backlog(host, packets) => self.set_backlog(*host, *packets)?,
         }
         Ok(())
+    }
+
+    fn set_backlog(&mut self, host: HostId, packets: usize) -> Result<(), String> {
+        let (shed, local) = (self.has_shed(host), self.network.local_time(host));
+        if let Some(state) = self.hosts.get_mut(&host)
+            && let Some(process) = &mut state.process
+        {
+            state.shed = shed;
+            process.input(local, Input::Backlog { packets });
+        }
+        self.drive(host)
     }
 
     /// Lets time pass.

@@ -20,7 +20,8 @@ fn all_hold(specs: impl Iterator<Item = Spec> + Send) -> String {
 }
 
 /// Whole associations: crashes, restarts, pauses, hung and starved processes, partitions both ways and one way, mass
-/// failures, refused connects, in scopes of all sizes; elements that come and go on purpose.
+/// failures, blackouts of sites, overload, refused connects, in scopes of all sizes; elements that come and go on purpose;
+/// registrars that are a pool, announce themselves, or go by the letter of the RFCs.
 #[test]
 fn machines_over_associations() {
     let summary = all_hold((0..60).map(|seed| Spec::random(seed, Wire::Channels)));

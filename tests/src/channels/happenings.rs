@@ -7,6 +7,7 @@ impl Channels {
     fn host_of(&self, happening: &Happening) -> Option<HostId> {
         let id = match happening {
             Happening::Init(id) => return HostId::at(self.ends.get(id)?.remote.ip()),
+            Happening::Announcement(host, _) => return Some(*host),
             Happening::Established(id)
             | Happening::InitTimeout(id)
             | Happening::Arrival(id, _)
@@ -32,6 +33,7 @@ impl Channels {
             Happening::Arrival(id, parcel) => self.arrive(id, parcel),
             Happening::Gone(id, why) => self.down(id, why),
             Happening::Watch(id) => self.watch(id),
+            Happening::Announcement(host, input) => self.tell(host, input),
         }
     }
 

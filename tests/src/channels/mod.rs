@@ -9,6 +9,7 @@ mod happenings;
 
 use crate::cuts::{Cut, Cuts};
 use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Network, Role, Stop};
+use bytes::Bytes;
 use clock::Clock;
 use net::memory::Link;
 use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
@@ -106,7 +107,7 @@ struct End {
 
 /// What travels over an association in order.
 enum Parcel {
-    Message { stream: u16, ppid: u32, unordered: bool, bytes: bytes::Bytes },
+    Message { stream: u16, ppid: u32, unordered: bool, bytes: Bytes },
     Shutdown,
     Abort(String),
 }
@@ -124,6 +125,8 @@ enum Happening {
     Gone(EndId, DownReason),
     /// This end looks at its path.
     Watch(EndId),
+    /// A datagram of a multicast group reaches a host.
+    Announcement(HostId, Input),
 }
 
 /// What an end that sends something would notice.
@@ -285,6 +288,25 @@ impl Channels {
                 if let Some(end) = self.ends.get_mut(&id) {
                     end.stuck.push_back(parcel);
                 }
+            }
+        }
+    }
+
+    /// One datagram to each host that listens to the group, which gets there or not.
+    fn announce(&mut self, from: HostId, channel: Channel, bytes: &Bytes) {
+        let port = if channel == Channel::Enrp { ENRP_PORT } else { ASAP_PORT };
+        let listens = |role| match role {
+            Role::Registrar => true,
+            Role::Element | Role::User => channel == Channel::Asap,
+            Role::Watcher => false,
+        };
+        let reached = |to: &HostId| *to != from && listens(to.role) && self.passes(from, *to);
+        let reached: Vec<HostId> = self.hosts.keys().copied().filter(reached).collect();
+        for to in reached {
+            if self.rng.random_range(0..1000) >= self.link.loss {
+                let jitter = self.rng.random_range(Duration::ZERO..=self.link.jitter);
+                let input = Input::Announce { from: from.port(port), channel, bytes: bytes.clone() };
+                self.at(self.now + self.link.delay + jitter, Happening::Announcement(to, input));
             }
         }
     }
@@ -474,7 +496,7 @@ impl Network for Channels {
                     self.abort(id, cause);
                 }
             }
-            Transmit::Announce { .. } => {}
+            Transmit::Announce { channel, bytes } => self.announce(host, channel, &bytes),
         }
     }
 

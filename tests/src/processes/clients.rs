@@ -1,6 +1,6 @@
 //! The process of users: sessions that count, resolutions and false reports beside them.
 
-use super::{CHECKPOINT, CLOSE_BOUND, RESOLUTION_BOUND, handle};
+use super::{CHECKPOINT, CLOSE_BOUND, Due, RESOLUTION_BOUND, handle};
 use crate::counter::{Count, Tag};
 use crate::network::HostId;
 use crate::spec::Spec;
@@ -37,6 +37,8 @@ pub struct Clients {
     think: Duration,
     patience: Duration,
     replay: Option<ReplayLimits>,
+    /// Whether it reports elements now and then that are well. By the letter of the RFCs that removes them.
+    is_wrong_at_times: bool,
     clients: BTreeMap<SessionId, Client>,
     /// Sessions that have had no server yet, and when they have to have one or end.
     connecting: BTreeSet<(Time, SessionId)>,
@@ -112,6 +114,7 @@ impl Clients {
             think: spec.think,
             patience: if spec.patience.is_zero() { PATIENCE } else { spec.patience },
             replay: spec.replay.then_some(KEPT),
+            is_wrong_at_times: !spec.strict_rfc,
             clients: BTreeMap::new(),
             connecting: BTreeSet::new(),
             closing: BTreeSet::new(),
@@ -309,6 +312,7 @@ impl Clients {
                 }
                 // Some are wrong about who cannot be reached. One that is gone from the cache meanwhile is refused.
                 if let Ok(resolution) = result
+                    && self.is_wrong_at_times
                     && self.rng.random_bool(0.03)
                     && let Some(element) = resolution.elements.first()
                 {
@@ -388,16 +392,5 @@ impl Clients {
 impl Client {
     fn begin(&mut self) {
         self.waiting = Some(self.calls.request(&self.tag.encode()));
-    }
-}
-
-/// Taking what is due.
-trait Due<T> {
-    fn pop_first_if_due(&mut self, now: Time) -> Option<T>;
-}
-
-impl Due<(Time, Task)> for BTreeSet<(Time, Task)> {
-    fn pop_first_if_due(&mut self, now: Time) -> Option<(Time, Task)> {
-        self.first().is_some_and(|(at, _)| *at <= now).then(|| self.pop_first()).flatten()
     }
 }

@@ -12,10 +12,11 @@ use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Role};
 use crate::spec::Spec;
 use params::{Load, Policy, PoolHandle};
 use proto::endpoint::{self, AsapEndpoint, Counters};
-use proto::registrar::{self, Registrar};
-use proto::{Input, Node, Time, Transmit};
+use proto::registrar::{self, Announce, Registrar};
+use proto::{Channel, Input, Node, Time, Transmit};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha12Rng;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// T1-ENRPrequest × (MAX-REQUEST-RETRANSMIT + 1), twice: a request for another number of items waits for its turn.
@@ -76,27 +77,41 @@ impl Process {
             numbers.map(|number| HostId { role: Role::Registrar, number })
         };
         if host.role == Role::Registrar {
-            let known = |other: &HostId| !spec.learned || other.number == 0;
+            let known = |other: &HostId| !spec.announce && (!spec.learned || other.number == 0);
             let others = registrars().filter(|other| *other != host && known(other));
             let peers = others.map(|other| vec![other.port(ENRP_PORT)]).collect();
             let mut config = registrar::Config { peers, ..registrar::Config::default() };
             config.guard.hold = spec.hold;
             config.arbitration = spec.arbitration;
+            config.registrar_pool = spec.registrar_pool;
+            config.strict_rfc = spec.strict_rfc;
+            config.announce = Announce { asap: spec.announce, enrp: spec.announce };
             config.limits.table_response_bytes = spec.page;
             // Some keep their identifier over restarts.
             config.id = host
                 .number
                 .is_multiple_of(4)
                 .then(|| params::RegistrarId(0x4000_0000 + u32::from(host.number)));
-            return Self::Registrar(Box::new(Registrar::new(config, rng, now)));
+            let mut registrar = Registrar::new(config, rng, now);
+            for channel in [Channel::Asap, Channel::Enrp] {
+                registrar.handle_input(now, Input::Addresses { channel, addresses: vec![host.ip()] });
+            }
+            return Self::Registrar(Box::new(registrar));
         }
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         if host.role == Role::Watcher {
             return Self::Watcher(Box::new(Watcher::start(registrars().collect(), spec, rng, now)));
         }
-        let registrars = registrars().map(|registrar| registrar.port(ASAP_PORT));
-        let machine = AsapEndpoint::new(endpoint::Config::new(registrars, ENDPOINT_PORT, seed), now);
+        let known = match (spec.announce, spec.registrar_pool) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => usize::MAX,
+        };
+        let registrars = registrars().take(known).map(|registrar| registrar.port(ASAP_PORT));
+        let mut config = endpoint::Config::new(registrars, ENDPOINT_PORT, seed);
+        config.registrar_pool = spec.registrar_pool;
+        let machine = AsapEndpoint::new(config, now);
         match host.role {
             Role::Element => Self::Element(Box::new(Server::start(machine, host, spec, rng, now))),
             _ => Self::User(Box::new(Clients::start(machine, host, spec, rng, now))),
@@ -212,5 +227,16 @@ impl Process {
         if let Self::Element(server) = self {
             server.set_churning(now, churning);
         }
+    }
+}
+
+/// Taking what is due.
+trait Due<T> {
+    fn pop_first_if_due(&mut self, now: Time) -> Option<T>;
+}
+
+impl<T: Copy + Ord> Due<(Time, T)> for BTreeSet<(Time, T)> {
+    fn pop_first_if_due(&mut self, now: Time) -> Option<(Time, T)> {
+        self.first().is_some_and(|(at, _)| *at <= now).then(|| self.pop_first()).flatten()
     }
 }

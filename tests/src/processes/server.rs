@@ -1,14 +1,14 @@
 //! The process of a server: elements in pools, sessions that count.
 
-use super::{CHECKPOINT, CLOSE_BOUND, REGISTRATION_BOUND, SETTLE_BOUND, handle, policy};
+use super::{CHECKPOINT, CLOSE_BOUND, Due, REGISTRATION_BOUND, SETTLE_BOUND, handle, policy};
 use crate::counter::{Counter, Tag};
 use crate::invariants::Name;
 use crate::network::HostId;
 use crate::spec::Spec;
 use params::{PeIdentifier, PoolHandle, RegistrarId};
 use proto::endpoint::{
-    AsapEndpoint, CloseReason, ElementId, ElementTransport, Event, Message, Registration, SendError,
-    SessionId,
+    AsapEndpoint, CloseReason, ElementId, ElementTransport, Event, Message, RegisterError, Registration,
+    SendError, SessionId,
 };
 use proto::{Node, Time};
 use rand::RngExt;
@@ -16,6 +16,8 @@ use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// How long it waits before it registers an element again that was refused.
+const REFUSED: Duration = Duration::from_secs(1);
 /// The longest grace of a drain.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -41,6 +43,8 @@ pub struct Server {
     handed_over: Vec<(Tag, u64)>,
     /// When it has last done so with one whose name it did not know yet.
     strangers_handed_over: Option<Time>,
+    /// Elements that were refused, and when it tries again: the machine leaves that to the application.
+    refused: BTreeSet<(Time, ElementId)>,
     /// Results that are to come, since when.
     awaited: BTreeSet<(Time, ElementId)>,
     churn_every: Duration,
@@ -117,6 +121,7 @@ impl Server {
             draining: BTreeMap::new(),
             handed_over: Vec::new(),
             strangers_handed_over: None,
+            refused: BTreeSet::new(),
             awaited: BTreeSet::new(),
             churn_every: spec.churn_every,
             next_change: None,
@@ -182,7 +187,8 @@ impl Server {
     }
 
     pub(super) fn due(&self) -> Option<Time> {
-        self.next_change
+        let refused = self.refused.first().map(|(at, _)| *at);
+        self.next_change.into_iter().chain(refused).min()
     }
 
     pub(super) fn set_churning(&mut self, now: Time, churning: bool) {
@@ -197,8 +203,27 @@ impl Server {
         self.next_change = self.next_change.map(|_| now + self.rng.random_range(pause));
     }
 
-    /// An element comes or goes, or changes its load.
+    /// Does what is due.
     pub(super) fn work(&mut self, now: Time) -> Result<(), String> {
+        while let Some((_, element)) = self.refused.pop_first_if_due(now) {
+            self.try_again(now, element)?;
+        }
+        self.change(now)
+    }
+
+    fn try_again(&mut self, now: Time, element: ElementId) -> Result<(), String> {
+        let member = self.elements.get(&element).map(|number| &self.members[*number]);
+        let Some(member) = member.filter(|member| member.wanted && member.registered.is_none()) else {
+            return Ok(());
+        };
+        let policy = policy(member.pool, &mut self.rng);
+        self.machine
+            .set_policy(now, element, policy)
+            .map_err(|error| format!("not registered again: {error}"))
+    }
+
+    /// An element comes or goes, or changes its load.
+    fn change(&mut self, now: Time) -> Result<(), String> {
         if self.next_change.is_none_or(|at| at > now) || self.members.is_empty() {
             return Ok(());
         }
@@ -259,6 +284,7 @@ impl Server {
     pub(super) fn leave(&mut self, now: Time) {
         self.leaving = true;
         self.next_change = None;
+        self.refused.clear();
         for (element, number) in self.elements.clone() {
             self.wait(now, number, element);
         }
@@ -338,8 +364,11 @@ impl Server {
                 self.home = home.or(self.home);
                 self.waited(number, element);
             }
-            Event::RegistrationFailed { .. } => {
+            Event::RegistrationFailed { error, .. } => {
                 member.registered = None;
+                if matches!(error, RegisterError::Rejected(_)) && !deregistering {
+                    self.refused.insert((now + REFUSED, element));
+                }
                 self.waited(number, element);
             }
             // It is told of by the machine, which registers again.

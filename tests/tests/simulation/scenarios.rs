@@ -98,10 +98,11 @@ impl Story {
 #[test]
 fn a_blackout_of_a_site_removes_nobody() {
     // The elements of the site are spread over the registrars as chance will have it, and each registrar sees its own.
-    let spread = (101..=116).map(|seed| (seed, false, 3));
-    for (seed, icmp, registrars) in [(1, true, 1), (2, true, 5)].into_iter().chain(spread) {
+    let spread = (101..=116).map(|seed| (seed, "icmp=false", 3));
+    let others = [(1, "icmp=true", 1), (2, "icmp=true", 5), (3, "wire=datagrams,icmp=true", 3)];
+    for (seed, manners, registrars) in others.into_iter().chain(spread) {
         let mut story = Story::new(&format!(
-            "seed={seed},registrars={registrars},elements=40/40,users=0/0,hold=60000,icmp={icmp}"
+            "seed={seed},registrars={registrars},elements=40/40,users=0/0,hold=60000,{manners}"
         ));
         let site: Vec<HostId> = (0..16).map(element).collect();
         story.cut(&site);
@@ -163,15 +164,19 @@ fn a_blackout_of_a_site_with_its_registrar_removes_nobody() {
 /// Design D9: the same 40 % are killed, and the hosts say so. All are gone within a second.
 #[test]
 fn who_is_killed_is_removed_within_a_second() {
-    let mut story = Story::new("seed=2,registrars=3,elements=40/40,users=0/0,hold=60000,icmp=true");
-    story.inflict((0..16).map(|number| Fault::Crash(element(number))));
-    let all_gone = |world: &World| {
-        let lists = |number| world.registrar(registrar(number)).unwrap().status(Time::ZERO).elements;
-        (0..3).all(|number| lists(number) == 24)
-    };
-    let took = story.until(all_gone);
-    assert!(took < Duration::from_secs(1), "{took:?}");
-    story.until(|world| world.converged().is_ok());
+    for wire in ["channels", "datagrams"] {
+        let mut story = Story::new(&format!(
+            "seed=2,wire={wire},registrars=3,elements=40/40,users=0/0,hold=60000,icmp=true"
+        ));
+        story.inflict((0..16).map(|number| Fault::Crash(element(number))));
+        let all_gone = |world: &World| {
+            let lists = |number| world.registrar(registrar(number)).unwrap().status(Time::ZERO).elements;
+            (0..3).all(|number| lists(number) == 24)
+        };
+        let took = story.until(all_gone);
+        assert!(took < Duration::from_secs(1), "{wire}: {took:?}");
+        story.until(|world| world.converged().is_ok());
+    }
 }
 
 /// Design D9: without any evidence the guard gives them up when it has held them for long enough, and ends.
