@@ -194,10 +194,10 @@ fn reports_beyond_what_can_be_looked_into_are_counted() {
     let report =
         |id: u16| asap(1, ::asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(id.into()) });
     (1000..1035).for_each(|id| registrar.handle_input(at(2), report(id)));
-    assert_eq!(registrar.status(at(2)).counters.reports_ignored, 5);
+    assert_eq!(registrar.status(at(2)).counters.reports_refused, 5);
     register_many(&mut registrar, 1000..1010);
     (1000..1035).for_each(|id| registrar.handle_input(at(3), report(id)));
-    assert_eq!(registrar.status(at(3)).counters.reports_ignored, 10, "1030 to 1034 have taken five places");
+    assert_eq!(registrar.status(at(3)).counters.reports_refused, 10, "1030 to 1034 have taken five places");
 }
 
 // ENRP-3.4.3-03, design D11: a peer that takes nothing, so that its associations are ended one after the other, dies.
