@@ -85,8 +85,8 @@ impl AsapEndpoint {
         handle.closed().await;
     }
 
-    /// Registers an element and keeps it registered. Returns when a registrar has confirmed it; whoever stops
-    /// waiting takes the registration back.
+    /// Registers an element and keeps it registered. Returns when a registrar has confirmed it. Cancel-safe: whoever stops
+    /// waiting takes the registration back, in the background, as if the element had been dropped.
     pub async fn register(
         &self,
         registration: Registration,

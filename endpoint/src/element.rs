@@ -254,9 +254,14 @@ impl Element {
 }
 
 impl Element {
-    /// Takes the element out of its pool; returns when a registrar has confirmed it and all its sessions have ended.
+    /// Takes the element out of its pool; returns when its home registrar has confirmed it and all its sessions have ended.
     /// Each session is told ([`Session::draining`]); those that are left after `grace` are ended in order. Whoever
     /// stops waiting does not stop it.
+    ///
+    /// "Confirmed" is the word of the home alone: that tells the other registrars, and all of them those who have subscribed to
+    /// the pool. Until these have heard of it they may still come, so it does not return before a moment has passed since
+    /// (`drain_settle` of the profile: 0.5 s for `Lan` and `Rsplib`, 3 s for `Wan` and `Rfc`), unless `grace` is shorter. A
+    /// `grace` of zero waits for nobody.
     pub async fn drain(self, grace: Duration) -> Result<(), RegisterError> {
         self.leave(Leave::Drain(grace)).await
     }

@@ -55,7 +55,7 @@ impl fmt::Display for Rejection {
             Self::NotAllowed => f.write_str(
                 "it belongs to somebody else: choose another identifier or pool, or wait until the former registration expires",
             ),
-            Self::Other(code) => write!(f, "{code}"),
+            Self::Other(code) => write!(f, "{code}: see the registrar's log"),
         }
     }
 }
@@ -105,5 +105,31 @@ impl fmt::Display for Rejections {
             write!(f, "{}{reason}", if n > 0 { "; " } else { "" })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_says_what_to_do() {
+        for (reason, advice) in [
+            (Rejection::Policy(Some(PolicyType::RANDOM)), "register with it, or in another pool"),
+            (Rejection::Policy(None), "register with it, or in another pool"),
+            (Rejection::TransportType(None), "register the same, or in another pool"),
+            (Rejection::ControlChannel, "register in another pool"),
+            (Rejection::IdentifierTaken, "choose another one, or none for a random one"),
+            (Rejection::InvalidValue, "register an address that this endpoint listens on"),
+            (Rejection::NoRoom, "try again later, or at another registrar"),
+            (
+                Rejection::NotAllowed,
+                "choose another identifier or pool, or wait until the former registration expires",
+            ),
+            (Rejection::Other(CauseCode(0x99)), "see the registrar's log"),
+        ] {
+            let shown = reason.to_string();
+            assert_eq!(shown.rsplit(": ").next(), Some(advice), "{shown}");
+        }
     }
 }

@@ -170,7 +170,8 @@ impl Builder {
         self
     }
 
-    /// How long sessions may go on when the element is [drained](PoolElement::drain). Default: 10 seconds.
+    /// How long sessions may go on when the element is [drained](PoolElement::drain), and the longest time that is waited for those
+    /// who have subscribed to the pool. Default: 10 seconds; zero ends the sessions at once and waits for nobody.
     pub fn drain_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

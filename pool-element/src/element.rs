@@ -118,11 +118,16 @@ impl PoolElement {
         self.element.set_ready(ready).await
     }
 
-    /// Leaves without losing anything: takes the element out of its pool, waits until a registrar has confirmed that, and
-    /// until the sessions have ended. New sessions go to other elements. Each of the present ones is told
+    /// Leaves without losing anything: takes the element out of its pool, waits until its home registrar has confirmed that,
+    /// until those who have subscribed to the pool should have heard of it, and until the sessions have ended. New sessions go to other elements. Each of the present ones is told
     /// ([`Session::draining`]) and has the [grace](Builder::drain_grace) to end; then it is ended in order: its client gets all
     /// that could be sent until then, and goes on elsewhere with the last cookie. What a server does with a session
     /// after the grace fails with [`SessionError::Closed`](crate::SessionError::Closed), and its client asks another server for it.
+    ///
+    /// "Confirmed" is the word of the home alone: that tells the other registrars, and all of them those who have subscribed. Until
+    /// these have heard of it they may still come, to a [service](Builder::service) for instance, which should be there for them. So
+    /// this does not return before 0.5 s after the confirmation with the profiles `Lan` and `Rsplib`, 3 s with `Wan` and `Rfc`; or
+    /// before the end of the grace, if that is shorter.
     ///
     /// On an error the sessions have ended as well, but no registrar has confirmed. Whoever stops waiting does not stop it, if
     /// the future was polled at all.

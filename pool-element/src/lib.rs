@@ -115,6 +115,10 @@
 //!   [sealed](Builder::seal_cookies). Even a sealed one can be an older one, or another client's, until it expires.
 //! * Who is in a pool is soft state in the registrars' memory: available, not consistent. A client may try a server that has
 //!   just left, and finds another one.
+//! * All futures are cancel-safe, and each says how: dropping [`Session::send`], [`Session::recv`] or [`PoolElement::accept`] loses
+//!   nothing that had arrived; dropping [`Builder::register`] takes the registration back; [`PoolElement::set_ready`],
+//!   [`PoolElement::drain`], [`PoolElement::deregister`] and [`Session::close`] go on without whoever waited. The exception is
+//!   [`ExactlyOnce::answer`]: after that the session is to be dropped as well.
 //! * Nobody is authenticated: listen on networks that you trust.
 //!
 //! # Flow control

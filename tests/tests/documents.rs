@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
 
 #[test]
 fn links_lead_to_files() {
-    for document in [
+    let documents = [
         "README.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
@@ -22,7 +22,13 @@ fn links_lead_to_files() {
         "interop/README.md",
         "tests/mutations/README.md",
         "tests/scenarios/README.md",
-    ] {
+        "vendor/README.md",
+    ];
+    let pages = fs::read_dir(root().join("docs")).unwrap();
+    let pages = pages.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()));
+    let pages: Vec<String> = pages.filter(|page| page.ends_with(".md")).collect();
+    assert!(!pages.is_empty());
+    for document in documents.into_iter().chain(pages.iter().map(String::as_str)) {
         let text = read(document);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {

@@ -6,7 +6,9 @@ use std::fmt::Debug;
 
 fn debug_send_sync<T: Debug + Send + Sync + 'static>() {}
 
-fn error<T: Error + Clone + Send + Sync + 'static>() {}
+fn error<T: Error + Send + Sync + 'static>() {}
+
+fn cloned_error<T: Error + Clone + Send + Sync + 'static>() {}
 
 // C-SEND-SYNC, C-DEBUG: sessions and elements go from task to task.
 #[test]
@@ -21,6 +23,18 @@ fn everything_can_be_sent_and_shown() {
     debug_send_sync::<user::Discovery>();
     debug_send_sync::<user::AsapEndpoint>();
     debug_send_sync::<user::Explanation>();
+    debug_send_sync::<user::Standing>();
+    debug_send_sync::<user::Resolution>();
+    debug_send_sync::<user::Counters>();
+    debug_send_sync::<user::Received>();
+    debug_send_sync::<user::Message>();
+    debug_send_sync::<user::Addresses>();
+    debug_send_sync::<user::SendOptions>();
+    debug_send_sync::<user::CacheOptions>();
+    debug_send_sync::<user::Avoidance>();
+    debug_send_sync::<user::RetryBudget>();
+    debug_send_sync::<user::ReplayLimits>();
+    debug_send_sync::<user::Multicast>();
     debug_send_sync::<pool_element::PoolElement>();
     debug_send_sync::<pool_element::Builder>();
     debug_send_sync::<pool_element::Session>();
@@ -30,13 +44,20 @@ fn everything_can_be_sent_and_shown() {
     debug_send_sync::<pool_element::Service>();
     debug_send_sync::<pool_element::Check>();
     debug_send_sync::<pool_element::CookieSealing>();
+    debug_send_sync::<pool_element::CookieKey>();
+    debug_send_sync::<pool_element::Card>();
+    debug_send_sync::<pool_element::LoadUpdates>();
+    debug_send_sync::<pool_element::Rejection>();
+    debug_send_sync::<pool_element::Rejections>();
 }
 
 // C-GOOD-ERR
 #[test]
 fn errors_can_go_anywhere() {
-    error::<user::EndpointError>();
-    error::<user::ResolveError>();
-    error::<user::SessionError>();
-    error::<pool_element::RegisterError>();
+    cloned_error::<user::EndpointError>();
+    cloned_error::<user::ResolveError>();
+    cloned_error::<user::SessionError>();
+    cloned_error::<pool_element::RegisterError>();
+    // It holds what the system says, which cannot be cloned.
+    error::<user::StartError>();
 }

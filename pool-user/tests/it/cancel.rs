@@ -3,7 +3,7 @@
 use crate::support::{counter, number, registrar, user, within};
 use pool_element::{PoolElement, Profile, Transport};
 use registrar::{Event, Registrar};
-use rserpool_pool_user::{PoolUser, Received};
+use rserpool_pool_user::{ExactlyOnce, PoolUser, Received};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -156,6 +156,116 @@ async fn a_cancelled_wait_for_a_change_loses_none() {
         within("deregistration", web.deregister()).await.unwrap();
         assert!(within("a change", watch.changed()).await.is_err());
     }
+}
+
+// An answer that nobody waits for does not become the next one's, and is in nobody's way.
+#[tokio::test]
+async fn a_cancelled_resolution_disturbs_nobody() {
+    let registrar = registrar(&[]);
+    let element = counter(&[registrar.asap_address()]).await;
+    let user = user(&registrar);
+    for turns in 0..20 {
+        drop(give_up(turns, user.resolve_uncached("nowhere")).await);
+        drop(give_up(turns, user.resolve_uncached("counter")).await);
+        drop(give_up(turns, user.resolve("counter")).await);
+        let resolution = within("resolution", user.resolve_uncached("counter")).await.unwrap();
+        assert_eq!(resolution.elements[0].id, element.id());
+    }
+}
+
+// Whoever stops waiting for the end of a session does not stop it: the server gets everything, then hears of the end.
+#[tokio::test]
+async fn a_cancelled_close_of_the_client_goes_on() {
+    let registrar = registrar(&[]);
+    let mut element = counter(&[registrar.asap_address()]).await;
+    let user = user(&registrar);
+    for turns in [0, 1, 2, 10] {
+        let session = within("connect", user.connect("counter")).await.unwrap();
+        for n in 0..10u64 {
+            session.send(n.to_be_bytes()).await.unwrap();
+        }
+        drop(give_up(turns, session.close()).await);
+        let mut server = within("accept", element.accept()).await.unwrap();
+        for n in 0..10u64 {
+            assert_eq!(number(&within("a message", server.recv()).await.unwrap().unwrap()), n);
+        }
+        assert_eq!(within("the end", server.recv()).await.unwrap(), None, "after {turns} turns");
+    }
+}
+
+// The same at the other side: the client gets everything, then goes on elsewhere, here at the same server.
+#[tokio::test]
+async fn a_cancelled_close_of_the_server_goes_on() {
+    let registrar = registrar(&[]);
+    let mut element = counter(&[registrar.asap_address()]).await;
+    let user = user(&registrar);
+    for turns in [0, 1, 2, 10] {
+        let mut session = within("connect", user.connect("counter")).await.unwrap();
+        session.send(b"hello").await.unwrap();
+        let mut server = within("accept", element.accept()).await.unwrap();
+        assert_eq!(within("a message", server.recv()).await.unwrap().unwrap()[..], *b"hello");
+        for n in 0..10u64 {
+            server.send(n.to_be_bytes()).await.unwrap();
+        }
+        drop(give_up(turns, server.close()).await);
+        for n in 0..10u64 {
+            let answer = within("an answer", session.recv()).await.unwrap();
+            assert!(answer == Received::Message(n.to_be_bytes().to_vec().into()), "{answer:?}");
+        }
+        let next = within("the end", session.recv()).await.unwrap();
+        assert!(matches!(next, Received::Failover { .. }), "after {turns} turns: {next:?}");
+    }
+}
+
+// Whoever stops waiting until the element is out of its pool, or in it again, does not stop it.
+#[tokio::test]
+async fn a_cancelled_change_of_readiness_goes_on() {
+    let registrar = registrar(&[]);
+    let element = counter(&[registrar.asap_address()]).await;
+    for turns in [0, 1, 2, 10] {
+        let mut events = registrar.events();
+        drop(give_up(turns, element.set_ready(false)).await);
+        within("the element leaves", async {
+            while !matches!(events.next().await.unwrap(), Event::ElementRemoved { .. }) {}
+        })
+        .await;
+        drop(give_up(turns, element.set_ready(true)).await);
+        within("the element is back", async {
+            while !matches!(events.next().await.unwrap(), Event::ElementRegistered { .. }) {}
+        })
+        .await;
+    }
+    drop(give_up(1, element.set_ready(false)).await);
+    within("registration", element.set_ready(true)).await.unwrap();
+    assert_eq!(elements(&registrar).await, 1, "the last word counts");
+}
+
+// A server that looks elsewhere while it waits for an operation misses none, and does none twice.
+#[tokio::test]
+async fn a_cancelled_wait_for_an_operation_loses_none() {
+    let registrar = registrar(&[]);
+    let mut element = counter(&[registrar.asap_address()]).await;
+    let session = within("connect", user(&registrar).connect("counter")).await.unwrap();
+    let server = tokio::spawn(async move {
+        let mut session = pool_element::ExactlyOnce::new(element.accept().await.unwrap());
+        let mut waited = 0;
+        loop {
+            match give_up(1, session.next()).await.transpose().unwrap() {
+                Some(Some(_)) => {
+                    let count = (session.state().map_or(0, number) + 1).to_be_bytes();
+                    session.answer(count, count).await.unwrap();
+                }
+                Some(None) => break waited,
+                None => waited += 1,
+            }
+        }
+    });
+    let mut session = ExactlyOnce::new(session);
+    for n in 1..=20 {
+        assert_eq!(number(&within("a call", session.call(b"one more")).await.unwrap()), n);
+    }
+    drop(session);
+    assert!(within("the end", server).await.unwrap() > 0, "it never had to wait");
 }
 
 // Neither half of a session loses anything when it is interrupted.

@@ -9,6 +9,8 @@ use rserpool_pool_user::{PoolUser, ResolveError, SessionError};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 // OVW-4-02
 #[tokio::test]
@@ -82,6 +84,51 @@ async fn a_changed_policy_reaches_the_pool() {
     let user = PoolUser::new([registrar.asap_address()]);
     let resolution = within("resolution", user.resolve("jobs")).await.unwrap();
     assert_eq!(resolution.elements[0].policy, Policy::Priority { priority: 2 });
+}
+
+// OVW-4-02: servers that know nothing of pools are found where they are, whatever they speak.
+#[tokio::test]
+async fn a_service_is_found_at_its_transport() {
+    let registrar = registrar(&[]);
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (tcp_address, udp_address) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap());
+    let sctp_address = SocketAddr::from(([127, 0, 0, 1], 9));
+    let user = PoolUser::new([registrar.asap_address()]);
+    let mut services = Vec::new();
+    for (pool, transport, address) in [
+        ("over-tcp", Transport::tcp(tcp_address), tcp_address),
+        ("over-udp", Transport::udp(udp_address), udp_address),
+        ("over-sctp", Transport::sctp(sctp_address), sctp_address),
+    ] {
+        let service = PoolElement::builder(pool).registrars([registrar.asap_address()]);
+        let service = service.service(transport.clone()).register();
+        let service = within("registration", service).await.unwrap();
+        let found = within("choice", user.choose(pool)).await.unwrap();
+        assert_eq!((found.id, &found.user_transport), (service.id(), &transport));
+        assert_eq!(found.user_transport.socket_addresses().collect::<Vec<_>>(), [address]);
+        services.push(service);
+    }
+
+    let address = async |pool: &str| {
+        let found = within("choice", user.choose(pool)).await.unwrap();
+        found.user_transport.socket_addresses().next().unwrap()
+    };
+    let mut client = within("connect", TcpStream::connect(address("over-tcp").await)).await.unwrap();
+    client.write_all(b"hello").await.unwrap();
+    let (mut server, _) = within("accept", tcp.accept()).await.unwrap();
+    let mut heard = [0; 5];
+    within("a request", server.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(heard, *b"hello");
+
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.send_to(b"HELLO", address("over-udp").await).await.unwrap();
+    within("a request", udp.recv(&mut heard)).await.unwrap();
+    assert_eq!(heard, *b"HELLO");
+
+    for service in services {
+        within("deregistration", service.deregister()).await.unwrap();
+    }
 }
 
 // ASAP-3.1-11: the pool's policy and transport bind; whoever does not fit is told what the pool has.

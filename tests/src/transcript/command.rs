@@ -41,6 +41,10 @@ impl<'a> Arguments<'a> {
         self.words.get(index).copied().ok_or_else(|| "something is missing".into())
     }
 
+    pub(super) fn words(&self) -> &[&'a str] {
+        &self.words
+    }
+
     fn host(&self, index: usize) -> Result<HostId, String> {
         host(self.word(index)?)
     }
@@ -113,8 +117,8 @@ pub(super) fn execute(stage: &mut Stage, line: &str) -> Result<(), String> {
             }
             _ => Err("it is not played".into()),
         },
-        "resolve" | "purge" | "report" | "deregister" | "policy" | "load" | "seal" | "recommend"
-        | "drain" | "open" | "turn" | "close" | "say" | "cookie" => {
+        "resolve" | "watch" | "unwatch" | "purge" | "report" | "deregister" | "policy" | "load" | "seal"
+        | "recommend" | "ready" | "drain" | "open" | "turn" | "close" | "say" | "cookie" => {
             let now = stage.local_time(host.clone()?);
             let (endpoint, owner) = stage.endpoint(host?)?;
             owner.execute(endpoint, now, command, &arguments)
@@ -176,12 +180,17 @@ fn registrar(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) -> Resu
     if let Some(octets) = arguments.number("page")? {
         config.limits.table_response_bytes = octets as usize;
     }
+    if let Some(subscriptions) = arguments.number("subscriptions")? {
+        config.limits.subscriptions = subscriptions as usize;
+    }
+    let is_listed = arguments.bit("pool-of-registrars")?;
+    config.registrar_pool = is_listed;
     let announces = arguments.bit("announce")?;
     config.announce = registrar::Announce { asap: announces, enrp: announces };
     let rng = ChaCha12Rng::seed_from_u64(id.into());
     let registrar = Registrar::new(config, rng, stage.now());
     stage.start(host, Process::Registrar(Box::new(registrar)));
-    if announces {
+    if announces || is_listed {
         for channel in [Channel::Asap, Channel::Enrp] {
             stage.input(host, Input::Addresses { channel, addresses: vec![host.port(0).ip()] });
         }
@@ -220,7 +229,8 @@ fn start_endpoint(stage: &mut Stage, host: HostId, arguments: &Arguments<'_>) ->
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&arguments.number("seed")?.unwrap_or(own).to_be_bytes());
     let mut config = endpoint::Config::new(registrars, ENDPOINT_PORT, seed);
-    config.cache.subscribe = false;
+    config.cache.subscribe = arguments.bit("subscribe")?;
+    config.registrar_pool = arguments.bit("pool-of-registrars")?;
     config.timers = Profile::Rfc.endpoint();
     if let Some(stagger) = arguments.option("stagger") {
         config.timers.connect_stagger = span(stagger)?;

@@ -92,6 +92,12 @@ pub(super) fn of_endpoint(event: &endpoint::Event, elements: &BTreeMap<ElementId
             format!("not resolved: {}", causes(error))
         }
         Event::Resolved { result: Err(error), .. } => format!("not resolved: {error}"),
+        Event::PoolChanged { handle, result: Ok(pool) } => {
+            let ids: Vec<String> =
+                pool.elements.iter().map(|element| format!("{:#x}", element.id.0)).collect();
+            format!("{handle} has changed: policy {}, [{}]", policy(&pool.policy), ids.join(","))
+        }
+        Event::PoolChanged { handle, result: Err(error) } => format!("{handle} has changed: {error}"),
         Event::SessionAccepted { cookie, .. } => match cookie {
             Some(cookie) => format!("session accepted, cookie {}", text(cookie)),
             None => "session accepted, no cookie".into(),

@@ -74,6 +74,11 @@ impl Owner {
                 let options = ResolveOptions { items: None, uncached: !arguments.bit("cached")? };
                 endpoint.resolve(now, pool, options).map(|_| ())
             }
+            "watch" => endpoint.watch(now, pool),
+            "unwatch" => {
+                endpoint.unwatch(now, &pool);
+                Ok(())
+            }
             "purge" => {
                 endpoint.purge(&pool);
                 Ok(())
@@ -92,6 +97,14 @@ impl Owner {
             "recommend" => {
                 let order = arguments.numbers("pes")?.into_iter().map(PeIdentifier).collect();
                 endpoint.set_failover_order(now, self.element(&pool)?, order)
+            }
+            "ready" => {
+                let ready = match arguments.words() {
+                    [.., "0"] => false,
+                    [.., "1"] => true,
+                    _ => return Err("it is ready, 1, or not, 0".into()),
+                };
+                endpoint.set_ready(now, self.element(&pool)?, ready).map(|_| ())
             }
             "drain" => {
                 let grace = arguments.span("grace")?.unwrap_or(Duration::ZERO);
