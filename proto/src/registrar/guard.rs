@@ -11,13 +11,14 @@
 //!   rest is given up after a few more attempts.
 //!
 //! The share is one of the whole pool: registrars tell each other how many of their own elements are silent, and those of a home
-//! that does not speak count as silent (see [`silence`](super::silence)). The share of what one home has says little: of four
+//! that does not speak count as silent (see [`silence`](super::silence)), also when they are taken over, until they answer. The share of what one home has says little: of four
 //! elements two may well be dead. In a scope with rsplib, which tells nothing, it is all there is to judge by. (Those of
 //! other homes that a registrar looked for because of reports are judged on their own. Those that were held are left to
 //! their home, which guards them too and looks for them on and on.) With less than [`Guard::floor`] of them whoever is
 //! silent is removed at once: nobody could tell a dead server from a dead site, and a last resort that is not
 //! listed fails sooner than one that is.
 
+use super::owned::Owned;
 use super::timers::Timer;
 use super::{ElementKey, Event, Registrar, RemovalReason};
 use crate::Time;
@@ -59,12 +60,21 @@ const MASS: usize = 2;
 /// Whose silence is judged together: the elements of a pool that are ours, or those that are not.
 pub(super) type Scope = (PoolHandle, bool);
 
+/// The silence of one element.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    since: Time,
+    claimed: bool,
+}
+
 /// What is silent in one pool.
 #[derive(Debug, Default)]
 struct Watch {
-    silent: BTreeMap<PeIdentifier, Time>,
+    silent: BTreeMap<PeIdentifier, Silence>,
     /// The same, the longest first.
     by_time: BTreeSet<(Time, PeIdentifier)>,
+    /// How many of them are claimed.
+    claimed: usize,
     /// When elements were removed for silence, within the window.
     removed: VecDeque<Time>,
     holding: Option<Holding>,
@@ -81,15 +91,23 @@ struct Holding {
 }
 
 impl Watch {
-    fn insert(&mut self, now: Time, id: PeIdentifier) {
-        self.silent.insert(id, now);
+    fn insert(&mut self, now: Time, id: PeIdentifier, claimed: bool) {
+        self.silent.insert(id, Silence { since: now, claimed });
         self.by_time.insert((now, id));
+        self.claimed += usize::from(claimed);
     }
 
     /// Whether it was silent.
     fn remove(&mut self, id: PeIdentifier) -> bool {
-        let since = self.silent.remove(&id);
-        since.is_some_and(|since| self.by_time.remove(&(since, id)))
+        let Some(Silence { since, claimed }) = self.silent.remove(&id) else { return false };
+        self.claimed -= usize::from(claimed);
+        self.by_time.remove(&(since, id))
+    }
+
+    /// How many are silent, or were removed for that lately, with so many claimed elements in the pool. Of these the former
+    /// home did not speak any more, and nobody has heard them since.
+    fn count(&self, claimed: usize) -> usize {
+        self.silent.len() - self.claimed + claimed + self.removed.len()
     }
 }
 
@@ -109,7 +127,7 @@ impl Guards {
             return None;
         }
         let watches = [true, false].into_iter().filter_map(|own| self.0.get(&(key.handle.clone(), own)));
-        watches.filter_map(|watch| watch.silent.get(&key.id)).copied().next()
+        watches.filter_map(|watch| watch.silent.get(&key.id)).map(|silence| silence.since).next()
     }
 
     /// Whether an element is silent.
@@ -126,11 +144,20 @@ impl Guards {
         })
     }
 
-    /// How many of our own elements are silent, or were removed for that lately, for each pool where there are any.
-    pub(super) fn silent_pools(&self) -> Vec<(&PoolHandle, usize)> {
-        let own = self.0.iter().filter(|((_, own), _)| *own);
-        let silent = own.map(|((handle, _), watch)| (handle, watch.silent.len() + watch.removed.len()));
-        silent.filter(|(_, silent)| *silent > 0).collect()
+    /// The pools of which own elements are silent, or were removed for that lately.
+    pub(super) fn silent_pools(&self) -> impl Iterator<Item = &PoolHandle> {
+        self.0.keys().filter(|(_, own)| *own).map(|(handle, _)| handle)
+    }
+
+    /// An element of ours is claimed, which may be silent already.
+    pub(super) fn claimed(&mut self, key: &ElementKey) {
+        if !self.0.is_empty()
+            && let Some(watch) = self.0.get_mut(&(key.handle.clone(), true))
+            && let Some(silence) = watch.silent.get_mut(&key.id)
+            && !std::mem::replace(&mut silence.claimed, true)
+        {
+            watch.claimed += 1;
+        }
     }
 
     /// How many elements are silent, and in how many pools they are held.
@@ -141,6 +168,12 @@ impl Guards {
 }
 
 impl Registrar {
+    /// How many of our elements of a pool are silent, were removed for that lately, or are claimed.
+    pub(super) fn own_silent(&self, handle: &PoolHandle) -> usize {
+        let claimed = self.owned.claimed_in(handle);
+        self.guards.0.get(&(handle.clone(), true)).map_or(claimed, |watch| watch.count(claimed))
+    }
+
     /// An element does not answer, and nothing says why: removed now, later or not at all.
     pub(super) fn gone_silent(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
         let scope = (key.handle.clone(), self.owned.contains(key));
@@ -150,7 +183,7 @@ impl Registrar {
         self.probe_outdated(now, key);
         let watch = self.guards.0.entry(scope.clone()).or_default();
         if !watch.silent.contains_key(&key.id) {
-            watch.insert(now, key.id);
+            watch.insert(now, key.id, self.owned.get(key).is_some_and(Owned::is_claimed));
             self.counters.elements_silent += 1;
             let hold = self.hold(&scope);
             // Its life does not end while nobody could tell us that it goes on.
@@ -198,8 +231,8 @@ impl Registrar {
         let elements = self.at_risk(scope);
         let elsewhere = if scope.1 { self.silent_elsewhere(&scope.0, unheard_since) } else { 0 };
         let Some(watch) = self.guards.0.get_mut(scope) else { return };
-        let silent = watch.silent.len() + watch.removed.len();
-        let silent = silent.saturating_add(elsewhere).min(elements);
+        let claimed = if scope.1 { self.owned.claimed_in(&scope.0) } else { 0 };
+        let silent = watch.count(claimed).saturating_add(elsewhere).min(elements);
         let mass = silent >= MASS && silent * 100 > elements * usize::from(self.config.guard.share);
         match &mut watch.holding {
             None if mass && !watch.silent.is_empty() => {

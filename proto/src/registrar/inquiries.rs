@@ -8,6 +8,7 @@
 //! Whoever waits is in the handlespace, and nobody knows the answer yet: an element that leaves, that speaks for itself, or
 //! whose reports are void waits no more.
 
+use super::owned::Owned;
 use super::timers::Timer;
 use super::{ElementKey, Registrar};
 use crate::Time;
@@ -150,7 +151,7 @@ impl Registrar {
         if !self.answers_us(&key) {
             return false;
         }
-        match self.owned.get(&key).is_some_and(|owned| owned.claimed) {
+        match self.owned.get(&key).is_some_and(Owned::is_claimed) {
             true => self.claim(now, key),
             false => self.probe(now, key),
         }

@@ -117,7 +117,7 @@ impl Registrar {
         let Some(association) = self.association_of(now, &key) else {
             return self.unreachable(now, &key);
         };
-        let home = self.owned.get(&key).is_some_and(|owned| owned.claimed);
+        let home = self.owned.get(&key).is_some_and(Owned::is_claimed);
         let probe = Probe { association, home, wait, repeated: false, contenders: Vec::new() };
         if let Some(association) = self.associations.get_mut(association) {
             association.elements.insert(key.clone());
@@ -152,8 +152,11 @@ impl Registrar {
 
     /// Another registrar does not take us for the home of this element of ours: we claim it, in its turn.
     pub(super) fn claim_anew(&mut self, now: Time, key: ElementKey, why: Why) {
-        let Some(owned) = self.owned.get_mut(&key) else { return };
-        owned.claimed = true;
+        if !self.owned.contains(&key) {
+            return;
+        }
+        self.owned.set_claimed(&key, true);
+        self.guards.claimed(&key);
         match self.probes.contains_key(&key) {
             // What it acknowledges now would not count.
             true => self.claim(now, key),
@@ -219,7 +222,7 @@ impl Registrar {
         let adopts = asked.is_some_and(|probe| probe.home);
         if from_itself
             && !adopts
-            && let Some(owned) = self.owned.get_mut(&key).filter(|owned| owned.claimed)
+            && let Some(owned) = self.owned.get_mut(&key).filter(|owned| owned.is_claimed())
         {
             // It lives, but has not heard yet that it is ours: this acknowledges something else.
             owned.heard = now;
@@ -238,9 +241,10 @@ impl Registrar {
         self.timers.cancel(&Timer::Probe(key.clone()));
         let mut announce = false;
         let life = self.element(&key).and_then(|element| self.life(element.life));
+        let claimed = self.owned.set_claimed(&key, false);
         if let Some(owned) = self.owned.get_mut(&key) {
             self.inquiries.settled(&key);
-            if std::mem::take(&mut owned.claimed) {
+            if claimed {
                 announce = true;
                 // It could not register while it had no home, and its turn may have come late.
                 owned.expires = life.map_or(Time::NEVER, |life| now + life);

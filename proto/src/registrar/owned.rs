@@ -17,8 +17,7 @@ pub(super) struct Owned {
     pub(super) association: Option<AssocId>,
     /// When its registration life ends; [`Time::NEVER`]: it does not.
     pub(super) expires: Time,
-    /// Taken over, and has not acknowledged that yet.
-    pub(super) claimed: bool,
+    claimed: bool,
     /// When it last spoke for itself: it registered, or acknowledged a keep-alive.
     pub(super) heard: Time,
     /// When it is to be looked at; [`Time::NEVER`] while it is not in the schedule.
@@ -31,10 +30,22 @@ impl Owned {
         Self { association, expires, claimed, heard, due: Time::NEVER }
     }
 
+    /// Whether it is claimed: taken over, or doubted by its former home or ours, and has not acknowledged that it is ours.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claimed
+    }
+
     /// Whether it will be looked at; not while it is probed.
     pub(super) fn is_scheduled(&self) -> bool {
         self.due != Time::NEVER
     }
+}
+
+/// How many elements of a pool are ours.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    all: usize,
+    claimed: usize,
 }
 
 /// The elements whose home this registrar is.
@@ -48,8 +59,9 @@ pub(super) struct OwnedElements {
     by_key: HashTable<u32>,
     /// Keyed, since peers choose the identifiers.
     hasher: RandomState,
-    /// How many there are of each pool.
-    by_pool: BTreeMap<PoolHandle, usize>,
+    by_pool: BTreeMap<PoolHandle, Counts>,
+    /// How many are claimed.
+    claimed: usize,
     /// Equal times are due in the order of the numbers, so a run can be repeated.
     by_time: BTreeSet<(Time, u32)>,
 }
@@ -62,7 +74,34 @@ impl OwnedElements {
 
     /// How many there are of this pool.
     pub(super) fn count_in(&self, handle: &PoolHandle) -> usize {
-        self.by_pool.get(handle).copied().unwrap_or(0)
+        self.by_pool.get(handle).map_or(0, |counts| counts.all)
+    }
+
+    /// How many of this pool are claimed.
+    pub(super) fn claimed_in(&self, handle: &PoolHandle) -> usize {
+        self.by_pool.get(handle).map_or(0, |counts| counts.claimed)
+    }
+
+    /// Whether any is claimed.
+    pub(super) fn has_claimed(&self) -> bool {
+        self.claimed > 0
+    }
+
+    /// The pools with claimed ones. Costs O(pools).
+    pub(super) fn pools_with_claimed(&self) -> impl Iterator<Item = &PoolHandle> {
+        let any = self.has_claimed();
+        self.by_pool.iter().filter(move |(_, counts)| any && counts.claimed > 0).map(|(handle, _)| handle)
+    }
+
+    /// Claims it, or notes that it has acknowledged that; whether it was claimed.
+    pub(super) fn set_claimed(&mut self, key: &ElementKey, claimed: bool) -> bool {
+        let Some(owned) = self.get_mut(key) else { return false };
+        let before = std::mem::replace(&mut owned.claimed, claimed);
+        if let Some(counts) = self.by_pool.get_mut(&key.handle) {
+            counts.claimed = counts.claimed - usize::from(before) + usize::from(claimed);
+        }
+        self.claimed = self.claimed - usize::from(before) + usize::from(claimed);
+        before
     }
 
     /// Whether the element is ours.
@@ -89,7 +128,10 @@ impl OwnedElements {
     /// Makes an element ours that was not.
     pub(super) fn insert(&mut self, key: ElementKey, owned: Owned) {
         debug_assert!(!self.contains(&key), "its place in the schedule would be lost");
-        *self.by_pool.entry(key.handle.clone()).or_default() += 1;
+        let counts = self.by_pool.entry(key.handle.clone()).or_default();
+        counts.all += 1;
+        counts.claimed += usize::from(owned.claimed);
+        self.claimed += usize::from(owned.claimed);
         let hash = self.hasher.hash_one(&key);
         let number = self.records.insert((key, owned)) as u32;
         let Self { records, by_key, hasher, .. } = self;
@@ -98,14 +140,16 @@ impl OwnedElements {
 
     /// Forgets it.
     pub(super) fn remove(&mut self, key: &ElementKey) -> Option<Owned> {
-        let Self { records, by_key, hasher, by_pool, by_time } = self;
+        let Self { records, by_key, hasher, by_pool, claimed, by_time } = self;
         let is_it = |number: &u32| records[*number as usize].0 == *key;
         let entry = by_key.find_entry(hasher.hash_one(key), is_it).ok()?;
         let (number, _) = entry.remove();
         let (_, owned) = records.try_remove(number as usize)?;
-        if let Some(count) = by_pool.get_mut(&key.handle) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(counts) = by_pool.get_mut(&key.handle) {
+            counts.all -= 1;
+            counts.claimed -= usize::from(owned.claimed);
+            *claimed -= usize::from(owned.claimed);
+            if counts.all == 0 {
                 by_pool.remove(&key.handle);
             }
         }
@@ -207,6 +251,22 @@ mod tests {
         assert_eq!(elements.pop(at(20)), Some(key(3)));
         assert_eq!(elements.pop(Time::NEVER), None, "1 and 3 were taken, 2 is gone, 4 is not ours");
         assert_eq!((elements.len(), elements.count_in(&PoolHandle::from("pool"))), (2, 2));
+    }
+
+    #[test]
+    fn the_claimed_ones_of_a_pool_are_counted() {
+        let mut elements = owned(&[1, 2]);
+        elements.insert(key(3), Owned::new(None, Time::ZERO, Time::NEVER, true));
+        let claimed = |elements: &OwnedElements| elements.claimed_in(&PoolHandle::from("pool"));
+        assert_eq!((claimed(&elements), elements.pools_with_claimed().count()), (1, 1));
+        assert!(!elements.set_claimed(&key(1), true));
+        assert!(elements.set_claimed(&key(1), true), "twice is once");
+        assert_eq!(claimed(&elements), 2);
+        assert!(elements.set_claimed(&key(3), false));
+        assert!(elements.remove(&key(1)).is_some_and(|owned| owned.is_claimed()));
+        assert_eq!((claimed(&elements), elements.pools_with_claimed().count()), (0, 0));
+        assert!(!elements.has_claimed());
+        assert!(!elements.set_claimed(&key(4), true), "it is not ours");
     }
 
     #[test]

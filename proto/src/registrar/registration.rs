@@ -82,7 +82,7 @@ impl Registrar {
         let before = known.map_or(RegistrarId::NONE, |known| known.home);
         element.home = if before == RegistrarId::NONE { self.id } else { before };
         let unchanged = known.is_some_and(|known| *known == element)
-            && self.owned.get(key).is_some_and(|owned| !owned.claimed);
+            && self.owned.get(key).is_some_and(|owned| !owned.is_claimed());
         let pushed = self.as_pushed(key);
         let previous = self
             .handlespace

@@ -5,7 +5,7 @@
 //! they are told.
 //!
 //! What nobody speaks for counts as silent: the elements of a home that is suspected to be dead, for the site may have been
-//! cut off together with it; of one that neither we nor, as far as we know, any peer hears; of one that was not heard since an element here fell silent, when that is to be given up; and of
+//! cut off together with it, and then those that are claimed, until they answer; of one that neither we nor, as far as we know, any peer hears; of one that was not heard since an element here fell silent, when that is to be given up; and of
 //! one that has silent elements in more pools than it had room to name, and does not name this one.
 
 use super::peers::Peer;
@@ -14,7 +14,7 @@ use super::{PeerState, Registrar};
 use crate::Time;
 use params::{PoolHandle, RegistrarId, SilentElements};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Changes within this share of a keep-alive interval are told together.
@@ -96,7 +96,8 @@ impl Registrar {
     pub(super) fn silence_for(&mut self, peer: Option<RegistrarId>, besides: usize) -> Vec<SilentElements> {
         let peer = peer.filter(|peer| self.understands_silence(*peer));
         let size = peer.and_then(|peer| self.peers.get(&peer)?.table_response_size);
-        let Some(size) = size.filter(|_| self.guards.has_silent()) else { return Vec::new() };
+        let is_any = self.guards.has_silent() || self.owned.has_claimed();
+        let Some(size) = size.filter(|_| is_any) else { return Vec::new() };
         let pools = match self.telling.pools.take() {
             Some(pools) => pools,
             None => self.silence_to_tell(),
@@ -119,11 +120,14 @@ impl Registrar {
 
     /// All that there is to tell, the pools with the most silent elements first.
     fn silence_to_tell(&self) -> Vec<SilentElements> {
+        let pools: BTreeSet<&PoolHandle> =
+            self.guards.silent_pools().chain(self.owned.pools_with_claimed()).collect();
         // Of pools without elements of others there is nothing to judge together.
-        let shared = |(handle, _): &(&PoolHandle, usize)| {
+        let shared = |handle: &&PoolHandle| {
             self.handlespace.pool(handle).is_some_and(|pool| pool.len() > self.owned.count_in(handle))
         };
-        let mut pools: Vec<_> = self.guards.silent_pools().into_iter().filter(shared).collect();
+        let counted = pools.into_iter().filter(shared).map(|handle| (handle, self.own_silent(handle)));
+        let mut pools: Vec<_> = counted.filter(|(_, silent)| *silent > 0).collect();
         pools.sort_by_key(|(_, silent)| Reverse(*silent));
         pools.into_iter().map(|(handle, silent)| told(handle, silent)).collect()
     }
@@ -142,11 +146,10 @@ impl Registrar {
         }
         let before = std::mem::replace(&mut peer.silent, told);
         // Its word counts only where we have something to judge.
-        let concerned = self.guards.silent_pools().into_iter().map(|(handle, _)| handle);
         let changed = |handle: &&PoolHandle| {
             self.peers.get(&sender).is_some_and(|peer| peer.silent.of(handle) != before.of(handle))
         };
-        let concerned: Vec<PoolHandle> = concerned.filter(changed).cloned().collect();
+        let concerned: Vec<PoolHandle> = self.guards.silent_pools().filter(changed).cloned().collect();
         for handle in concerned {
             self.judge_silence(now, &(handle, true));
         }

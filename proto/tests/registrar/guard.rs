@@ -430,6 +430,32 @@ fn a_site_is_cut_off_with_its_registrar() {
     assert_eq!((silent(&mut network, 1), silent(&mut network, 2)), ((0, 0), (0, 0)));
 }
 
+// Design D9: the elements of a registrar that is taken over are silent until they answer the claim, even if one of them is so sooner,
+// because a client has reported it (seeds 10000157, 10001418, 10002088, 10002164 and 10002209 of the simulation).
+#[test]
+fn whoever_is_claimed_is_silent_until_he_answers() {
+    for reported in (800..1200).step_by(50) {
+        let mut network = Network::of_registrars(2);
+        for host in 11..=17 {
+            network.add_element(host, 1);
+        }
+        for host in 18..=21 {
+            network.add_element(host, 2);
+        }
+        network.add_client(90);
+        let assoc = network.dial(90, 1, Channel::Asap);
+        network.run(ms(1000));
+        for host in [2, 18, 19, 20, 21] {
+            black_out(&mut network, host, (11..=17).chain([1]));
+        }
+        network.run(ms(reported));
+        network.tell(90, assoc, asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(18) });
+        network.run(ms(5000));
+        assert_eq!(removals(&network, 1), [], "reported after {reported} ms");
+        assert_eq!(silent(&mut network, 1), (4, 1), "reported after {reported} ms");
+    }
+}
+
 // The death of a registrar is not that of its elements: what is silent meanwhile is held, but no longer than it takes to
 // see that the others live.
 #[test]
