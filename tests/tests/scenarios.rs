@@ -31,9 +31,12 @@ fn the_transcripts_are_what_the_machines_say() {
                 continue;
             }
         };
+        if written == played {
+            continue;
+        }
         if regenerate {
             fs::write(&path, played).expect("the scenario is writable");
-        } else if written != played {
+        } else {
             let diff = TextDiff::from_lines(&written, &played);
             wrong += &diff.unified_diff().context_radius(5).header(&name, "played now").to_string();
         }
