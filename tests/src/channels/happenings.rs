@@ -69,6 +69,10 @@ impl Channels {
                     // The peer has forgotten the old association (RFC 9260 §5.2).
                     (true, Some(_)) => {
                         let assoc = end.assoc;
+                        // What is still on its way has the old verification tag.
+                        self.agenda.retain(
+                            |_, happening| !matches!(happening, Happening::Arrival(id, _) if *id == twin),
+                        );
                         end.stuck.clear();
                         end.unread.clear();
                         end.queued = 0;
