@@ -2,8 +2,8 @@
 //!
 //! Up to three registrars at once, in random order; the first association that is up wins and the others are
 //! closed (ambiguity A-43). One that fails makes room for the next. T5 ends a round; the next one is longer and
-//! begins with those that were not tried. While there is a home the hunt looks for an alternative only once:
-//! the request that has no answer starts it again.
+//! begins with those that were not tried. While there is a home the hunt looks for an alternative only once, and not
+//! again within T5: a request that has no answer then starts it again.
 
 use super::servers::{Origin, ServerId, Servers};
 use super::{AsapEndpoint, Event, Peer, Role, Timer};
@@ -55,6 +55,8 @@ pub(super) struct Home {
     pub(super) peer: Peer,
     pub(super) server: Option<ServerId>,
     since: Time,
+    /// When an alternative was last looked for.
+    sought: Option<Time>,
 }
 
 impl Home {
@@ -103,11 +105,18 @@ impl AsapEndpoint {
         if self.hunt.is_running() {
             return;
         }
+        let t5 = self.config.timers.t5_server_hunt;
+        if let Some(home) = &mut self.home {
+            // Many requests may be without an answer, and all others may refuse at once.
+            if home.sought.is_some_and(|sought| now < sought + t5) {
+                return;
+            }
+            home.sought = Some(now);
+        }
         let order = self.hunt.order.make_contiguous();
         order.shuffle(&mut self.rng);
         let servers = &self.servers;
         order.sort_by_key(|&server| (Some(server) == self.hunt.last, servers.is_doubtful(server)));
-        let t5 = self.config.timers.t5_server_hunt;
         self.hunt.round = Some(Round {
             untold_since: Some(now),
             t5,
@@ -266,7 +275,7 @@ impl AsapEndpoint {
         self.hunt.last = server;
         self.events.push_back(Event::RegistrarConnected { remote: peer.remote.clone() });
         self.events.extend(id.map(|home| Event::HomeChanged { home }));
-        if let Some(old) = self.home.replace(Home { assoc, id, peer, server, since: now }) {
+        if let Some(old) = self.home.replace(Home { assoc, id, peer, server, since: now, sought: None }) {
             self.subscriptions_lost(now);
             self.leave(now, old.assoc);
         }

@@ -133,6 +133,32 @@ fn an_alternative_is_sought_beside_a_silent_home() {
     assert_eq!(out, [Out::Asap(*other, resolution_request("pool")), Out::Shutdown(home)]);
 }
 
+// Many requests without an answer are one reason to look for an alternative, though all others refuse at once (seeds 30004956 and
+// 30005514 of the simulation: associations to them were still ending).
+#[test]
+fn an_alternative_is_sought_once_in_a_while() {
+    let mut script = Script::new(config(2));
+    let ask = |script: &mut Script, pool: String| {
+        script.machine.resolve(script.now, pool.into(), ResolveOptions::default()).unwrap();
+    };
+    ask(&mut script, "pool".into());
+    let attempts = connects(&script.out());
+    script.up(attempts[0].0, attempts[0].1);
+    script.down(attempts[1].0, DownReason::ConnectFailed("refused".into()));
+    let mut sought = Vec::new();
+    for round in 0..50 {
+        ask(&mut script, format!("pool {round}"));
+        for out in script.out() {
+            if let Out::Connect(assoc, ..) = out {
+                sought.push(round * 10);
+                script.down(assoc, DownReason::ConnectFailed("refused".into()));
+            }
+        }
+        script.pass(ms(10));
+    }
+    assert_eq!(sought, [250], "T1 after the first request, and not for the next ones");
+}
+
 // The home is lost while an alternative is sought: all are tried now, nobody twice.
 #[test]
 fn the_hunt_widens_when_the_home_is_lost() {
