@@ -44,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
             _ = tokio::signal::ctrl_c() => break,
         }
     }
-    service.deregister().await?;
+    // When this returns no client that uses the library chooses the server any more.
+    service.drain().await?;
     Ok(())
 }

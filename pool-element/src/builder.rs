@@ -213,6 +213,6 @@ impl Builder {
             Some(endpoint) => endpoint,
             None => AsapEndpoint::start(self.config)?,
         };
-        Ok(Service::start(endpoint, self.registration, check))
+        Ok(Service::start(endpoint, self.registration, check, self.grace))
     }
 }

@@ -1,14 +1,15 @@
 //! Servers that are not ours: in the pool as long as they are ready.
 
 use crate::support::{registrar, within};
-use pool_element::{Check, PeIdentifier, Policy, PoolElement, RegisterError, Service, Transport};
+use futures_util::StreamExt;
+use pool_element::{Check, Load, PeIdentifier, Policy, PoolElement, RegisterError, Service, Transport};
 use registrar::config::AdminSocket;
 use registrar::{Config, Event, Registrar};
 use rserpool_pool_user::{PoolUser, ResolveError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -193,6 +194,70 @@ async fn a_refused_change_is_told() {
     assert!(matches!(error, RegisterError::Rejected { .. }), "{error}");
     within("deregistration", element.deregister()).await.unwrap();
     assert_eq!(registrar.status().await.unwrap().elements, 0);
+}
+
+// Who has subscribed to the pool may still come until he has heard of it.
+#[tokio::test]
+async fn a_service_that_is_drained_stays_until_subscribers_should_know() {
+    let registrar = registrar(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut service = service(&registrar, address, Check::tcp(address));
+    within("registration", service.registered()).await.unwrap();
+    let user = PoolUser::new([registrar.asap_address()]);
+    let mut watch = user.watch("web").await.unwrap();
+    assert!(within("the list", watch.next()).await.is_some_and(|list| list.is_ok()));
+    let begin = Instant::now();
+    within("the drain", service.drain()).await.unwrap();
+    assert!(begin.elapsed() >= Duration::from_millis(500), "{:?}", begin.elapsed());
+    let end = within("the end of the list", watch.next()).await;
+    assert!(matches!(end, Some(Err(ResolveError::UnknownPool(_)))), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_service_tells_its_load_now_and_when_it_comes_back() {
+    let registrar = registrar(&[]);
+    let status = Arc::new(AtomicU16::new(503));
+    let address = http_server(status.clone()).await;
+    let mut events = registrar.events();
+    let builder = PoolElement::builder("web").registrars([registrar.asap_address()]);
+    let check = Check::http(address, "/health").interval(Duration::from_millis(10)).failures(2);
+    let builder = builder.service(Transport::tcp(address)).policy(Policy::LeastUsed { load: Load(0) });
+    let mut service = builder.register_while(check).unwrap();
+    let user = PoolUser::new([registrar.asap_address()]);
+    let load = async || {
+        let found = within("resolution", user.resolve_uncached("web")).await.unwrap();
+        found.elements[0].policy.load().unwrap()
+    };
+
+    within("a change", service.set_load(Load::of(1, 4))).await.unwrap();
+    status.store(200, Ordering::SeqCst);
+    within("registration", service.registered()).await.unwrap();
+    assert_eq!(load().await, Load::of(1, 4));
+    within("a change", service.set_load(Load::of(3, 4))).await.unwrap();
+    within("registration", async {
+        while !matches!(events.next().await, Some(Event::ElementReregistered { .. })) {}
+    })
+    .await;
+    assert_eq!(load().await, Load::of(3, 4));
+    let policy = Policy::LeastUsed { load: Load::of(1, 2) };
+    within("a change", service.set_policy(policy)).await.unwrap();
+    status.store(503, Ordering::SeqCst);
+    within("withdrawal", service.withdrawn()).await;
+    status.store(200, Ordering::SeqCst);
+    within("registration", service.registered()).await.unwrap();
+    assert_eq!(load().await, Load::of(1, 2));
+    within("deregistration", service.deregister()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_whose_policy_has_no_load_cannot_tell_one() {
+    let registrar = registrar(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = service(&registrar, address, Check::tcp(address));
+    let error = within("a change", service.set_load(Load(1))).await.unwrap_err();
+    assert!(error.to_string().contains("does not go by its load"), "{error}");
 }
 
 #[tokio::test]
