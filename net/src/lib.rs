@@ -12,6 +12,7 @@ pub mod multicast;
 pub mod raw;
 pub mod sctp;
 pub mod udp;
+mod watched;
 
 pub use clock::unix_time;
 pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped, Transport, TransportKind};

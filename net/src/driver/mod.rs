@@ -9,6 +9,7 @@
 //! 1. read the sockets, input to the machine, unless it still has transmits from the turn before; 2. commands; 3. timers that are due by the clamped clock;
 //! 4. the machine's transmits to the endpoints, its events to the sink; 5. send.
 
+mod alarm;
 mod handle;
 mod ports;
 mod transport;
@@ -20,6 +21,7 @@ pub use transport::{BackendCounters, Transport, TransportKind};
 use crate::clock::Clock;
 use crate::multicast::{Local, Multicast, MulticastConfig};
 use crate::sctp::SctpConfig;
+use alarm::Alarm;
 use proto::{Channel, Node, Time};
 use std::io;
 use std::net::SocketAddr;
@@ -132,7 +134,7 @@ impl Driver {
             bound.iter().try_for_each(Bound::admit_groups)?;
         }
         let addresses: Vec<SocketAddr> = bound.iter().flat_map(Bound::local_addresses).collect();
-        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let runtime = Builder::new_current_thread().enable_io().build()?;
         let mut seeds = vec![[0; 32]; bound.len()];
         for seed in &mut seeds {
             getrandom::fill(seed).map_err(io::Error::other)?;
@@ -142,10 +144,14 @@ impl Driver {
             Multicast::new(multicast, config.listen.iter().zip(&addresses).map(local).collect())
         });
         let run = move || async move {
-            match open_all(&config.listen, bound, seeds) {
-                Ok(endpoints) => {
+            let opened =
+                open_all(&config.listen, bound, seeds).and_then(|endpoints| Ok((endpoints, Alarm::new()?)));
+            match opened {
+                Ok((endpoints, alarm)) => {
                     let node = make_node(&addresses);
-                    Turns::new(Clock::system(), endpoints, multicast, node, on_event, receiver).run().await;
+                    Turns::new(Clock::system(), alarm, endpoints, multicast, node, on_event, receiver)
+                        .run()
+                        .await;
                 }
                 Err(error) => receiver.end(format!("it could not start: {error}")),
             }

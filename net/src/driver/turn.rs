@@ -1,17 +1,16 @@
 //! The loop of the endpoint thread.
 
+use super::alarm::Alarm;
 use super::handle::{Command, Receiver, Stop};
 use super::ports::Ports;
 use super::transport::Opened;
 use crate::clock::Clock;
 use crate::multicast::{Budget, Multicast};
 use proto::{Input, Node, Time, Transmit};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::debug;
+use tracing::{debug, error};
 
 /// Batches to read from one endpoint in one turn.
 const MAX_BATCHES: usize = 8;
@@ -33,7 +32,7 @@ pub(super) struct Turns<N, E> {
     ports: Ports,
     multicast: Option<Multicast>,
     clock: Clock,
-    sleep: Pin<Box<Sleep>>,
+    alarm: Alarm,
     node: N,
     on_event: E,
     stopping: Option<Stopping<N>>,
@@ -68,19 +67,19 @@ where
     /// Must be called inside the thread's runtime.
     pub(super) fn new(
         clock: Clock,
+        alarm: Alarm,
         endpoints: Vec<Opened>,
         multicast: Option<Multicast>,
         node: N,
         on_event: E,
         receiver: Receiver<N>,
     ) -> Self {
-        let sleep = Box::pin(sleep_until(Instant::now()));
         let ports = Ports::new(endpoints);
         Self {
             ports,
             multicast,
             clock,
-            sleep,
+            alarm,
             node,
             on_event,
             stopping: None,
@@ -266,14 +265,19 @@ where
         if next.is_some_and(|next| next <= now) {
             return Poll::Ready(Turn::Again);
         }
+        // The work of this turn has taken its time, too.
+        let now = self.clock.now();
         self.clock.sleep_until(next);
         let Some(next) = next.filter(|next| *next < Time::NEVER) else { return Poll::Pending };
-        let wake = Instant::now() + next.since(now);
-        // A sleep that ends too early only costs a turn; setting it costs something in every turn.
-        if wake < self.sleep.deadline() || self.sleep.is_elapsed() {
-            self.sleep.as_mut().reset(wake);
+        let rung = self.alarm.set(now, next).and_then(|()| self.alarm.has_rung(cx));
+        match rung {
+            Ok(false) => Poll::Pending,
+            Ok(true) => Poll::Ready(Turn::Again),
+            Err(error) => {
+                error!(%error, "the endpoint thread has lost its timer, and ends");
+                self.receiver.end(format!("it has lost its timer: {error}"));
+                Poll::Ready(Turn::End)
+            }
         }
-        ready!(self.sleep.as_mut().poll(cx));
-        Poll::Ready(Turn::Again)
     }
 }

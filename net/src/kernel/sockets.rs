@@ -4,13 +4,13 @@
 //! is not remembered, so after news everything has to be read until the system says that there is nothing left.
 
 use super::socket::KernelSocket;
+use crate::watched::{is_news, watch};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use proto::AssocId;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::task::{Context, Poll};
-use tokio::io::Interest;
+use std::os::fd::OwnedFd;
+use std::task::Context;
 use tokio::io::unix::AsyncFd;
 
 /// Ready sockets taken at once.
@@ -188,22 +188,4 @@ impl Sockets {
     pub(super) fn take_news(&self, cx: &mut Context<'_>) -> io::Result<News> {
         Ok(News { shared: is_news(&self.shared_news, cx)?, others: is_news(&self.epoll_news, cx)? })
     }
-}
-
-fn is_news(descriptor: &AsyncFd<OwnedFd>, cx: &mut Context<'_>) -> io::Result<bool> {
-    let mut news = false;
-    while let Poll::Ready(guard) = descriptor.poll_read_ready(cx) {
-        guard?.clear_ready();
-        news = true;
-    }
-    Ok(news)
-}
-
-#[allow(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
-fn watch(watched: &impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // A descriptor of its own for the same object, so that neither has to outlive the other.
-    let own = watched.as_fd().try_clone_to_owned()?;
-    // SAFETY: the descriptor is open and the same until it is dropped, which the `AsyncFd` does only after it has
-    // deregistered it; nobody can replace it, for only shared references are handed out.
-    unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) }.map_err(io::Error::from)
 }
