@@ -8,7 +8,7 @@ use rserpool_pool_user::{PoolUser, ResolveError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -206,11 +206,10 @@ async fn a_service_that_is_drained_stays_until_subscribers_should_know() {
     let user = PoolUser::new([registrar.asap_address()]);
     let mut watch = user.watch("web").await.unwrap();
     assert!(within("the list", watch.changed()).await.is_ok());
-    let begin = Instant::now();
     within("the drain", service.drain()).await.unwrap();
-    assert!(begin.elapsed() >= Duration::from_millis(500), "{:?}", begin.elapsed());
-    let end = within("the end of the list", watch.changed()).await;
-    assert!(matches!(end, Err(ResolveError::UnknownPool(_))), "{end:?}");
+    // It need not be waited for.
+    let end = tokio::time::timeout(Duration::ZERO, watch.changed()).await;
+    assert!(matches!(end, Ok(Err(ResolveError::UnknownPool(_)))), "{end:?}");
 }
 
 #[tokio::test]

@@ -49,11 +49,13 @@ pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Res
         .await?;
 
     // In turns: whatever else the machine does it does to both.
-    let strangers = |scope: &Scope| Clients::Strangers(scope.registrars());
-    let [healthy, unlucky] = measure(options, [strangers(&whole), strangers(&holed)]).await?;
+    let [of_whole, of_holed] = [whole.registrars(), holed.registrars()];
+    let stranger = |registrars: &[SocketAddr]| PoolUser::new(registrars.iter().copied());
+    let [healthy, unlucky] = measure(options, [&|| stranger(&of_whole), &|| stranger(&of_holed)]).await?;
     println!("healthy                      {healthy}");
     println!("one of three is a black hole {unlucky}");
-    let [learned] = measure(options, [Clients::One(PoolUser::new(holed.registrars()))]).await?;
+    let user = stranger(&of_holed);
+    let [learned] = measure(options, [&|| user.clone()]).await?;
     println!("a client that has noticed    {learned}");
     element.deregister().await?;
 
@@ -61,25 +63,11 @@ pub(crate) async fn tell(options: &Options, mut rng: ChaCha12Rng) -> anyhow::Res
     Ok(unlucky.percentile(99) <= allowed && learned.percentile(99) <= allowed)
 }
 
-/// Who connects.
-enum Clients {
-    /// Each time one that knows nothing but these registrars.
-    Strangers(Vec<SocketAddr>),
-    /// Always the same one.
-    One(PoolUser),
-}
-
-impl Clients {
-    fn next(&self) -> PoolUser {
-        match self {
-            Self::Strangers(registrars) => PoolUser::new(registrars.iter().copied()),
-            Self::One(user) => user.clone(),
-        }
-    }
-}
-
 /// Times of connects of each kind of clients, which take turns.
-async fn measure<const N: usize>(options: &Options, kinds: [Clients; N]) -> anyhow::Result<[Times; N]> {
+async fn measure<const N: usize>(
+    options: &Options,
+    kinds: [&dyn Fn() -> PoolUser; N],
+) -> anyhow::Result<[Times; N]> {
     let mut times: [Times; N] = std::array::from_fn(|_| Times::default());
     let mut running = JoinSet::new();
     for number in 0..options.connects * N + options.clients {
@@ -89,7 +77,7 @@ async fn measure<const N: usize>(options: &Options, kinds: [Clients; N]) -> anyh
         }
         if number < options.connects * N {
             let kind = number % N;
-            let user = kinds[kind].next();
+            let user = kinds[kind]();
             running.spawn(async move { anyhow::Ok((kind, connect(user).await?)) });
         }
     }
