@@ -103,7 +103,7 @@ pub struct Spec {
     pub strict_rfc: bool,
     /// Whether registrars announce themselves by multicast, and nobody knows anybody beforehand ([`Wire::Channels`] only).
     pub announce: bool,
-    /// Whether all that goes wrong is that sites are cut off, one after the other ([`Spec::with_blackouts`]).
+    /// Whether all that goes wrong is that sites are cut off, one after the other, in pools that are guarded.
     pub blackouts: bool,
     /// Bytes of a page of a table.
     pub page: usize,
