@@ -51,8 +51,10 @@ async fn every_request_is_answered_and_nothing_stays_behind() {
     for phase in phases {
         assert_eq!(phase["refused"], 0, "{phase}");
         assert!(phase["per_second"].as_f64().unwrap() > 0.0, "{phase}");
-        assert!(phase["cpu_ms_per_1000"].as_f64().unwrap() > 0.0, "{phase}");
     }
+    // The system notes it now and then only, for a short phase perhaps not at all.
+    let cpu = phases.iter().map(|phase| phase["cpu_ms_per_1000"].as_f64().unwrap());
+    assert!(cpu.sum::<f64>() > 0.0, "{phases:?}");
     assert!(report["memory"]["full"].as_u64().unwrap() > 0);
     assert_eq!(registrar.status().await.unwrap().elements, 0);
     registrar.stop().await;

@@ -72,6 +72,7 @@ impl Service {
             grace,
             state,
             changes: changed,
+            former: None,
             element: None,
             failures: 0,
             left: Ok(()),
@@ -115,21 +116,23 @@ impl Service {
     }
 
     /// Tells how much the server is used, also for when it is registered next: see
-    /// [`PoolElement::set_load`](crate::PoolElement::set_load). Waits for the end of a check that is under way. Cancel-safe: when
-    /// the future is dropped the load is told or not.
+    /// [`PoolElement::set_load`](crate::PoolElement::set_load). Waits for the end of a check, registration or withdrawal that is under
+    /// way. Cancel-safe: when the future is dropped the load is told or not.
     ///
     /// # Errors
-    /// The policy of the server does not go by its load, or the endpoint of this process has stopped.
+    /// The policy of the server does not go by its load, or the endpoint of this process has stopped while the server was
+    /// registered.
     pub async fn set_load(&self, load: Load) -> Result<(), RegisterError> {
         self.change(PolicyChange::Load(load)).await
     }
 
     /// Changes the policy's values, also for when it is registered next: see
-    /// [`PoolElement::set_policy`](crate::PoolElement::set_policy). Waits for the end of a check that is under way. Cancel-safe: when
-    /// the future is dropped it is changed or not.
+    /// [`PoolElement::set_policy`](crate::PoolElement::set_policy). Waits for the end of a check, registration or withdrawal that is
+    /// under way. Cancel-safe: when the future is dropped it is changed or not. What a registrar refuses is taken back, and the
+    /// server registers anew after the next check.
     ///
     /// # Errors
-    /// The endpoint of this process has stopped.
+    /// The endpoint of this process has stopped while the server was registered.
     pub async fn set_policy(&self, policy: Policy) -> Result<(), RegisterError> {
         self.change(PolicyChange::Policy(policy)).await
     }
@@ -142,7 +145,8 @@ impl Service {
     }
 
     /// Takes the server out of its pool, and returns when its home registrar has confirmed that and those who have subscribed to the
-    /// pool should have heard of it: nobody chooses the server any more, and it may end when its last connections have. See
+    /// pool should have heard of it: nobody chooses the server any more, and it may end when its last connections have. One that is
+    /// out of the pool already, since its check has failed, is not waited for. See
     /// [`PoolElement::drain`](crate::PoolElement::drain) for how long that takes, and
     /// [`Builder::drain_grace`](crate::Builder::drain_grace) for how long at most. Otherwise as [`deregister`](Self::deregister).
     ///
@@ -184,6 +188,8 @@ struct Keeper {
     grace: Duration,
     state: watch::Sender<State>,
     changes: mpsc::Receiver<Change>,
+    /// The policy before the last change, should that be refused.
+    former: Option<Policy>,
     /// As long as it is in the pool, or is to come back by itself.
     element: Option<Element>,
     /// Checks in a row that have failed since it was ready.
@@ -244,6 +250,7 @@ impl Keeper {
                 let pool = &self.registration.handle;
                 tracing::warn!(%pool, %error, "the server is ready, but not registered");
                 self.find_another_identifier(&error);
+                self.take_back_policy(&error);
                 self.tell(Err(error));
             }
         }
@@ -255,12 +262,13 @@ impl Keeper {
         let mut pause = std::pin::pin!(tokio::time::sleep(self.check.interval.max(Duration::from_millis(1))));
         loop {
             let standing = tokio::select! {
-                () = &mut pause => return None,
+                biased;
                 Some(change) = self.changes.recv() => {
                     // Nobody waits for it if that fails.
                     let _ = change.done.send(self.change(change.policy).await);
                     continue;
                 }
+                () = &mut pause => return None,
                 standing = standing_changed(&mut self.element) => standing,
             };
             match standing {
@@ -300,8 +308,18 @@ impl Keeper {
                 }
             }
         }
-        self.registration.policy = policy;
+        self.former = Some(std::mem::replace(&mut self.registration.policy, policy));
         Ok(())
+    }
+
+    /// What a registrar refuses is taken back.
+    fn take_back_policy(&mut self, error: &RegisterError) {
+        if let RegisterError::Rejected { reasons, .. } = error
+            && reasons.iter().any(|reason| matches!(reason, Rejection::Policy(_)))
+            && let Some(former) = self.former.take()
+        {
+            self.registration.policy = former;
+        }
     }
 
     /// A registrar does not want it, and the endpoint would ask only the next one: it joins anew after the next check.
@@ -310,6 +328,7 @@ impl Keeper {
         let pool = &self.registration.handle;
         tracing::warn!(%pool, %error, "the server is ready, but not registered any more");
         self.find_another_identifier(&error);
+        self.take_back_policy(&error);
         self.withdraw(Err(error)).await;
     }
 

@@ -141,7 +141,9 @@ impl Invariants {
             Fault::Resume(host) | Fault::Crash(host) | Fault::Vanish(host) => {
                 self.stopped.remove(host);
             }
-            Fault::Start(_) | Fault::Leave(_) | Fault::Backlog(..) => {}
+            Fault::Start(_) | Fault::Leave(_) => {}
+            // Whoever is behind sheds what is least urgent; nothing else is an excuse.
+            Fault::Backlog(..) => return,
         }
         self.disturbed.extend(fault.host().map(|host| (host, now)));
     }

@@ -248,6 +248,28 @@ async fn a_service_tells_its_load_now_and_when_it_comes_back() {
     within("deregistration", service.deregister()).await.unwrap();
 }
 
+// A policy that the pool does not have is taken back, and the server is in the pool again.
+#[tokio::test]
+async fn a_service_survives_a_policy_that_is_refused() {
+    let registrar = registrar(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut service = service(&registrar, address, Check::tcp(address));
+    let id = within("registration", service.registered()).await.unwrap();
+    within("a change", service.set_policy(Policy::Random)).await.unwrap();
+    within("rejection", service.withdrawn()).await;
+    let again = async {
+        loop {
+            if let Ok(id) = service.registered().await {
+                break id;
+            }
+        }
+    };
+    assert_eq!(within("registration", again).await, id);
+    let user = PoolUser::new([registrar.asap_address()]);
+    assert_eq!(within("choice", user.choose("web")).await.unwrap().id, id);
+}
+
 #[tokio::test]
 async fn a_service_whose_policy_has_no_load_cannot_tell_one() {
     let registrar = registrar(&[]);

@@ -171,7 +171,10 @@ impl AsapEndpoint {
 
     /// A registrar became known: a hunt that goes on tries it at once.
     pub(super) fn server_found(&mut self, server: ServerId) {
-        let Some(round) = &mut self.hunt.round else { return self.hunt.order.push_back(server) };
+        let Some(round) = &mut self.hunt.round else {
+            self.may_seek_again();
+            return self.hunt.order.push_back(server);
+        };
         self.hunt.order.push_front(server);
         round.untried += 1;
         self.try_registrars();
@@ -243,6 +246,13 @@ impl AsapEndpoint {
         }
     }
 
+    /// There is a reason to look for an alternative to the home within T5 again.
+    pub(super) fn may_seek_again(&mut self) {
+        if let Some(home) = &mut self.home {
+            home.sought = None;
+        }
+    }
+
     /// Ends the hunt; what is still connecting is closed as soon as it is up (ambiguity A-43).
     pub(super) fn end_hunt(&mut self) {
         self.timers.cancel(&Timer::T5);
@@ -266,6 +276,8 @@ impl AsapEndpoint {
         peer: Peer,
         server: Option<ServerId>,
     ) {
+        // The former one may have been silent for long.
+        let was_silent = self.hunt.is_running();
         self.end_hunt();
         let server = server.or_else(|| self.learn(now, peer.remote.clone(), Origin::Learned));
         if let Some(server) = server {
@@ -276,7 +288,9 @@ impl AsapEndpoint {
         self.events.push_back(Event::RegistrarConnected { remote: peer.remote.clone() });
         self.events.extend(id.map(|home| Event::HomeChanged { home }));
         if let Some(old) = self.home.replace(Home { assoc, id, peer, server, since: now, sought: None }) {
-            self.subscriptions_lost(now);
+            if !was_silent {
+                self.subscriptions_lost(now);
+            }
             self.leave(now, old.assoc);
         }
         self.repeat_requests(now);

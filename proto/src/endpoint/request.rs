@@ -67,6 +67,9 @@ impl AsapEndpoint {
     /// The home registrar has answered something: it is alive, no alternative is needed (ambiguity A-42).
     pub(super) fn answered(&mut self, assoc: AssocId) {
         if self.is_home(assoc) {
+            if self.hunt.is_running() {
+                self.may_seek_again();
+            }
             self.end_hunt();
         }
     }

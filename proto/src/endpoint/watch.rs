@@ -108,14 +108,15 @@ impl AsapEndpoint {
         self.watched.contains_key(handle) || self.cache.has_session(handle) && self.subscribes(handle)
     }
 
-    /// What the home tells of is current.
+    /// What the home tells of is current, unless an alternative to it is looked for because it does not answer.
     pub(super) fn note_current(&mut self, now: Time, handle: &PoolHandle) {
-        if self.home.is_some() && self.subscribed.contains(handle) {
+        if self.home.is_some() && !self.hunt.is_running() && self.subscribed.contains(handle) {
             self.cache.set_current(now, handle);
         }
     }
 
-    /// The home does not tell of changes any more: what it told was current until now.
+    /// The home does not tell of changes any more: what it told was current until now. (Not if it is replaced because it does not
+    /// answer: nobody knows since when.)
     pub(super) fn subscriptions_lost(&mut self, now: Time) {
         for handle in &self.subscribed {
             self.cache.set_current(now, handle);

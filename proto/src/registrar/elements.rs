@@ -168,8 +168,9 @@ impl Registrar {
         if let Some(association) = association.and_then(|assoc| self.associations.get_mut(assoc)) {
             association.elements.insert(key.clone());
         }
-        if !claimed {
-            self.schedule_keep_alive(now, key);
+        match claimed {
+            true => self.claims_changed(now, &key.handle),
+            false => self.schedule_keep_alive(now, key),
         }
     }
 

@@ -174,6 +174,24 @@ impl Registrar {
         self.guards.0.get(&(handle.clone(), true)).map_or(claimed, |watch| watch.count(claimed))
     }
 
+    /// Claims an element of ours, or notes that it has acknowledged that; whether it was claimed. Until then it counts as silent.
+    pub(super) fn set_claimed(&mut self, now: Time, key: &ElementKey, claimed: bool) -> bool {
+        let before = self.owned.set_claimed(key, claimed);
+        if before != claimed && self.owned.contains(key) {
+            self.claims_changed(now, &key.handle);
+        }
+        before
+    }
+
+    /// Elements of ours are claimed that were not, or the reverse. Peers for which that matters ask.
+    pub(super) fn claims_changed(&mut self, now: Time, handle: &PoolHandle) {
+        self.telling.outdated();
+        let scope = (handle.clone(), true);
+        if self.guards.0.contains_key(&scope) {
+            self.judge_silence(now, &scope);
+        }
+    }
+
     /// An element does not answer, and nothing says why: removed now, later or not at all.
     pub(super) fn gone_silent(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
         let scope = (key.handle.clone(), self.owned.contains(key));

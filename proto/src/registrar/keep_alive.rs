@@ -155,7 +155,7 @@ impl Registrar {
         if !self.owned.contains(&key) {
             return;
         }
-        self.owned.set_claimed(&key, true);
+        self.set_claimed(now, &key, true);
         self.guards.claimed(&key);
         match self.probes.contains_key(&key) {
             // What it acknowledges now would not count.
@@ -237,11 +237,11 @@ impl Registrar {
             return;
         }
         self.counters.keep_alive_acks += 1;
+        let claimed = self.set_claimed(now, &key, false);
         self.not_silent(now, &key);
         self.timers.cancel(&Timer::Probe(key.clone()));
         let mut announce = false;
         let life = self.element(&key).and_then(|element| self.life(element.life));
-        let claimed = self.owned.set_claimed(&key, false);
         if let Some(owned) = self.owned.get_mut(&key) {
             self.inquiries.settled(&key);
             if claimed {

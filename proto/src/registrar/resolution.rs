@@ -21,6 +21,7 @@ impl Registrar {
             return;
         }
         let Some((policy, size)) = pool else { return self.resolution_fails(assoc, request.handle) };
+        // It ends again if there turns out to be nothing to tell.
         let accepted = request.subscribe && self.subscribe(assoc, &request.handle, request.items);
         if !accepted {
             self.unsubscribe(assoc, &request.handle);
@@ -36,7 +37,6 @@ impl Registrar {
             listing.elements.len() < listed || listed == self.config.limits.resolution_items && listed < size;
         self.counters.resolutions_cut += u64::from(is_cut);
         if listing.elements.is_empty() {
-            self.unsubscribe(assoc, &request.handle);
             return self.resolution_fails(assoc, request.handle);
         }
         let encoded = listing.encode();
@@ -71,6 +71,7 @@ impl Registrar {
     /// There is no such pool, or none of its elements can be reached by whoever asks.
     fn resolution_fails(&mut self, assoc: AssocId, handle: PoolHandle) {
         self.counters.resolutions_unknown += 1;
+        self.unsubscribe(assoc, &handle);
         self.send_unknown_pool(assoc, handle);
     }
 

@@ -165,6 +165,30 @@ fn the_end_of_a_pool_is_told_once() {
     assert_eq!(network.registrar(1).status(now).subscriptions, 0);
 }
 
+// a negative answer ends it, also before the push that would have said so.
+#[test]
+fn a_subscription_ends_with_a_negative_answer() {
+    let mut network = Network::of_registrars(1);
+    let only = network.add_element(11, 1);
+    let (client, _) = ask(&mut network, CLIENT, true);
+    // The next push has to wait.
+    network.ask(11, only, asap::Registration { handle: pool(), element: element(11) });
+    let second = network.add_element(12, 1);
+    network.run(ms(60));
+    network.hang_up(11, only);
+    network.ask(12, second, asap::Deregistration { handle: pool(), id: PeIdentifier(12) });
+    let asap::Message::HandleResolutionResponse(answer) = network.ask(CLIENT, client, resolution(true))
+    else {
+        panic!()
+    };
+    assert!(!answer.accepted && answer.error.is_some());
+    let now = network.now;
+    assert_eq!(network.registrar(1).status(now).subscriptions, 0);
+    network.client(CLIENT).asap.clear();
+    network.run(ms(1000));
+    assert_eq!(told(&mut network, CLIENT), []);
+}
+
 // A resolution without S ends it, and so does the end of the association.
 #[test]
 fn a_subscription_ends_by_wish_and_with_its_association() {
