@@ -36,6 +36,8 @@ pub struct Invariants {
     arbitration: Arbitration,
     /// When something was last done to a host, in the world's time.
     disturbed: BTreeMap<HostId, Time>,
+    /// When registrars were last behind, or caught up.
+    behind: BTreeMap<HostId, Time>,
     /// When the network was last changed for all; never = it is bad.
     all_disturbed: Time,
     /// Whether connects are refused for no reason.
@@ -107,6 +109,7 @@ impl Invariants {
         Self {
             arbitration: spec.arbitration,
             disturbed: BTreeMap::new(),
+            behind: BTreeMap::new(),
             all_disturbed: if spec.link.loss > 0 { Time::NEVER } else { Time::ZERO },
             refusing: spec.refused > 0,
             cuts: Cuts::default(),
@@ -142,8 +145,11 @@ impl Invariants {
                 self.stopped.remove(host);
             }
             Fault::Start(_) | Fault::Leave(_) => {}
-            // Whoever is behind sheds what is least urgent; nothing else is an excuse.
-            Fault::Backlog(..) => return,
+            // Whoever is behind sheds what is least urgent, and nothing else.
+            Fault::Backlog(host, _) => {
+                self.behind.insert(*host, now);
+                return;
+            }
         }
         self.disturbed.extend(fault.host().map(|host| (host, now)));
     }
@@ -299,11 +305,14 @@ impl Invariants {
             {
                 Some("while much of its pool is cut off with it")
             }
-            RemovalReason::KeepAliveFailed
-            | RemovalReason::AssociationEnded
-            | RemovalReason::Expired
-            | RemovalReason::Audit
+            RemovalReason::KeepAliveFailed | RemovalReason::AssociationEnded | RemovalReason::Audit
                 if !left && peace() =>
+            {
+                Some("by its home without any trouble")
+            }
+            // Renewals are among what is shed.
+            RemovalReason::Expired
+                if !left && peace() && self.behind.get(&host).is_none_or(|at| *at < now - PEACE) =>
             {
                 Some("by its home without any trouble")
             }

@@ -133,8 +133,8 @@ fn an_alternative_is_sought_beside_a_silent_home() {
     assert_eq!(out, [Out::Asap(*other, resolution_request("pool")), Out::Shutdown(home)]);
 }
 
-// Many requests without an answer are one reason to look for an alternative, though all others refuse at once (seeds 30004956 and
-// 30005514 of the simulation: associations to them were still ending).
+// Many requests without an answer are one reason to look for an alternative, though all others refuse at once (seed 30005514 of the
+// simulation: associations to them were still ending).
 #[test]
 fn an_alternative_is_sought_once_in_a_while() {
     let mut script = Script::new(config(2));
