@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use net::udp::EncapPorts;
 use params::{PoolHandle, TcpTransport, Transport};
 use pool_element::{Policy, PoolElement};
 use rserpool_registrar::config::AdminSocket;
@@ -127,6 +128,29 @@ async fn the_counters_of_sctp_are_among_those_of_the_registrar() {
         assert_eq!(counts, (at_asap, at_enrp), "{name}");
     }
     assert_eq!(counted("registrations"), 1);
+    registrar.stop().await;
+}
+
+// Behind one UDP port ASAP and ENRP share a socket, whose counters are those of both.
+#[tokio::test]
+async fn endpoints_that_share_a_socket_have_the_same_counters() {
+    let mut config = config(&socket_path());
+    config.listen.asap = "127.0.0.1:3863".parse().unwrap();
+    config.listen.enrp = "127.0.0.1:9901".parse().unwrap();
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    config.sctp.encap_port = Some(EncapPorts::same(free));
+    let registrar = Registrar::spawn(config).unwrap();
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.send_to(b"no SCTP", ("127.0.0.1", free)).unwrap();
+    loop {
+        let status = get(&registrar, "/v1/status").await;
+        let counted = |name: &str| status["counters"][name].as_u64().unwrap_or_else(|| panic!("no {name}"));
+        let both = (counted("sctp_asap_dropped_malformed"), counted("sctp_enrp_dropped_malformed"));
+        assert_eq!(both.0, both.1);
+        if both.0 == 1 {
+            break;
+        }
+    }
     registrar.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! Hosts: network namespaces on one bridge, each with its own SCTP settings, link and faults.
 
 use super::cmd::{Cmd, theirs};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use nix::sched::{CloneFlags, setns};
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 /// UDP port of SCTP in UDP (RFC 6951).
 pub(crate) const ENCAPSULATION_PORT: u16 = 9899;
@@ -77,7 +78,13 @@ impl Host {
         if sctp == Sctp::KernelInUdp {
             let port = ENCAPSULATION_PORT.to_string();
             host.sysctl("net/sctp/encap_port", &port)?;
-            host.sysctl("net/sctp/udp_port", &port)?;
+            // Now and then the kernel finds its own port in use for a moment.
+            let mut tries = 1;
+            while let Err(error) = host.sysctl("net/sctp/udp_port", &port) {
+                ensure!(tries < 10, "{error:#}");
+                tries += 1;
+                thread::sleep(Duration::from_millis(200));
+            }
         }
         Ok(host)
     }
