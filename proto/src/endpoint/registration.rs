@@ -309,15 +309,13 @@ impl AsapEndpoint {
         let ids: Vec<ElementId> =
             self.elements.iter().filter(|(_, element)| outstanding(element)).map(|(id, _)| *id).collect();
         for id in ids {
-            self.count_attempt(id, false);
+            self.count_attempt(id);
         }
     }
 
     /// No answer to a registration: try again, here or elsewhere (RFC 5352 §3.1, ambiguity A-29).
     pub(super) fn t2_expired(&mut self, now: Time, element: ElementId) {
-        let state = self.elements.get(&element).map(|element| &element.state);
-        let last = matches!(state, Some(State::Registering { until }) if *until <= now);
-        self.count_attempt(element, last);
+        self.count_attempt(element);
         self.send_registration(now, element);
         self.start_hunt(now);
     }
@@ -477,12 +475,18 @@ impl AsapEndpoint {
         timers.t2_registration.saturating_mul(timers.max_reg_attempt.saturating_add(1))
     }
 
-    /// One more has failed; `last`: no more are waited for.
-    fn count_attempt(&mut self, key: ElementId, last: bool) {
+    /// One more has failed.
+    fn count_attempt(&mut self, key: ElementId) {
+        let before = self.elements.get(&key).map_or(0, |element| element.attempts);
+        self.attempts_failed(key, before.saturating_add(1));
+    }
+
+    /// At least so many have failed in a row. That MAX-REG-ATTEMPT is exceeded is told once.
+    fn attempts_failed(&mut self, key: ElementId, attempts: u32) {
         let Some(element) = self.elements.get_mut(&key) else { return };
         let most = self.config.timers.max_reg_attempt.saturating_add(1);
         let before = element.attempts;
-        element.attempts = before.saturating_add(1).max(if last { most } else { 0 });
+        element.attempts = before.max(attempts);
         if before < most && element.attempts >= most {
             element.registered = false;
             let error = RegisterError::NoRegistrar;
@@ -502,7 +506,14 @@ impl AsapEndpoint {
         let t2 = now + self.config.timers.t2_registration;
         self.timers.cancel(&Timer::T4(key));
         self.timers.cancel(&Timer::Load(key));
-        self.timers.set(Timer::T2(key), if until > now { t2.min(until) } else { t2 });
+        if now < until {
+            self.timers.set(Timer::T2(key), t2.min(until));
+        } else {
+            // It goes on, but the application waits no longer, also if T2 was due and is put off by a new home.
+            self.timers.set(Timer::T2(key), t2);
+            self.attempts_failed(key, self.config.timers.max_reg_attempt.saturating_add(1));
+        }
+        let Some(element) = self.elements.get_mut(&key) else { return };
         let Some(home) = &self.home else { return self.start_hunt(now) };
         element.sent = true;
         element.changed = false;

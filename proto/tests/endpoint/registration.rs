@@ -163,6 +163,31 @@ fn a_registration_ends_in_time_however_often_the_home_changes() {
     assert!(!script.events().iter().any(failed), "once");
 }
 
+// ASAP-3.1-27, A-29: also a host that was not scheduled in time, and finds a new home before it looks at T2, tells at once that
+// the time is over (seed 30004956 of the simulation: each new home put T2 off, again and again).
+#[test]
+fn a_registration_whose_time_is_over_ends_at_once_at_a_new_home() {
+    let mut script = Script::new(config(1));
+    let element = script.machine.register(script.now, registration()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.pass(ms(1499));
+    script.events();
+    script.now += ms(1);
+    let assoc = AssocId::accepted(Channel::Asap, 1);
+    script.up(assoc, registrar(2));
+    script.asap(
+        assoc,
+        asap::EndpointKeepAlive { home: true, registrar: RegistrarId(2), handle: pool(), id: None },
+    );
+    let failed = |event: &Event| matches!(event, Event::RegistrationFailed { .. });
+    let told: Vec<_> = script.events().into_iter().filter(failed).collect();
+    assert_eq!(told, [Event::RegistrationFailed { element, error: RegisterError::NoRegistrar }]);
+    assert!(script.out().contains(&Out::Asap(assoc, registration_message(Policy::RoundRobin))));
+    script.pass(Duration::from_secs(60));
+    assert!(!script.events().iter().any(failed), "once");
+}
+
 // ASAP-3.1-20, ASAP-3.1-21: a rejection is told at once and not repeated; a change of the policy corrects it.
 #[test]
 fn a_rejection_is_final_until_something_changes() {
