@@ -42,6 +42,11 @@ impl Interest {
     /// The changes are not wanted any more.
     pub(super) const UNSUBSCRIBE: Self = Self { items: None, changes: false };
 
+    /// Whether the answer tells nobody anything, unless somebody has joined.
+    fn is_farewell(self) -> bool {
+        !self.changes && self.items.is_none()
+    }
+
     /// So many elements; the changes with them only if that is all.
     fn items(items: Option<u32>) -> Self {
         Self { items, changes: items.is_none() }
@@ -242,10 +247,14 @@ impl AsapEndpoint {
         match error {
             None if !elements.is_empty() => {
                 let policy = policy.unwrap_or(Policy::RoundRobin);
-                let displaced = self.cache.insert(now, handle, items, policy.clone(), elements.clone());
+                let displaced = if self.is_worth_keeping(now, handle) {
+                    self.cache.insert(now, handle, items, policy.clone(), elements.clone())
+                } else {
+                    None
+                };
                 if let Some(displaced) = displaced
                     && self.subscribed.contains(&displaced)
-                    && !self.watched.contains_key(&displaced)
+                    && !self.is_kept_subscribed(&displaced)
                 {
                     self.unsubscribe(now, &displaced);
                 }
@@ -259,6 +268,14 @@ impl AsapEndpoint {
                 Err(ResolveError::UnknownPool)
             }
         }
+    }
+
+    /// Whether what a registrar tells of a pool is kept. The answer that ends a subscription makes no other pool give way.
+    fn is_worth_keeping(&self, now: Time, handle: &PoolHandle) -> bool {
+        let asked = |lookup: &Lookup| !lookup.interest.is_farewell() || !lookup.waiters.is_empty();
+        self.lookups.get(handle).is_none_or(asked)
+            || self.is_kept_subscribed(handle)
+            || self.cache.age(now, handle).is_some()
     }
 
     /// Whether the home may have been started a moment ago and know nothing yet: it became our home after another registrar

@@ -417,3 +417,47 @@ fn a_pool_without_a_session_makes_room() {
     script.down(assoc, DownReason::Unreachable);
     assert_eq!(script.tries(), [server(2)]);
 }
+
+// A pool that had to make room is unsubscribed once, and the answer to that makes no other pool give way in its turn.
+#[test]
+fn the_end_of_a_subscription_makes_no_other_pool_give_way() {
+    let mut config = config(1);
+    config.limits.cached_pools = 2;
+    config.cache.subscribe = true;
+    let mut script = Script::new(config);
+    let told = |handle: &str, accepted| {
+        let (handle, policy, elements) = (handle.into(), Some(Policy::RoundRobin), vec![element(1)]);
+        asap::HandleResolutionResponse { accepted, handle, policy, elements, error: None }
+    };
+    let asked = |handle: &str, subscribe| -> asap::Message {
+        asap::HandleResolution { subscribe, handle: handle.into(), items: None }.into()
+    };
+    script.machine.resolve(script.now, "a".into(), ResolveOptions::default()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.asap(home, told("a", true));
+    for handle in ["b", "c"] {
+        script.pass(ms(1));
+        script.machine.resolve(script.now, handle.into(), ResolveOptions::default()).unwrap();
+        script.asap(home, told(handle, true));
+    }
+    let all = [asked("a", true), asked("b", true), asked("c", true), asked("a", false)];
+    assert_eq!(script.out(), all.map(|message| Out::Asap(home, message)));
+    script.asap(home, told("a", false));
+    assert_eq!(script.out(), [], "b and c stay subscribed");
+}
+
+// A pool with a session may have to make room, too, if all have one: it stays subscribed, and what is pushed is kept again.
+#[test]
+fn a_pool_with_a_session_that_makes_room_stays_subscribed() {
+    let mut config = config(1);
+    config.limits.cached_pools = 1;
+    let (mut script, home, _, _) = in_session(config);
+    script.pass(ms(1));
+    script.machine.connect(script.now, "b".into(), SessionOptions::default()).unwrap();
+    script.out();
+    let (handle, policy, elements) = ("b".into(), Some(Policy::RoundRobin), vec![element(3)]);
+    script
+        .asap(home, asap::HandleResolutionResponse { accepted: true, handle, policy, elements, error: None });
+    assert!(!script.out().contains(&Out::Asap(home, request(false))));
+}
