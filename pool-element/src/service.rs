@@ -263,12 +263,13 @@ impl Keeper {
         loop {
             let standing = tokio::select! {
                 biased;
+                // First: however many changes come, the server is checked.
+                () = &mut pause => return None,
                 Some(change) = self.changes.recv() => {
                     // Nobody waits for it if that fails.
                     let _ = change.done.send(self.change(change.policy).await);
                     continue;
                 }
-                () = &mut pause => return None,
                 standing = standing_changed(&mut self.element) => standing,
             };
             match standing {

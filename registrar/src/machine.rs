@@ -12,6 +12,7 @@ use proto::{Channel, Time};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::sync::broadcast;
 
 /// A registrar machine that runs, and where it listens. Clones share it.
@@ -94,8 +95,7 @@ impl Machine {
 
     /// Ends its associations in order, so that its peers take over at once, then its thread.
     pub(crate) async fn stop(&self) {
-        let limit = std::time::Duration::from_secs(2);
-        self.handle.stop("it was stopped", limit, Registrar::shutdown, Registrar::is_drained);
+        self.handle.stop("it was stopped", LONGEST_LEAVE, Registrar::shutdown, Registrar::is_drained);
         self.handle.closed().await;
     }
 
@@ -104,6 +104,9 @@ impl Machine {
         self.handle.closed().await
     }
 }
+
+/// A peer takes over some 2,000 elements a second: for more than it has in this time it would not be worth the wait.
+const LONGEST_LEAVE: Duration = Duration::from_secs(60);
 
 /// Any identifier but 0, which means "unknown".
 fn random_id(rng: &mut ChaCha12Rng) -> RegistrarId {

@@ -97,6 +97,8 @@ struct Failure {
     /// Where it was looked for.
     endpoint: Transport,
     in_a_row: u32,
+    /// When `in_a_row` grew last.
+    counted: Time,
 }
 
 impl Failure {
@@ -354,10 +356,12 @@ impl Cache {
             at: now,
             endpoint: endpoint.clone(),
             in_a_row: 0,
+            counted: now,
         });
         // What many sessions notice at the same time is one failure.
-        if failure.in_a_row == 0 || now >= failure.at + memory / 4 {
+        if failure.in_a_row == 0 || now >= failure.counted + memory / 4 {
             failure.in_a_row = failure.in_a_row.saturating_add(1);
+            failure.counted = now;
         }
         failure.at = now;
         failure.endpoint = endpoint;

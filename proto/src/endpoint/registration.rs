@@ -29,6 +29,8 @@ pub(super) struct Element {
     pub(super) registered: bool,
     /// A registrar may know of it.
     sent: bool,
+    /// That what was sent last has failed is counted already: several events may tell of it.
+    failed: bool,
     /// The policy that a registrar has accepted last. It may list the element still.
     confirmed: Option<Policy>,
     /// Failures in a row (RFC 5352 §3.1, MAX-REG-ATTEMPT).
@@ -151,6 +153,7 @@ impl AsapEndpoint {
             registered: false,
             confirmed: None,
             sent: false,
+            failed: false,
             attempts: 0,
             changed: false,
             pause: None,
@@ -282,9 +285,7 @@ impl AsapEndpoint {
 
     fn register_soon(&mut self, now: Time, id: ElementId) {
         if self.is_wanted(id) {
-            let most = self.config.timers.t2_registration / 10;
-            let jitter = self.jitter(most);
-            self.timers.set(Timer::T4(id), now + jitter);
+            self.within(now, Timer::T4(id), self.config.timers.t2_registration / 10);
         }
     }
 
@@ -303,11 +304,14 @@ impl AsapEndpoint {
         }
     }
 
-    /// SEND.FAILURE: counts like an expired T2 (RFC 5352 §3.1).
+    /// SEND.FAILURE: counts like an expired T2 (RFC 5352 §3.1), once for each registration that was sent.
     pub(super) fn registrations_failed(&mut self) {
-        let outstanding = |element: &Element| element.is_registering() && element.sent;
-        let ids: Vec<ElementId> =
-            self.elements.iter().filter(|(_, element)| outstanding(element)).map(|(id, _)| *id).collect();
+        let mut ids = Vec::new();
+        for (id, element) in &mut self.elements {
+            if element.is_registering() && element.sent && !std::mem::replace(&mut element.failed, true) {
+                ids.push(*id);
+            }
+        }
         for id in ids {
             self.count_attempt(id);
         }
@@ -515,7 +519,7 @@ impl AsapEndpoint {
         }
         let Some(element) = self.elements.get_mut(&key) else { return };
         let Some(home) = &self.home else { return self.start_hunt(now) };
-        element.sent = true;
+        (element.sent, element.failed) = (true, false);
         element.changed = false;
         element.announced = Announced::new(now, &element.registration.policy);
         let advertise = &self.config.advertise;
@@ -557,6 +561,14 @@ impl AsapEndpoint {
                 return id;
             }
         }
+    }
+
+    /// Sets a timer to a random moment within `most`. One that is due earlier stays: whoever is told again and again to do
+    /// something soon does it.
+    pub(super) fn within(&mut self, now: Time, timer: Timer, most: Duration) {
+        let soon = now + self.jitter(most);
+        let at = self.timers.at(&timer).map_or(soon, |at| at.min(soon));
+        self.timers.set(timer, at);
     }
 
     /// A random duration up to `most`.

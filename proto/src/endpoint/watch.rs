@@ -149,9 +149,7 @@ impl AsapEndpoint {
         let unasked = |handle: &&PoolHandle| self.subscribes(handle) && !self.lookups.contains_key(*handle);
         handles.extend(self.cache.pools_in_session().filter(unasked).cloned());
         for handle in handles {
-            let most = self.config.timers.t1_request / 10;
-            let jitter = self.jitter(most);
-            self.timers.set(Timer::Watch(handle), now + jitter);
+            self.within(now, Timer::Watch(handle), self.config.timers.t1_request / 10);
         }
     }
 

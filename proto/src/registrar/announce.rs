@@ -156,11 +156,12 @@ impl Registrar {
     fn server_announced(&mut self, now: Time, bytes: &[u8]) -> bool {
         let Ok(asap::Message::ServerAnnounce(announce)) = asap::decode(bytes).message else { return false };
         let heard = &mut self.announcements.heard;
-        let known = heard.contains_key(&announce.registrar);
-        if announce.registrar != self.id && (known || heard.len() < self.config.limits.peers) {
+        let known = announce.registrar == self.id || heard.contains_key(&announce.registrar);
+        let has_room = known || heard.len() < self.config.limits.peers;
+        if announce.registrar != self.id && has_room {
             heard.insert(announce.registrar, now);
         }
-        true
+        has_room
     }
 
     /// ENRP_PRESENCE: whom we are not connected to may be a registrar.

@@ -27,7 +27,13 @@ pub(super) struct Pace {
     not_before: Time,
     /// Resynchronisations since the tables last agreed.
     attempts: u32,
+    /// When elements first and last changed their home from or to this peer by the word of another registrar, since the tables
+    /// last agreed or were loaded anew.
+    moved: Option<(Time, Time)>,
 }
+
+/// So many times MAX-TIME-NO-RESPONSE at most an audit waits while elements move.
+const MOVES: u32 = 4;
 
 impl Pace {
     fn agreed(&mut self) {
@@ -37,9 +43,22 @@ impl Pace {
     /// It was loaded. If that did not help, doing it again will hardly help sooner.
     fn completed(&mut self, now: Time, answer: Duration) {
         self.attempts += 1;
+        self.moved = None;
         if let Some(doublings) = self.attempts.checked_sub(2) {
             self.not_before = now + answer * (1 << doublings.min(MAX_DOUBLINGS));
         }
+    }
+
+    /// An element has moved: the peer may not have heard of it when it announced its checksum.
+    pub(super) fn moved(&mut self, now: Time) {
+        let first = self.moved.map_or(now, |(first, _)| first);
+        self.moved = Some((first, now));
+    }
+
+    /// Whether that was a moment ago. Moves without end, of elements that register here and there in turns, do not put the audit
+    /// off for ever: what moves while a table is loaded is not removed (ambiguity A-70).
+    fn is_moving(&self, now: Time, answer: Duration) -> bool {
+        self.moved.is_some_and(|(first, last)| last + answer > now && first + answer * MOVES > now)
     }
 
     /// It lacks elements, which another registrar claims: that takes its time, but not longer than this.
@@ -82,6 +101,8 @@ pub(super) struct Resynchronization {
     /// The elements that the peer owned here and has not listed yet: removed at the end, not before. `None` before its
     /// first page, for it may reject.
     marked: Option<BTreeSet<ElementKey>>,
+    /// The elements that it has listed so far.
+    pub(super) listed: usize,
 }
 
 impl Resynchronization {
@@ -108,8 +129,7 @@ impl Registrar {
             return;
         }
         self.counters.checksum_mismatches += u64::from(!same);
-        // An element that has just moved: the peer may not have heard of it when it announced its checksum.
-        let moving = peer.moved.is_some_and(|moved| moved + settled > now);
+        let moving = peer.pace.is_moving(now, settled);
         if moving || peer.pace.not_before > now || self.resynchronizations.contains_key(&id) {
             return;
         }
@@ -177,8 +197,10 @@ impl Registrar {
         {
             return;
         }
-        let marked = Some(self.keys_of(id).into_iter().collect());
-        self.resynchronizations.insert(id, Resynchronization { marked });
+        let marked = self.keys_of(id).into_iter().collect();
+        if let Some(resynchronization) = self.resynchronizations.get_mut(&id) {
+            resynchronization.marked = Some(marked);
+        }
     }
 
     /// A registrar that was started anew knows these elements no more: they are left behind as if it had died. Who wins
@@ -242,7 +264,7 @@ impl Registrar {
     /// it until it hears so, for its own table tells the winner of the conflict.
     fn claimed_by_both(&mut self, now: Time, other: RegistrarId, key: ElementKey) {
         if let Some(peer) = self.peers.get_mut(&other) {
-            peer.moved = Some(now);
+            peer.pace.moved(now);
         }
         if self.config.arbitration.wins(self.id, other) {
             self.claim_anew(now, key, Why::Claimed);
@@ -268,6 +290,21 @@ impl Registrar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moves_without_end_are_not_waited_for_for_ever() {
+        let (at, second) = (|seconds| Time::ZERO + Duration::from_secs(seconds), Duration::from_secs(1));
+        let mut pace = Pace::default();
+        let mut moving = |now| {
+            pace.moved(at(now));
+            pace.is_moving(at(now), second)
+        };
+        assert_eq!([0, 1, 2, 3, 4, 5].map(&mut moving), [true, true, true, true, false, false]);
+        pace.completed(at(5), second);
+        pace.moved(at(6));
+        assert!(pace.is_moving(at(6), second), "it begins anew");
+        assert!(!pace.is_moving(at(7), second), "it was a moment ago");
+    }
 
     #[test]
     fn heirs_that_take_turns_are_not_waited_for_for_ever() {

@@ -134,7 +134,7 @@ impl Registrar {
     fn home_changed(&mut self, now: Time, key: &ElementKey, before: Option<RegistrarId>, home: RegistrarId) {
         let Some(before) = before.filter(|before| *before != home) else { return };
         if let Some(peer) = self.peers.get_mut(&before) {
-            peer.moved = Some(now);
+            peer.pace.moved(now);
         }
         if let Some(resynchronization) = self.resynchronizations.get_mut(&before) {
             resynchronization.unmark(key);
@@ -156,7 +156,7 @@ impl Registrar {
         }
         if home != self.id {
             if let Some(peer) = self.peers.get_mut(&home) {
-                peer.moved = Some(now);
+                peer.pace.moved(now);
             }
             self.change_home(key, self.id);
         }

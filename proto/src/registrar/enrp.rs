@@ -63,7 +63,7 @@ impl Registrar {
         }
     }
 
-    /// LIST_REQUEST: all active peers but the one that asks (ambiguity A-56).
+    /// LIST_REQUEST: all active peers but the one that asks, as many as fit (ambiguity A-56).
     fn list_request_received(&mut self, assoc: AssocId, sender: RegistrarId) {
         let rejected = !self.serves_tables();
         let loopback = self.associations.get(assoc).is_some_and(Association::is_loopback);
@@ -73,7 +73,9 @@ impl Registrar {
             true => Vec::new(),
             false => others.filter_map(|(id, peer)| information(*id, &peer.addresses, loopback)).collect(),
         };
-        self.send_enrp(assoc, sender, Body::ListResponse(ListResponse { rejected, servers }));
+        let mut response = ListResponse { rejected, servers };
+        self.counters.lists_cut += u64::from(response.cut_to(self.room_for_table(sender)) > 0);
+        self.send_enrp(assoc, sender, Body::ListResponse(response));
     }
 
     /// Whether peers get list and table: not while we start (RFC 5353 §3.2.2.2). rsplib's registrars answer always, and

@@ -240,12 +240,10 @@ impl Registrar {
         let claimed = self.set_claimed(now, &key, false);
         self.not_silent(now, &key);
         self.timers.cancel(&Timer::Probe(key.clone()));
-        let mut announce = false;
         let life = self.element(&key).and_then(|element| self.life(element.life));
         if let Some(owned) = self.owned.get_mut(&key) {
             self.inquiries.settled(&key);
-            if claimed {
-                announce = true;
+            if std::mem::take(&mut owned.life_restarts) {
                 // It could not register while it had no home, and its turn may have come late.
                 owned.expires = life.map_or(Time::NEVER, |life| now + life);
             }
@@ -259,7 +257,7 @@ impl Registrar {
             if probe.is_some() || !owned.is_scheduled() {
                 self.schedule_keep_alive(now, &key);
             }
-            if announce {
+            if claimed {
                 self.announce_added(&key);
             }
         } else if let Some(probe) = &probe {

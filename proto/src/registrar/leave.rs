@@ -14,8 +14,10 @@ use super::timers::Timer;
 use super::{Registrar, State};
 use crate::{AssocId, Channel, Time};
 use asap::Message;
+use std::time::Duration;
 
-/// How many times MAX-TIME-NO-RESPONSE the elements may take to go, and then the associations to end.
+/// How many times MAX-TIME-NO-RESPONSE the elements may take to go, beside the time that it takes to claim them all, and then the
+/// associations to end.
 const PATIENCE: u32 = 4;
 
 impl Registrar {
@@ -39,7 +41,9 @@ impl Registrar {
         for assoc in self.associations.of(Channel::Enrp) {
             self.associations.shutdown(assoc);
         }
-        self.timers.set(Timer::Shutdown, now + self.config.timers.max_time_no_response * PATIENCE);
+        let claims = self.owned.len() as f64 / f64::from(self.config.limits.probes_per_second);
+        let patience = self.config.timers.max_time_no_response * PATIENCE + Duration::from_secs_f64(claims);
+        self.timers.set(Timer::Shutdown, now + patience);
     }
 
     /// Whether a [`Registrar::shutdown`] is complete.

@@ -18,6 +18,8 @@ pub(super) struct Owned {
     /// When its registration life ends; [`Time::NEVER`]: it does not.
     pub(super) expires: Time,
     claimed: bool,
+    /// It comes from another home: its registration life begins anew when it acknowledges this one (ambiguity A-33).
+    pub(super) life_restarts: bool,
     /// When it last spoke for itself: it registered, or acknowledged a keep-alive.
     pub(super) heard: Time,
     /// When it is to be looked at; [`Time::NEVER`] while it is not in the schedule.
@@ -27,7 +29,7 @@ pub(super) struct Owned {
 impl Owned {
     /// Not in the schedule yet.
     pub(super) fn new(association: Option<AssocId>, heard: Time, expires: Time, claimed: bool) -> Self {
-        Self { association, expires, claimed, heard, due: Time::NEVER }
+        Self { association, expires, claimed, life_restarts: claimed, heard, due: Time::NEVER }
     }
 
     /// Whether it is claimed: taken over, or doubted by its former home or ours, and has not acknowledged that it is ours.

@@ -31,8 +31,8 @@ pub(super) struct Peer {
     pub(super) last_heard: Time,
     pub(super) last_presence: Option<Time>,
     pub(super) announced_checksum: Option<u16>,
-    /// When an element last changed its home from or to this peer by the word of another registrar.
-    pub(super) moved: Option<Time>,
+    /// Its association has ended, and it is waited for: once, until it is heard again.
+    in_respite: bool,
     /// How large a table response may be, if it is one of ours, which say so.
     pub(super) table_response_size: Option<u32>,
     /// How soon its table may be loaded anew.
@@ -219,8 +219,10 @@ impl Registrar {
             let why = if peer.left { PeerDownReason::Left } else { PeerDownReason::Unreachable };
             return self.peer_dead(now, id, why);
         }
-        // Whoever takes nothing, so that we end one association after the other, does not get a new respite each time.
-        let waited_for = *why == DownReason::LocalAbort && peer.state == PeerState::Probed;
+        // Whoever takes nothing, so that we end one association after the other, does not get a new respite each time, nor does
+        // another process at its address, which says nothing of it.
+        let waited_for = peer.in_respite || *why == DownReason::LocalAbort && peer.state == PeerState::Probed;
+        peer.in_respite = true;
         peer.state = PeerState::Probed;
         peer.left = *why == DownReason::Shutdown;
         let addresses = peer.addresses.clone();
@@ -251,7 +253,7 @@ impl Registrar {
             return self.peer_found(now, assoc, sender, remote);
         };
         peer.last_heard = now;
-        peer.left = false;
+        (peer.left, peer.in_respite) = (false, false);
         let current = peer.association.filter(|current| self.associations.is_up(*current));
         peer.association = Some(current.unwrap_or(assoc));
         let introduce = current.is_none() && assoc.is_accepted();
@@ -292,7 +294,7 @@ impl Registrar {
             last_heard: now,
             last_presence: None,
             announced_checksum: None,
-            moved: None,
+            in_respite: false,
             table_response_size: None,
             pace: super::audit::Pace::default(),
             // What is known of its elements is second-hand.
@@ -524,6 +526,9 @@ impl Registrar {
     }
 }
 
+/// So many addresses of a registrar are of use: the transport takes no more, and one that says very many must not fill every list.
+const MAX_ADDRESSES: usize = 8;
+
 /// The addresses of a transport with its port; loopback ones only if `loopback` (design D2).
 pub(super) fn socket_addresses(transport: &SctpTransport, loopback: bool) -> Vec<SocketAddr> {
     let usable = |address: &&std::net::IpAddr| loopback || !address.is_loopback();
@@ -531,6 +536,7 @@ pub(super) fn socket_addresses(transport: &SctpTransport, loopback: bool) -> Vec
         .addresses
         .iter()
         .filter(usable)
+        .take(MAX_ADDRESSES)
         .map(|ip| SocketAddr::new(ip.to_canonical(), transport.port))
         .collect()
 }

@@ -239,7 +239,9 @@ impl Registrar {
         let elements = elements.into_iter().map(Cow::Owned);
         let elements = elements.filter_map(|element| visible(&self.peers, element, loopback)).collect();
         let mut listing = PoolListing { accepted: true, handle, policy: &policy, elements };
+        let whole = listing.elements.len();
         listing.cut_to(self.config.limits.resolution_bytes);
+        self.counters.pushes_cut += u64::from(listing.elements.len() < whole);
         if listing.elements.is_empty() {
             return None;
         }

@@ -201,7 +201,7 @@ fn check_addresses(
         Transport::UdpLite(udp_lite) => accepted(&udp_lite.address),
         Transport::Dccp(dccp) => accepted(&dccp.address),
         // Nobody but the application can tell where it leads.
-        Transport::Opaque(_) => true,
+        Transport::Opaque(_) => rule != ForeignAddresses::Reject,
     };
     let error = || {
         let causes: Vec<ErrorCause> = dropped.iter().map(ErrorCause::invalid_address).collect();

@@ -28,6 +28,8 @@ pub(super) struct Startup {
     /// Whether one of them rejected, so that it lives and is starting too.
     rejected: bool,
     rounds: u32,
+    /// The elements that the mentor has listed so far.
+    pub(super) listed: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,14 @@ enum Phase {
 
 impl Startup {
     pub(super) fn new(now: Time) -> Self {
-        Self { phase: Phase::Discovering, since: now, tried: BTreeSet::new(), rejected: false, rounds: 0 }
+        Self {
+            phase: Phase::Discovering,
+            since: now,
+            tried: BTreeSet::new(),
+            rejected: false,
+            rounds: 0,
+            listed: 0,
+        }
     }
 
     /// Whether the handlespace comes from this peer at the moment.
@@ -77,6 +86,7 @@ impl Registrar {
     fn ask_mentor(&mut self, now: Time, id: RegistrarId) {
         let Some(assoc) = self.association_to(id) else { return };
         self.startup.phase = Phase::List(id);
+        self.startup.listed = 0;
         self.timers.set(Timer::Startup, now + self.config.timers.max_time_no_response);
         self.send_enrp(assoc, id, Body::ListRequest(ListRequest));
     }

@@ -159,6 +159,8 @@ counters! {
     resolutions
     resolutions_unknown
     resolutions_cut
+    pushes_cut
+    lists_cut
     subscriptions_refused
     pushes
     reports

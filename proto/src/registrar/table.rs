@@ -46,14 +46,17 @@ impl Registrar {
         if let Some(last) = next {
             let expires = now + self.config.timers.max_time_no_response;
             self.table_sessions.insert(key, TableSession { last, expires });
-            self.timers.set(Timer::TableSession, expires);
+            // Those that came before it end before it.
+            if self.timers.at(&Timer::TableSession).is_none() {
+                self.timers.set(Timer::TableSession, expires);
+            }
         }
         let response = HandleTableResponse { rejected: false, more, entries };
         self.send_enrp(assoc, sender, Body::HandleTableResponse(response));
     }
 
-    /// How large a page for this peer may be: as large as it says, or what everybody takes.
-    fn room_for_table(&self, peer: RegistrarId) -> usize {
+    /// How large a page, or a list, for this peer may be: as large as it says, or what everybody takes.
+    pub(super) fn room_for_table(&self, peer: RegistrarId) -> usize {
         let said = self.peers.get(&peer).and_then(|peer| peer.table_response_size);
         let taken = said.map_or(COMMON_TABLE_RESPONSE, |size| usize::try_from(size).unwrap_or(usize::MAX));
         self.config.limits.table_response_bytes.min(taken)
@@ -82,7 +85,7 @@ impl Registrar {
         response: HandleTableResponse,
     ) {
         let HandleTableResponse { rejected, more, entries } = response;
-        if !rejected && more && entries.is_empty() {
+        if !rejected && more && (entries.is_empty() || self.is_endless(sender, &entries)) {
             // More to come after nothing would never end (ambiguity A-21).
             self.counters.table_responses_ignored += 1;
             return self.table_session_failed(now, sender);
@@ -98,6 +101,19 @@ impl Registrar {
                 peer.pace.interrupted(now, self.config.timers.max_time_no_response);
             }
         }
+    }
+
+    /// Whether a table has become longer than any that we could keep: the peer lists something again and again.
+    fn is_endless(&mut self, sender: RegistrarId, entries: &[PoolEntry]) -> bool {
+        let resynchronization = self.resynchronizations.get_mut(&sender);
+        let listed = match resynchronization {
+            _ if self.startup.downloads_from(sender) => &mut self.startup.listed,
+            Some(resynchronization) => &mut resynchronization.listed,
+            None => return false,
+        };
+        *listed += entries.iter().map(|entry| entry.elements.len()).sum::<usize>();
+        // Elements come and go, and registrars are elements of their own pool.
+        *listed > self.config.limits.elements.saturating_mul(2).saturating_add(self.config.limits.peers)
     }
 
     /// What a peer answers is no table: its session is over, and nothing was complete.

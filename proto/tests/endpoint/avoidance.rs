@@ -130,3 +130,14 @@ fn who_is_there_is_not_avoided() {
     script.up(again, server(1));
     assert_eq!(standing(&script), Standing::Good);
 }
+
+// Failures that come often are failures in a row, too: only what is noticed at the same time is one.
+#[test]
+fn failures_that_come_often_are_counted() {
+    let (mut script, home) = user(2, Avoidance::default().after_failures(2));
+    for expected in [&[][..], &[], &[1]] {
+        script.fail(home, 1);
+        assert_eq!(script.avoided(), expected);
+        script.pass(ms(200));
+    }
+}

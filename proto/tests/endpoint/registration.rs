@@ -594,3 +594,58 @@ fn a_load_does_not_revive_a_rejected_element() {
     script.machine.set_policy(script.now, element, policy).unwrap();
     assert_eq!(loads(&script.out()), [Load::of(1, 4).0]);
 }
+
+// ASAP-3.1-16, RFC 5352 §3.7.1: what becomes of one registration is one failure, however many events tell of it: messages that were
+// not sent, of whatever, and then the end of the association.
+#[test]
+fn a_failed_registration_is_counted_once() {
+    let mut script = Script::new(config(1));
+    let home = {
+        script.machine.register(script.now, registration()).unwrap();
+        let home = script.expect_connect();
+        script.up(home, registrar(1));
+        home
+    };
+    script.machine.resolve(script.now, pool(), ResolveOptions::default()).unwrap();
+    script.out();
+    script.events();
+    for _ in 0..4 {
+        script.input(Input::SendFailed {
+            assoc: home,
+            bytes: Bytes::from_static(b"x"),
+            why: "shutting down",
+        });
+    }
+    script.down(home, DownReason::Shutdown);
+    let failed = |event: &Event| matches!(event, Event::RegistrationFailed { .. });
+    assert!(!script.events().iter().any(failed), "T2 has not expired once");
+}
+
+// ASAP-3.6-09: a host that is not scheduled in time finds one home after the other before it looks at its timers: the
+// registration that is due at the first one is sent all the same.
+#[test]
+fn homes_in_a_row_do_not_put_off_a_registration() {
+    let mut script = Script::new(config(1));
+    script.machine.register(script.now, registration()).unwrap();
+    let home = script.expect_connect();
+    script.up(home, registrar(1));
+    script.grant(home);
+    script.out();
+    let mut sent = 0;
+    for n in 1..=3 {
+        script.now += ms(100);
+        let assoc = AssocId::accepted(Channel::Asap, n);
+        script.up(assoc, registrar(10 + n as u8));
+        let keep_alive = asap::EndpointKeepAlive {
+            home: true,
+            registrar: RegistrarId(n as u32),
+            handle: pool(),
+            id: None,
+        };
+        script.asap(assoc, keep_alive);
+        script.machine.handle_timeout(script.now);
+        let again = Out::Asap(assoc, registration_message(Policy::RoundRobin));
+        sent += script.out().into_iter().filter(|out| *out == again).count();
+    }
+    assert!(sent > 0);
+}

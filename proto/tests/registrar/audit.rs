@@ -157,6 +157,23 @@ fn a_page_of_nothing_with_more_to_come_ends_the_session() {
     assert_eq!(requests(&mut network), 1, "and not the next page either");
 }
 
+// A-21, design D11: a table that lists the same again and again ends when it is longer than any that could be kept.
+#[test]
+fn a_table_without_an_end_ends() {
+    let (mut network, assoc) = with_silent_peer(|limits| (limits.elements, limits.peers) = (5, 2));
+    network.tell_peer(9, assoc, presence(0x1234));
+    network.run(ms(10));
+    let mut pages = 0;
+    while requests(&mut network) > pages {
+        pages += 1;
+        network.tell_peer(9, assoc, page(true, [11]));
+        network.run(ms(10));
+        assert!(pages < 50);
+    }
+    assert_eq!(pages, 13, "2 x 5 elements, 2 registrars, and one more");
+    assert_eq!(network.table(1), [(11, 9)]);
+}
+
 // ENRP-3.6.3-11, A-58: what is served after an interruption begins with the first page, so nothing begins before the
 // session at the other end is over; else a page from the middle would be taken for the first, and what it does not
 // list for gone.

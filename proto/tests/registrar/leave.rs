@@ -51,6 +51,29 @@ fn a_registrar_that_stops_hands_its_elements_over_at_once() {
     }
 }
 
+// However many they are: their new home claims 2,000 a second, and each of them is waited for.
+#[test]
+fn many_elements_are_handed_over_one_after_the_other() {
+    let mut network = Network::new();
+    for (host, peers) in [(1, &[][..]), (2, &[1])] {
+        let mut config = Network::config(host, peers);
+        config.limits.probes_per_second = 10;
+        network.start_with(host, config);
+    }
+    for host in 11..=40 {
+        network.start_endpoint(host, &[2]);
+    }
+    network.run_until(ms(2000), |network| network.table(1).len() == 30);
+    network.command(2, |registrar, now| registrar.shutdown(now));
+    let mut fewest = usize::MAX;
+    let took = network.run_until(ms(6000), |network| {
+        fewest = fewest.min(network.table(1).len());
+        network.registrar(2).is_drained()
+    });
+    assert!(took > ms(2000) && took < ms(4000), "{took:?}");
+    assert_eq!((fewest, homes(&mut network, 1)), (30, vec![1]));
+}
+
 // Clients are answered until the end, elements are not: they look for a registrar that stays.
 #[test]
 fn while_it_leaves_it_only_resolves() {

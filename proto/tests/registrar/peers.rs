@@ -1,11 +1,11 @@
 //! RFC 5353 §3.4: the list of peers.
 
-use crate::network::{Host, Network, element, ms, pool};
-use crate::played::{add, owned, received, with_played_peer};
+use crate::network::{Host, Network, element, ip, ms, pool};
+use crate::played::{add, owned, received, with_played_peer, with_silent_peer};
 use enrp::Body;
 use params::{PeIdentifier, PoolElement, RegistrarId, SctpTransport, ServerInformation, TransportUse};
-use rserpool_proto::Channel;
 use rserpool_proto::registrar::{Event, PeerDownReason, PeerState};
+use rserpool_proto::{Channel, PPID_ENRP};
 
 // ENRP-3.4.1-01, -02: whoever speaks is a peer, and is asked to introduce itself.
 #[test]
@@ -314,4 +314,61 @@ fn an_element_may_have_the_number_of_a_registrar() {
     network.register(11, assoc, PoolElement { id: PeIdentifier(1), ..element(11) });
     network.run(ms(1000));
     assert_eq!((network.table(1), network.table(2)), (vec![(1, 1)], vec![(1, 1)]));
+}
+
+// A-56, D13: as many peers as fit into what whoever asks takes; that some are left out is counted.
+#[test]
+fn a_list_is_as_long_as_the_peer_takes() {
+    let (mut network, assoc) = with_silent_peer(|limits| limits.table_response_bytes = 100);
+    for host in 21..=25 {
+        network.add_client(host);
+        let peer = network.dial(host, 1, Channel::Enrp);
+        network.tell_peer(host, peer, presence_of(host, vec![ip(host)]));
+    }
+    network.run(ms(20));
+    network.tell_peer(9, assoc, enrp::ListRequest);
+    network.run(ms(10));
+    let lists = received(&mut network, 9, |body| matches!(body, Body::ListResponse(_)));
+    let Body::ListResponse(list) = &lists[0].body else { panic!() };
+    assert!((1..5).contains(&list.servers.len()) && lists[0].encode().unwrap().len() <= 100);
+    let now = network.now;
+    assert_eq!(network.registrar(1).status(now).counters.lists_cut, 1);
+}
+
+// Design D11: a peer with thousands of addresses fills no list.
+#[test]
+fn a_peer_has_few_addresses() {
+    let (mut network, assoc) = with_silent_peer(|_| {});
+    let many = (1..=200).map(|n| std::net::IpAddr::from([10, 0, 1, n])).collect();
+    network.tell_peer(9, assoc, presence_of(9, many));
+    network.run(ms(10));
+    let now = network.now;
+    assert_eq!(network.registrar(1).peers(now)[0].addresses.len(), 8);
+}
+
+// the peer is gone, and another process has its address, which takes associations and ends them, but says nothing as a
+// registrar: that is no new respite each time.
+#[test]
+fn another_process_at_the_address_of_a_peer_gives_no_respite() {
+    let (mut network, assoc) = with_played_peer();
+    network.tell_peer(9, assoc, add(owned(11, 9)));
+    network.run(ms(10));
+    let lost = network.now;
+    let dead = |event: &Event| matches!(event, Event::PeerDown { id: RegistrarId(9), .. });
+    let mut last = assoc;
+    while network.event_at(1, dead).is_none() && network.now.since(lost) < ms(5000) {
+        network.tell_bytes(9, last, PPID_ENRP, b"junk");
+        network.run(ms(50));
+        network.hang_up(9, last);
+        network.run(ms(50));
+        last = network.client(9).up.last().copied().unwrap();
+    }
+    assert!(network.now.since(lost) <= ms(1400), "MAX-TIME-NO-RESPONSE x 4, and what an attempt takes");
+}
+
+fn presence_of(host: Host, addresses: Vec<std::net::IpAddr>) -> enrp::Presence {
+    let transport = SctpTransport { port: 9901, transport_use: TransportUse::DATA_ONLY, addresses };
+    let id = RegistrarId(host.into());
+    let information = Some(ServerInformation { id, transport, table_response_size: None, incarnation: None });
+    enrp::Presence { reply_required: true, checksum: None, information, silent: Vec::new() }
 }

@@ -156,6 +156,25 @@ fn foreign_addresses_are_trimmed_refused_or_taken() {
     assert_eq!(information[..], [0, 1, 0, 8, 10, 0, 0, 99]);
 }
 
+// nobody can tell where an opaque transport leads: whoever takes no foreign addresses does not take it.
+#[test]
+fn an_opaque_transport_is_refused_where_foreign_addresses_are() {
+    for (rule, refused) in
+        [(ForeignAddresses::Trim, false), (ForeignAddresses::Reject, true), (ForeignAddresses::Accept, false)]
+    {
+        let mut network = Network::new();
+        let mut config = Network::config(1, &[]);
+        config.foreign_addresses = rule;
+        network.start_with(1, config);
+        network.add_client(11);
+        let assoc = network.dial(11, 1, Channel::Asap);
+        let user_transport = Transport::Opaque(b"somewhere".to_vec().into());
+        let answer = network.register(11, assoc, PoolElement { user_transport, ..element(11) });
+        let expected = if refused { vec![CauseCode::INVALID_VALUES] } else { vec![] };
+        assert_eq!((rejected(&answer), causes(&answer)), (refused, expected), "{rule:?}");
+    }
+}
+
 // ASAP-2.2.2-03, A-27, A-28: only the element itself may renew or remove its registration while it lives.
 // PARAM-3.12.5-01, PARAM-3.12.10-01, ASAP-3.2-15, SEC-T2.1-04
 // ASAP-3.2-17
