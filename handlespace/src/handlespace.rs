@@ -294,6 +294,9 @@ fn store(
     handle: &PoolHandle,
     element: PoolElement,
 ) -> bool {
+    if pool.renew(entries, &element) {
+        return true;
+    }
     let (id, home) = (element.id, element.home);
     *bytes += element.encoded_length();
     let replaced = pool.insert(entries, element);

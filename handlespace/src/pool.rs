@@ -147,6 +147,15 @@ impl Pool {
         self.attributes.check(element)
     }
 
+    /// The same element comes again, with the same values: only its place is new. Says whether that is so.
+    pub(crate) fn renew(&mut self, entries: &mut Entries, element: &PoolElement) -> bool {
+        let same = |slot: &Slot| entries[*slot].element == *element;
+        let Some(slot) = self.roster.get(element.id).filter(same) else { return false };
+        entries[slot].selections = 0;
+        self.reschedule(entries, slot);
+        true
+    }
+
     /// Adds an element, or replaces the one of the same identifier and says what that was.
     pub(crate) fn insert(&mut self, entries: &mut Entries, element: PoolElement) -> Option<Replaced> {
         if let Some(slot) = self.roster.get(element.id) {

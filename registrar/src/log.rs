@@ -3,7 +3,7 @@
 
 use crate::{Event, Events};
 use proto::registrar::PeerDownReason;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, enabled, info, warn};
 
 /// Logs what happens until the registrar ends.
 pub(crate) async fn follow(mut events: Events) {
@@ -14,6 +14,18 @@ pub(crate) async fn follow(mut events: Events) {
             missed = events.missed();
         }
         tell(&event);
+    }
+}
+
+/// Whether somebody reads it. Registrations are many, and to wake whoever logs costs more than one of them.
+pub(crate) fn shows(event: &Event) -> bool {
+    match event {
+        Event::ElementRegistered { .. }
+        | Event::ElementReregistered { .. }
+        | Event::ElementRemoved { .. }
+        | Event::ElementSuspected { silent: true, .. }
+        | Event::ElementCleared { .. } => enabled!(Level::DEBUG),
+        _ => true,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::Config;
 use crate::config::ListenAddress;
+use crate::log;
 use net::dns::{self, DnsConfig};
 use net::driver::EndpointCounters;
 use net::udp::UdpConfig;
@@ -25,8 +26,12 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts it. Its events go to `events`.
-    pub(crate) fn start(config: &Config, events: broadcast::Sender<Event>) -> Result<Self, net::StartError> {
+    /// Starts it. Its events go to `events`, and those that are worth a line to `logged`.
+    pub(crate) fn start(
+        config: &Config,
+        events: broadcast::Sender<Event>,
+        logged: broadcast::Sender<Event>,
+    ) -> Result<Self, net::StartError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
         let mut rng = ChaCha12Rng::from_seed(seed);
@@ -55,6 +60,9 @@ impl Machine {
             },
             move |_, _, event| {
                 // Nobody listening is no error.
+                if log::shows(&event) {
+                    let _ = logged.send(event.clone());
+                }
                 let _ = events.send(event);
             },
         )?;

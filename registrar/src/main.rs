@@ -65,6 +65,8 @@ async fn run(args: &Args, config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let registrar = Registrar::spawn(config).map_err(with_advice)?;
+    // Nobody here follows the events, so they need not be kept.
+    drop(registrar.events());
     info!(
         id = %registrar.id(),
         asap = %registrar.asap_address(),

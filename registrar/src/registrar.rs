@@ -65,10 +65,12 @@ impl Registrar {
         warn_of_open_addresses(&config);
 
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let (logged, _) = broadcast::channel(EVENT_BACKLOG);
         let mut tasks = JoinSet::new();
-        tasks.spawn_on(log::follow(Events::new(&events)), &runtime);
+        tasks.spawn_on(log::follow(Events::new(&logged)), &runtime);
         let first_events = Mutex::new(Some(Events::new(&events)));
-        let machine = Machine::start(&config, events.clone()).map_err(|error| start_error(error, &config))?;
+        let machine =
+            Machine::start(&config, events.clone(), logged).map_err(|error| start_error(error, &config))?;
         let admin =
             admin::Server::start(&config.admin, machine.asap.port(), &admin::router(machine.clone()))?;
         for domain in &config.dns.domains {
@@ -120,7 +122,7 @@ impl Registrar {
     }
 
     /// Stops in order: hands its elements to its peers at once, and ends when they have followed their new home. Takes
-    /// two seconds at most.
+    /// two seconds at most, and longer with thousands of elements, which move at 2,000 a second: a minute at most.
     pub async fn stop(mut self) {
         self.machine.stop().await;
         while self.reporter.join_next().await.is_some() {}

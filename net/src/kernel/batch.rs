@@ -14,6 +14,8 @@ use std::ptr;
 
 /// Messages of one call at most.
 pub(super) const BATCH: usize = 16;
+/// Messages of one call where more are not to be expected: one, and that there is no other.
+const FEW: usize = 2;
 /// What one of them takes of the buffer. A larger message comes in pieces, as if it were delivered in part.
 const SLOT: usize = 4096;
 /// How much of an event is kept. The kernel gives a failed message back in one.
@@ -69,20 +71,20 @@ pub(super) struct Departure<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Sends the first of `messages`, at most [`BATCH`] of them, without waiting; returns how many the kernel took.
+/// Sends the first `N` of `messages` at most, without waiting; returns how many the kernel took.
 ///
 /// `more`: others of this association follow at once, so a packet that is not full waits for them.
 #[allow(unsafe_code, reason = "no crate sends a batch with SCTP's control messages")]
-pub(super) fn send<'a>(
+pub(super) fn send<'a, const N: usize>(
     socket: &impl AsFd,
     messages: impl Iterator<Item = Departure<'a>>,
     more: bool,
 ) -> io::Result<usize> {
-    let mut controls: [SendControl; BATCH] = array::from_fn(|_| SendControl {
+    let mut controls: [SendControl; N] = array::from_fn(|_| SendControl {
         header: header::<sctp_sndinfo>(SCTP_CMSG_SNDINFO),
         info: sctp_sndinfo::default(),
     });
-    let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; BATCH];
+    let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; N];
     let mut count = 0;
     for ((control, part), message) in controls.iter_mut().zip(&mut parts).zip(messages) {
         control.info = sctp_sndinfo {
@@ -97,12 +99,12 @@ pub(super) fn send<'a>(
             libc::iovec { iov_base: message.bytes.as_ptr().cast_mut().cast(), iov_len: message.bytes.len() };
         count += 1;
     }
-    let mut headers: [libc::mmsghdr; BATCH] = array::from_fn(|_| empty());
+    let mut headers: [libc::mmsghdr; N] = array::from_fn(|_| empty());
     for ((header, control), part) in headers.iter_mut().zip(&mut controls).zip(&mut parts) {
         prepare(&mut header.msg_hdr, control, part);
     }
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | if more { libc::MSG_MORE } else { 0 };
-    // SAFETY: the descriptor is open while it is borrowed. The first `count` headers (at most `BATCH`) point to controls
+    // SAFETY: the descriptor is open while it is borrowed. The first `count` headers (at most `N`) point to controls
     // and parts that live until the call has returned, with their true sizes; their parts point to the messages, which
     // are borrowed as long. The kernel reads all of them and writes only `msg_len` of the headers.
     let sent = unsafe { libc::sendmmsg(socket.as_fd().as_raw_fd(), headers.as_mut_ptr(), count, flags) };
@@ -148,23 +150,33 @@ impl Arrivals {
 
     /// Takes what has arrived, at most `most` messages (of a batch), without waiting. Says whether there may be more; if
     /// not, the system has said so.
-    #[allow(unsafe_code, reason = "no crate receives a batch with SCTP's control messages")]
     pub(super) fn receive(&mut self, socket: &impl AsFd, most: usize) -> io::Result<bool> {
         self.entries.clear();
-        self.slots = self.slots.clamp(2, BATCH).min(most);
+        self.slots = self.slots.clamp(FEW, BATCH).min(most);
         self.buffer.resize(BATCH * SLOT, 0);
-        let mut controls = [NO_CONTROL; BATCH];
-        let mut parts: [libc::iovec; BATCH] =
+        // Most of the time there is one message, and then none: headers for more would cost more than the message.
+        if self.slots <= FEW {
+            self.receive_batch::<FEW>(socket)
+        } else {
+            self.receive_batch::<BATCH>(socket)
+        }
+    }
+
+    /// As [`receive`](Self::receive), with `slots` slots, which are at most `N`.
+    #[allow(unsafe_code, reason = "no crate receives a batch with SCTP's control messages")]
+    fn receive_batch<const N: usize>(&mut self, socket: &impl AsFd) -> io::Result<bool> {
+        let mut controls = [NO_CONTROL; N];
+        let mut parts: [libc::iovec; N] =
             array::from_fn(|_| libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 });
         for (part, slot) in parts.iter_mut().zip(self.buffer.chunks_exact_mut(SLOT)) {
             *part = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() };
         }
-        let mut headers: [libc::mmsghdr; BATCH] = array::from_fn(|_| empty());
+        let mut headers: [libc::mmsghdr; N] = array::from_fn(|_| empty());
         for ((header, control), part) in headers.iter_mut().zip(&mut controls).zip(&mut parts) {
             prepare(&mut header.msg_hdr, control, part);
         }
-        let slots = u32::try_from(self.slots).unwrap_or_default();
-        // SAFETY: the descriptor is open while it is borrowed. The headers (`slots` of them, at most `BATCH`) point to controls
+        let slots = u32::try_from(self.slots.min(N)).unwrap_or_default();
+        // SAFETY: the descriptor is open while it is borrowed. The headers (`slots` of them, at most `N`) point to controls
         // and parts that live until the call has returned, with their true sizes; each part points to a slot of its own
         // in the buffer, which nothing else uses meanwhile. All are plain bytes and integers, of which any value is valid.
         let count = unsafe {

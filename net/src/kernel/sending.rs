@@ -163,8 +163,13 @@ impl KernelEndpoint {
     }
 
     pub(super) fn flush_dirty(&mut self) {
-        for assoc in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for assoc in dirty.drain(..) {
             self.flush_association(assoc);
+        }
+        // What has become dirty meanwhile waits for the next time; else the room is kept.
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
         }
     }
 }
@@ -178,9 +183,11 @@ fn send_next(socket: &KernelSocket, association: &Association) -> io::Result<usi
     // last: a peer whose window is closed meanwhile is given up. So there has to be room for one more, which lets them go.
     let waiting = departures(BATCH + 1).count().saturating_sub(1);
     if waiting > 0 && socket.has_room(departures(waiting).map(|it| it.bytes.len())) {
-        batch::send(socket, departures(waiting), true)
+        batch::send::<BATCH>(socket, departures(waiting), true)
+    } else if waiting == 0 {
+        batch::send::<1>(socket, departures(1), false)
     } else {
-        batch::send(socket, departures(BATCH), false)
+        batch::send::<BATCH>(socket, departures(BATCH), false)
     }
 }
 

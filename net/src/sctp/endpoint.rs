@@ -236,11 +236,16 @@ impl SctpEndpoint {
 
     /// Hands the messages queued by [`carry_out`](Self::carry_out) to their associations, each once.
     pub fn finish_batch(&mut self, now: Time) {
-        for assoc in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for assoc in dirty.drain(..) {
             let Some(association) = self.associations.get_mut(&assoc) else { continue };
             association.is_dirty = false;
             association.flush(now, &mut self.inputs);
             self.settle(now, assoc, Progress::default());
+        }
+        // What has become dirty meanwhile waits for the next time; else the room is kept.
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
         }
     }
 

@@ -73,16 +73,17 @@ impl Registrar {
         self.suit_scope(&key.handle, &mut element)?;
         self.check_pool(key, &element)?;
         let known = self.element(key);
-        let room = self.has_room_for(&key.handle, known) && self.has_bytes_for(&key.handle, known, &element);
-        if !room || !self.fits_in_messages(key, &element) {
-            self.counters.elements_refused += 1;
-            return Err(CauseCode::LACK_OF_RESOURCES.into());
-        }
         // Nor does what it says of its home.
         let before = known.map_or(RegistrarId::NONE, |known| known.home);
         element.home = if before == RegistrarId::NONE { self.id } else { before };
-        let unchanged = known.is_some_and(|known| *known == element)
-            && self.owned.get(key).is_some_and(|owned| !owned.is_claimed());
+        let same = known.is_some_and(|known| *known == element);
+        let room =
+            || self.has_room_for(&key.handle, known) && self.has_bytes_for(&key.handle, known, &element);
+        if !same && !room() || !self.fits_in_messages(key, &element) {
+            self.counters.elements_refused += 1;
+            return Err(CauseCode::LACK_OF_RESOURCES.into());
+        }
+        let unchanged = same && self.owned.get(key).is_some_and(|owned| !owned.is_claimed());
         let pushed = self.as_pushed(key);
         let previous = self
             .handlespace
