@@ -1,7 +1,8 @@
 //! The load: one association to a registrar that carries requests with a fixed number in flight.
 //!
 //! Answers come in the order of the requests (RFC 5352 §2.2), so they are matched first in, first out, which works with
-//! any registrar. Keep-alives are answered, so the elements live as long as the run.
+//! any registrar. Keep-alives are answered, so the elements live as long as the run, also at a registrar that takes them over
+//! and connects to this end.
 
 use asap::{
     Deregistration, EndpointKeepAliveAck, HandleResolution, Message, MessageType, Registration, decode,
@@ -28,14 +29,18 @@ pub(super) enum Operation {
     Resolve { items: Option<u32> },
     /// Deregister element after element.
     Deregister,
+    /// Answer what the registrar asks by itself.
+    KeepAlive,
 }
 
 impl Operation {
-    fn request(self) -> MessageType {
+    /// What it takes to do it once.
+    fn message(self) -> MessageType {
         match self {
             Self::Register => MessageType::REGISTRATION,
             Self::Resolve { .. } => MessageType::HANDLE_RESOLUTION,
             Self::Deregister => MessageType::DEREGISTRATION,
+            Self::KeepAlive => MessageType::ENDPOINT_KEEP_ALIVE,
         }
     }
 }
@@ -53,7 +58,7 @@ pub(super) struct Work {
 pub(super) struct Done {
     /// From the first request to the last answer.
     pub(super) elapsed: Duration,
-    /// From each request to its answer, ascending.
+    /// From each request to its answer, ascending; none for what the registrar asks.
     pub(super) latencies: Vec<Duration>,
     /// Answers with an error, and the first of those.
     pub(super) refused: u32,
@@ -115,6 +120,7 @@ struct Progress {
     work: Work,
     started: Time,
     next: u32,
+    left: u32,
     in_flight: VecDeque<Time>,
     done: Done,
 }
@@ -168,6 +174,7 @@ impl Load {
             work,
             started: now,
             next: 0,
+            left: work.count,
             in_flight: VecDeque::with_capacity(work.depth),
             done,
         });
@@ -183,6 +190,7 @@ impl Load {
         {
             let index = progress.next;
             let message = match progress.work.operation {
+                Operation::KeepAlive => return,
                 Operation::Register => self.population.registration(index, self.port, &self.addresses).into(),
                 Operation::Resolve { items } => {
                     HandleResolution { subscribe: false, handle: self.population.handle(index), items }.into()
@@ -197,40 +205,46 @@ impl Load {
         }
     }
 
-    fn message(&mut self, now: Time, bytes: &[u8]) {
+    fn message(&mut self, now: Time, assoc: AssocId, bytes: &[u8]) {
         let Ok(message) = decode(bytes).message else { return };
         match message {
             Message::EndpointKeepAlive(asked) => {
                 let id = asked.id.unwrap_or_else(|| self.population.first_of(&asked.handle));
                 let ack = EndpointKeepAliveAck { handle: asked.handle, id };
-                self.transmits.extend(send(self.assoc, &ack.into()));
+                self.transmits.extend(send(assoc, &ack.into()));
+                self.done_once(now, MessageType::ENDPOINT_KEEP_ALIVE, None);
             }
             Message::RegistrationResponse(answer) => {
-                self.answer(now, MessageType::REGISTRATION, answer.error)
+                self.done_once(now, MessageType::REGISTRATION, answer.error);
             }
             Message::DeregistrationResponse(answer) => {
-                self.answer(now, MessageType::DEREGISTRATION, answer.error);
+                self.done_once(now, MessageType::DEREGISTRATION, answer.error);
             }
             Message::HandleResolutionResponse(answer) => {
-                self.answer(now, MessageType::HANDLE_RESOLUTION, answer.error);
+                self.done_once(now, MessageType::HANDLE_RESOLUTION, answer.error);
             }
             _ => {}
         }
     }
 
-    /// The answer to the oldest request, if that is what was asked.
-    fn answer(&mut self, now: Time, to: MessageType, error: Option<OperationError>) {
+    /// The oldest request was answered, or one of the registrar's was, if that is the work.
+    fn done_once(&mut self, now: Time, message: MessageType, error: Option<OperationError>) {
         let Some(progress) = &mut self.progress else { return };
-        if to != progress.work.operation.request() {
+        let operation = progress.work.operation;
+        if message != operation.message() {
             return;
         }
-        let Some(sent) = progress.in_flight.pop_front() else { return };
-        progress.done.latencies.push(now.since(sent));
+        match progress.in_flight.pop_front() {
+            Some(sent) => progress.done.latencies.push(now.since(sent)),
+            None if operation == Operation::KeepAlive => {}
+            None => return,
+        }
         if let Some(error) = error {
             progress.done.refused += 1;
             progress.done.refusal.get_or_insert_with(|| error.to_string());
         }
-        if progress.done.latencies.len() < progress.work.count as usize {
+        progress.left -= 1;
+        if progress.left > 0 {
             return self.request(now);
         }
         if let Some(Progress { started, mut done, .. }) = self.progress.take() {
@@ -250,9 +264,7 @@ impl Node for Load {
                 self.addresses = local;
                 self.events.push_back(Event::Connected);
             }
-            Input::Message { assoc, ppid: PPID_ASAP, bytes, .. } if assoc == self.assoc => {
-                self.message(now, &bytes);
-            }
+            Input::Message { assoc, ppid: PPID_ASAP, bytes, .. } => self.message(now, assoc, &bytes),
             Input::Full { assoc } if assoc == self.assoc => self.full = true,
             Input::Writable { assoc } if assoc == self.assoc => {
                 self.full = false;

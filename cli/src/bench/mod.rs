@@ -1,8 +1,8 @@
 //! `rserpool bench`: loads a registrar with plain ASAP and says what it takes.
 //!
 //! One association registers elements, registers them again, resolves their pools and deregisters them, with a fixed
-//! number of requests in flight, then resolves one at a time. It works against any registrar. With `--pid` the
-//! registrar's CPU time and memory are measured, too.
+//! number of requests in flight, then resolves one at a time, and answers keep-alives. It works against any registrar. With
+//! `--pid` the registrar's CPU time and memory are measured, too; with `--hold` the elements stay until it is stopped.
 
 mod machine;
 mod process;
@@ -46,6 +46,12 @@ pub(crate) struct Arguments {
     /// Requests in flight
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     depth: u32,
+    /// Keep-alives to wait for, which the registrar sends by itself
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    keep_alives: u32,
+    /// Register the elements and say what that took, then keep them until it is stopped
+    #[arg(long)]
+    hold: bool,
     /// Address of this end, and SCTP port [default: that of the route, any free port]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -112,12 +118,14 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
     let registrar = context.registrar.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3863)));
     let udp = UdpConfig { encap: context.encap, ..UdpConfig::default() };
     let transport = context.transport.with(udp, Vec::new());
-    let report = Bench::connect(arguments, registrar, transport).await?.run().await?;
+    let hold = arguments.hold;
+    let mut bench = Bench::connect(arguments, registrar, transport).await?;
+    let report = bench.run().await?;
     match context.screen.output {
         Output::Json => print(&(serde_json::to_string(&report).context("JSON")? + "\n"))?,
         Output::Table => print(&table(&report))?,
     }
-    Ok(())
+    if hold { bench.hold().await } else { Ok(()) }
 }
 
 struct Bench {
@@ -154,8 +162,9 @@ impl Bench {
         }
     }
 
-    async fn run(mut self) -> Result<Report, Failure> {
-        let Arguments { elements, resolutions, items, depth, pid, .. } = self.arguments.clone();
+    async fn run(&mut self) -> Result<Report, Failure> {
+        let Arguments { elements, resolutions, items, depth, keep_alives, hold, pid, .. } =
+            self.arguments.clone();
         let depth = depth as usize;
         let resolve = Operation::Resolve { items };
         let empty = pid.map(Usage::of).transpose()?;
@@ -163,13 +172,15 @@ impl Bench {
             self.phase("register", Work { operation: Operation::Register, count: elements, depth }).await?,
         ];
         let full = pid.map(Usage::of).transpose()?;
-        for (name, work) in [
-            ("re-register", Work { operation: Operation::Register, count: elements, depth }),
-            ("resolve", Work { operation: resolve, count: resolutions, depth }),
-            ("resolve, one at a time", Work { operation: resolve, count: resolutions / 10, depth: 1 }),
-            ("deregister", Work { operation: Operation::Deregister, count: elements, depth }),
-        ] {
-            phases.push(self.phase(name, work).await?);
+        let others = [
+            ("re-register", Operation::Register, elements, depth),
+            ("resolve", resolve, resolutions, depth),
+            ("resolve, one at a time", resolve, resolutions / 10, 1),
+            ("keep-alive", Operation::KeepAlive, keep_alives, 0),
+            ("deregister", Operation::Deregister, elements, depth),
+        ];
+        for (name, operation, count, depth) in others.into_iter().filter(|other| !hold && other.2 > 0) {
+            phases.push(self.phase(name, Work { operation, count, depth }).await?);
         }
         let memory = empty.zip(full).map(|(empty, full)| Memory {
             empty: empty.memory,
@@ -177,6 +188,12 @@ impl Bench {
             per_element: full.memory.saturating_sub(empty.memory) as f64 / f64::from(elements),
         });
         Ok(Report { registrar: self.registrar, elements, pools: self.arguments.pools, phases, memory })
+    }
+
+    /// Until the program is stopped: the association's end is none, for another registrar takes the elements over.
+    async fn hold(&mut self) -> Result<(), Failure> {
+        while self.events.recv().await.is_some() {}
+        Err(anyhow::Error::from(self.handle.closed().await).into())
     }
 
     async fn phase(&mut self, name: &'static str, work: Work) -> Result<Phase, Failure> {
@@ -250,13 +267,15 @@ fn any_port_towards(registrar: SocketAddr) -> SocketAddr {
 
 fn table(report: &Report) -> String {
     let row = |phase: &Phase| {
+        // What the registrar asks by itself takes no time from request to answer.
+        let latency = |ms: f64| if phase.depth == 0 { "-".to_owned() } else { format!("{ms:.2} ms") };
         vec![
             phase.phase.to_owned(),
             phase.count.to_string(),
             phase.depth.to_string(),
             format!("{:.0}", phase.per_second),
-            format!("{:.2} ms", phase.p50_ms),
-            format!("{:.2} ms", phase.p99_ms),
+            latency(phase.p50_ms),
+            latency(phase.p99_ms),
             phase.refused.to_string(),
             phase.cpu_ms_per_1000.map_or_else(|| "-".into(), |cpu| format!("{cpu:.1} ms")),
         ]

@@ -5,7 +5,7 @@ use super::host::Host;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -180,6 +180,18 @@ impl Program {
     /// Its process, for /proc.
     pub(crate) fn pid(&self) -> i32 {
         self.pid.as_raw()
+    }
+
+    /// How long its threads have been on a CPU, in user and kernel mode.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        let mut cpu = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            // A thread that ends meanwhile takes its time with it; those of a registrar do not end.
+            let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+            let nanoseconds = text.split_whitespace().next().context("no statistics of the scheduler")?;
+            cpu += Duration::from_nanos(nanoseconds.parse()?);
+        }
+        Ok(cpu)
     }
 
     /// A sentence about its crash: a signal that the row has not sent, or a panic.

@@ -4,6 +4,7 @@ mod cast;
 mod encap;
 mod enrp;
 mod figures;
+mod figures_scope;
 mod hostile;
 mod jobs;
 mod keep_alive;
@@ -85,7 +86,7 @@ const ALONE: [&[Row]; 4] = [scopes::LARGE, encap::ROWS, transport::ROWS, raw::RO
 
 /// Rows that measure, and those that take long or do not come out the same each time: only when they are named, on a machine
 /// that does nothing else.
-const ON_REQUEST: [&[Row]; 3] = [scopes::LARGEST, figures::ROWS, times::ROWS];
+const ON_REQUEST: [&[Row]; 4] = [scopes::LARGEST, figures::ROWS, figures_scope::ROWS, times::ROWS];
 
 /// All rows.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
