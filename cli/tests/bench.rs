@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use registrar::config::AdminSocket;
-use registrar::{Config, Registrar};
+use registrar::{Config, Event, Registrar};
 use serde_json::Value;
 use std::net::UdpSocket;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 async fn bench(registrar: &str, arguments: &[&str]) -> Output {
@@ -56,6 +57,42 @@ async fn every_request_is_answered_and_nothing_stays_behind() {
     let cpu = phases.iter().map(|phase| phase["cpu_ms_per_1000"].as_f64().unwrap());
     assert!(cpu.sum::<f64>() > 0.0, "{phases:?}");
     assert!(report["memory"]["full"].as_u64().unwrap() > 0);
+    assert_eq!(registrar.status().await.unwrap().elements, 0);
+    registrar.stop().await;
+}
+
+// Keep-alives are those of the registrar, in its own time: they are answered, and counted.
+#[tokio::test]
+async fn keep_alives_are_a_phase() {
+    let registrar = registrar(None);
+    let load = ["--elements", "5", "--resolutions", "10", "--keep-alives", "20"];
+    let output = bench(&registrar.asap_address().to_string(), &load).await;
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let phase = &report["phases"][4];
+    assert_eq!((phase["phase"].as_str(), phase["count"].as_u64()), (Some("keep-alive"), Some(20)));
+    registrar.stop().await;
+}
+
+// With --hold the elements are there as long as the program is.
+#[tokio::test]
+async fn elements_are_held_until_it_is_stopped() {
+    let registrar = registrar(None);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rserpool"));
+    command.args(["-o", "json", "--registrar", &registrar.asap_address().to_string(), "bench"]);
+    command.args(["--elements", "30", "--hold"]).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut bench = command.spawn().unwrap();
+    let mut report = String::new();
+    BufReader::new(bench.stdout.take().unwrap()).read_line(&mut report).await.unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["phases"].as_array().unwrap().len(), 1);
+    assert_eq!(registrar.status().await.unwrap().elements, 30);
+    let mut events = registrar.events();
+    bench.kill().await.unwrap();
+    let mut left = 30;
+    while left > 0 {
+        left -= usize::from(matches!(events.next().await, Some(Event::ElementRemoved { .. })));
+    }
     assert_eq!(registrar.status().await.unwrap().elements, 0);
     registrar.stop().await;
 }
