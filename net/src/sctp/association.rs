@@ -39,6 +39,8 @@ pub(super) struct Association {
     pub(super) charged: usize,
     /// Whether it is on the endpoint's list of batches to finish.
     pub(super) is_dirty: bool,
+    /// Whether its timers are to be looked at in the end of the batch.
+    pub(super) is_unarmed: bool,
     pub(super) channel: Channel,
     socket: Box<dyn DcSctpSocket>,
     /// Where the socket's time starts.
@@ -101,6 +103,7 @@ impl Association {
             armed: None,
             charged: 0,
             is_dirty: false,
+            is_unarmed: false,
             channel,
             socket: dcsctp::new_socket("", &config.options(&key, others)),
             epoch: now,

@@ -58,6 +58,8 @@ pub struct SctpEndpoint {
     pub(super) timers: Timers,
     /// Associations with messages that wait for the end of the batch.
     dirty: Vec<AssocId>,
+    /// Associations whose timers may be earlier than what is set.
+    unarmed: Vec<AssocId>,
     /// Sum of what is charged for held-back messages.
     receive_charge: usize,
     pub(super) accepted: u64,
@@ -108,6 +110,7 @@ impl SctpEndpoint {
             table: Table::default(),
             timers: Timers::default(),
             dirty: Vec::new(),
+            unarmed: Vec::new(),
             receive_charge: 0,
             accepted: 0,
             counters: Counters::default(),
@@ -234,7 +237,7 @@ impl SctpEndpoint {
         }
     }
 
-    /// Hands the messages queued by [`carry_out`](Self::carry_out) to their associations, each once.
+    /// Hands the messages queued by [`carry_out`](Self::carry_out) to their associations, each once, and sets the timers.
     pub fn finish_batch(&mut self, now: Time) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for assoc in dirty.drain(..) {
@@ -246,6 +249,12 @@ impl SctpEndpoint {
         // What has become dirty meanwhile waits for the next time; else the room is kept.
         if self.dirty.is_empty() {
             self.dirty = dirty;
+        }
+        for assoc in self.unarmed.drain(..) {
+            let Some(association) = self.associations.get_mut(&assoc) else { continue };
+            association.is_unarmed = false;
+            let due = association.poll_timeout();
+            self.timers.arm(assoc, &mut association.armed, due);
         }
     }
 
@@ -446,10 +455,9 @@ impl SctpEndpoint {
         }
         match progress.end {
             Some(why) => self.remove(assoc, why),
-            None => {
-                let due = association.poll_timeout();
-                self.timers.arm(assoc, &mut association.armed, due);
-            }
+            // A delayed SACK leaves with the answer, and then nobody has to be woken for it.
+            None if !std::mem::replace(&mut association.is_unarmed, true) => self.unarmed.push(assoc),
+            None => {}
         }
         let mut routes = routes.into_iter();
         for mut packet in progress.packets {
