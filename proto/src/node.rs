@@ -78,8 +78,11 @@ pub enum DownReason {
     PeerAborted(String),
     /// The peer does not answer (INITs, retransmissions or heartbeats exhausted): it may be dead, or the network.
     Unreachable,
-    /// It was never established: refused, an ICMP message said so, or this host cannot.
+    /// It was never established: refused, or an ICMP message said so.
     ConnectFailed(String),
+    /// It was never established, and the peer was not asked: this host cannot. It has no room for another association, or no
+    /// address, port or route for it; which, as text. That says nothing of the peer.
+    CannotConnect(String),
     /// This side aborted it (machine's wish).
     LocalAbort,
     /// This side aborted it because the peer broke a rule or a limit; which one.

@@ -123,6 +123,7 @@ async fn the_counters_of_sctp_are_among_those_of_the_registrar() {
         ("dropped_out_of_the_blue_rate", 0, 0),
         ("dropped_window_closed", 0, 0),
         ("refused_full", 0, 0),
+        ("refused_connects", 0, 0),
     ] {
         let counts = (counted(&format!("sctp_asap_{name}")), counted(&format!("sctp_enrp_{name}")));
         assert_eq!(counts, (at_asap, at_enrp), "{name}");

@@ -43,6 +43,8 @@ pub struct KernelCounters {
     pub violations: u64,
     /// Associations refused: all are in use.
     pub refused_full: u64,
+    /// Connects of ours that were refused here: all associations are in use, or no address, socket or route serves.
+    pub refused_connects: u64,
     /// Messages that the kernel gave back (RFC 6458 §6.1.11).
     pub send_failed: u64,
     /// Errors that a peer reported and the association survived (RFC 6458 §6.1.3).

@@ -144,6 +144,7 @@ impl KernelEndpoint {
             return;
         }
         if let Err(why) = self.try_connect(id, channel, remote) {
+            self.counters.refused_connects += u64::from(matches!(why, DownReason::CannotConnect(_)));
             self.inputs.push_back(Input::Down { assoc: id, why });
         }
     }
@@ -154,26 +155,27 @@ impl KernelEndpoint {
         channel: Channel,
         remote: &[SocketAddr],
     ) -> Result<(), DownReason> {
-        let failed = |text: String| DownReason::ConnectFailed(text);
+        // The call only starts the handshake, so its errors are those of this host.
+        let cannot = |text: String| DownReason::CannotConnect(text);
         let usable = |address: &SocketAddr| is_usable(*address) && self.reaches(address);
         let remote: Vec<_> = remote.iter().copied().map(canonical).filter(usable).collect();
         if remote.is_empty() {
-            return Err(failed("no usable address".into()));
+            return Err(cannot("no usable address".into()));
         }
         if self.associations.len() >= self.config.limits.associations {
-            return Err(failed("too many associations".into()));
+            return Err(cannot("too many associations".into()));
         }
         let mut socket = Token::SHARED;
         if channel == Channel::Session {
-            socket = self.open_session(id).map_err(|error| failed(error.to_string()))?;
+            socket = self.open_session(id).map_err(|error| cannot(error.to_string()))?;
         } else if self.addresses.iter().any(|address| remote.contains(&canonical(*address))) {
-            return Err(failed("own address".into()));
+            return Err(DownReason::ConnectFailed("own address".into()));
         }
         let connected = self.socket(socket).and_then(|socket| socket.connect(&remote));
         let kernel = connected.map_err(|error| {
             self.sockets.close(socket);
             let existing = socket::is_connected(&error).then(|| self.existing(&remote)).flatten();
-            existing.map_or_else(|| failed(error.to_string()), DownReason::Duplicate)
+            existing.map_or_else(|| cannot(error.to_string()), DownReason::Duplicate)
         })?;
         let association = Association { socket, remote, ..Association::new(kernel, channel, &self.config) };
         self.names.insert(kernel.0, Some(id));

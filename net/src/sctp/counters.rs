@@ -75,6 +75,8 @@ counters! {
     refused_restart,
     /// Refused: all associations are in use.
     refused_full,
+    /// Refused: a connect of ours, for all associations are in use, or no address or port of ours serves.
+    refused_connects,
     /// Dropped: belongs to no association, and RFC 9260 §8.4 wants silence.
     dropped_out_of_the_blue,
     /// Dropped: belongs to no association, above the rate of answers.

@@ -331,7 +331,10 @@ impl SctpEndpoint {
                 self.associations.insert(id, association);
                 self.settle(now, id, progress);
             }
-            Err(why) => self.inputs.push_back(Input::Down { assoc: id, why }),
+            Err(why) => {
+                self.counters.refused_connects += u64::from(matches!(why, DownReason::CannotConnect(_)));
+                self.inputs.push_back(Input::Down { assoc: id, why });
+            }
         }
     }
 
@@ -342,7 +345,7 @@ impl SctpEndpoint {
         channel: Channel,
         remote: &[SocketAddr],
     ) -> Result<(Key, Vec<SocketAddr>), DownReason> {
-        let failed = |text: &str| Err(DownReason::ConnectFailed(text.into()));
+        let cannot = |text: &str| Err(DownReason::CannotConnect(text.into()));
         let usable = remote.iter().map(|address| canonical(*address));
         let usable = usable.filter(|peer| is_usable(*peer) && self.reaches(*peer));
         let mut peers: Vec<SocketAddr> = Vec::new();
@@ -355,21 +358,21 @@ impl SctpEndpoint {
             }
         }
         let Some(&peer) = peers.first() else {
-            return failed("no usable address");
+            return cannot("no usable address");
         };
         if self.listeners.is_full(channel) {
-            return failed("too many associations");
+            return cannot("too many associations");
         }
         let local_port = self.listeners.of_channel(channel).port;
         let candidates: Vec<SocketAddr> = peers.iter().map(|peer| self.carrier.destination(*peer)).collect();
         let mut key = Key { remote: self.carrier.destination(peer), peer_port: peer.port(), local_port };
         if channel == Channel::Session {
-            let Some(port) = self.session_port(key, &candidates) else { return failed("no free port") };
+            let Some(port) = self.session_port(key, &candidates) else { return cannot("no free port") };
             key.local_port = port;
             return Ok((key, candidates));
         }
         if key.peer_port == key.local_port && candidates.iter().any(|to| self.local.contains(to)) {
-            return failed("own address");
+            return Err(DownReason::ConnectFailed("own address".into()));
         }
         let named = candidates.iter().filter_map(|&remote| self.named(&Key { remote, ..key }));
         match named.into_iter().find(|existing| *existing != id) {

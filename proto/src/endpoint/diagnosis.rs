@@ -4,7 +4,7 @@
 //! nothing is reported and nobody is avoided until something else is heard, and the registrar is asked, to hear it. What was
 //! heard before says nothing: it may have come just before the cable was pulled. If nothing is heard for a while, or the
 //! registrar falls silent as well, the failure is forgotten. A connect that is refused needs no witness: somebody has
-//! answered.
+//! answered. Nor does one that this host cannot even try, which says nothing of anybody else.
 //!
 //! An element is reported once per event, and all reports together are limited: a client that sees many elements fail at
 //! once is not the only one, and the registrars probe by themselves.
@@ -148,8 +148,8 @@ impl AsapEndpoint {
     /// A session has lost an element, or could not reach it, which it has tried since then. Silence and refused connects are
     /// evidence that nobody is there; whoever ends a session, in order or not, is there, and wants it elsewhere.
     ///
-    /// A connect can also fail because this host has no way. That is known at once, while a refusal takes the time in which
-    /// a busy client hears something else.
+    /// A refusal may also come from this side's network. That is known at once, while one of the element's host takes the
+    /// time in which a busy client hears something else.
     pub(super) fn element_failed(
         &mut self,
         now: Time,
@@ -163,6 +163,7 @@ impl AsapEndpoint {
                 self.element_unreachable(now, handle, id);
             }
             DownReason::Unreachable | DownReason::ConnectFailed(_) => self.element_silent(now, handle, id),
+            DownReason::CannotConnect(_) => {}
             _ => self.cache.set_failed(now, handle, id),
         }
     }

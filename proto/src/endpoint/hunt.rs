@@ -234,8 +234,10 @@ impl AsapEndpoint {
             },
             _ => {
                 self.servers.failed(server);
-                if let Some(round) = self.hunt.round.as_mut().filter(|_| why == DownReason::Unreachable) {
-                    round.silent = true;
+                // Whether the network is silent or this host cannot even ask.
+                let silent = matches!(why, DownReason::Unreachable | DownReason::CannotConnect(_));
+                if let Some(round) = &mut self.hunt.round {
+                    round.silent |= silent;
                 }
                 self.try_registrars();
                 let all_failed = |round: &Round| round.untried == 0 && round.attempts.is_empty();

@@ -322,7 +322,7 @@ fn reason(why: &DownReason) -> String {
         DownReason::PeerAborted(cause) if cause.is_empty() => "aborted by the peer".to_owned(),
         DownReason::PeerAborted(cause) => format!("aborted by the peer: {cause}"),
         DownReason::Unreachable => "the peer does not answer".to_owned(),
-        DownReason::ConnectFailed(cause) => cause.clone(),
+        DownReason::ConnectFailed(cause) | DownReason::CannotConnect(cause) => cause.clone(),
         DownReason::Violation(rule) => format!("the peer broke a rule: {rule}"),
         DownReason::Shutdown | DownReason::LocalAbort | DownReason::Duplicate(_) => "closed".to_owned(),
     }

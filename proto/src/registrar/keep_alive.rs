@@ -343,6 +343,10 @@ impl Registrar {
                 self.move_element(assoc, *other, &key);
                 continue;
             }
+            if matches!(why, DownReason::CannotConnect(_)) {
+                self.not_asked(now, assoc, &key);
+                continue;
+            }
             let reached = self.owned.get(&key).is_some_and(|owned| owned.association == Some(assoc));
             let probed = self.probes.get(&key).is_some_and(|probe| probe.association == assoc);
             // Who lets go in order of an association that we only asked over may live: the repetition shows it.
@@ -363,6 +367,25 @@ impl Registrar {
                 owned.association = None;
             }
             self.gone_silent(now, &key, reason);
+        }
+    }
+
+    /// An element could not be asked, since this host cannot connect to it: it has no room for another association, or no
+    /// way. That says nothing of the element, which is asked again at the pace of keep-alives, as long as its registration
+    /// lasts. Nor is its identifier free for others.
+    fn not_asked(&mut self, now: Time, assoc: AssocId, key: &ElementKey) {
+        self.counters.elements_not_asked += 1;
+        if let Some(owned) = self.owned.get_mut(key)
+            && owned.association == Some(assoc)
+        {
+            owned.association = None;
+        }
+        let probe = self.probes.get_mut(key).filter(|probe| probe.association == assoc);
+        let contenders = probe.map(|probe| std::mem::take(&mut probe.contenders));
+        self.probe_outdated(now, key);
+        self.schedule_keep_alive(now, key);
+        for contender in contenders.unwrap_or_default() {
+            self.unpark(now, contender, key, true);
         }
     }
 

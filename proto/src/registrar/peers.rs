@@ -214,22 +214,28 @@ impl Registrar {
         if self.state == State::Stopping || peer.state == PeerState::NotActive {
             return;
         }
-        // An attempt that brought no sign of life, other than one that we ended ourselves, tells enough.
-        if !peer.proven || (!association.heard && *why != DownReason::LocalAbort) {
+        // An attempt that brought no sign of life, other than one that we ended ourselves or could not make, tells enough.
+        let not_asked = matches!(why, DownReason::CannotConnect(_));
+        if !not_asked && (!peer.proven || (!association.heard && *why != DownReason::LocalAbort)) {
             let why = if peer.left { PeerDownReason::Left } else { PeerDownReason::Unreachable };
             return self.peer_dead(now, id, why);
         }
         // Whoever takes nothing, so that we end one association after the other, does not get a new respite each time, nor does
         // another process at its address, which says nothing of it.
-        let waited_for = peer.in_respite || *why == DownReason::LocalAbort && peer.state == PeerState::Probed;
+        let in_vain = not_asked || *why == DownReason::LocalAbort;
+        let waited_for = peer.in_respite || in_vain && peer.state == PeerState::Probed;
         peer.in_respite = true;
         peer.state = PeerState::Probed;
         peer.left = *why == DownReason::Shutdown;
-        let addresses = peer.addresses.clone();
-        peer.association = Some(self.associations.connect(now, Channel::Enrp, &addresses));
-        // The attempt itself ends in time; this is for an endpoint that never says so.
+        // What cannot be now is tried again with the next heartbeat.
+        if !not_asked {
+            peer.association = Some(self.associations.connect(now, Channel::Enrp, &peer.addresses));
+        }
+        // The attempt itself ends in time; this is for an endpoint that never says so, and for further attempts.
         if !waited_for {
-            self.timers.set(Timer::Peer(id), now + self.config.timers.max_time_no_response * 4);
+            let timers = &self.config.timers;
+            let patience = (timers.max_time_no_response * 4).max(timers.peer_heartbeat_cycle * 2);
+            self.timers.set(Timer::Peer(id), now + patience);
         }
     }
 
@@ -385,8 +391,18 @@ impl Registrar {
         self.timers.set(Timer::Heartbeat, now + self.config.timers.peer_heartbeat_cycle);
         self.presence_to_all();
         self.connect_contacts(now);
+        self.connect_probed(now);
         self.adopt_orphans(now);
         self.ask_for_peers();
+    }
+
+    /// Peers that are waited for, and to which this host could not connect.
+    fn connect_probed(&mut self, now: Time) {
+        for peer in self.peers.values_mut() {
+            if peer.state == PeerState::Probed && peer.association.is_none() {
+                peer.association = Some(self.associations.connect(now, Channel::Enrp, &peer.addresses));
+            }
+        }
     }
 
     /// One peer after the other is asked for the registrars that it knows: those whom we know only by hearsay, and could

@@ -167,6 +167,7 @@ counters! {
     reports_ignored
     reports_refused
     reporters_refused
+    elements_not_asked
     elements_silent
     elements_heard_again
     elements_given_up

@@ -159,12 +159,13 @@ impl Chaos {
     fn network(&mut self) {
         let connecting = self.pick(self.seen.connecting.iter().copied().collect::<Vec<_>>());
         let up = self.pick(self.seen.up.iter().copied().collect::<Vec<_>>());
-        let why = match self.below(6) {
+        let why = match self.below(7) {
             0 => DownReason::Shutdown,
             1 => DownReason::PeerAborted("away".into()),
             2 => DownReason::ConnectFailed("refused".into()),
             3 => up.map_or(DownReason::LocalAbort, DownReason::Duplicate),
             4 => DownReason::Violation("too large".into()),
+            5 => DownReason::CannotConnect("no free port".into()),
             _ => DownReason::Unreachable,
         };
         match (self.below(12), connecting, up) {

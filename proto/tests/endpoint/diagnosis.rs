@@ -56,7 +56,7 @@ fn a_silent_server_is_reported_when_another_one_answers() {
 fn a_fault_of_this_side_is_nobody_elses() {
     let (mut script, _, home, first) = Script::connected(3);
     script.pass(Duration::from_secs(50));
-    let none = || DownReason::ConnectFailed("network is unreachable".into());
+    let none = || DownReason::CannotConnect("network is unreachable".into());
     script.down(home, none());
     script.down(first, DownReason::Unreachable);
     let cut = script.now;
@@ -254,7 +254,34 @@ fn a_report_that_has_waited_is_not_repeated() {
     assert_eq!(reports(&script.out()), 0);
 }
 
-// This host has no port for it, which is known at once. The answer that named the server is from before.
+// ASAP-3.5-01: this host has no port or no room for it. The server is neither reported nor avoided, whatever is heard.
+#[test]
+fn a_connect_that_this_host_cannot_make_accuses_nobody() {
+    let (mut script, _, home, first) = Script::connected(2);
+    script.down(first, DownReason::PeerAborted("drained".into()));
+    let mut tried = Vec::new();
+    let start = script.now;
+    while script.now.since(start) < Duration::from_secs(5) {
+        let out = script.out();
+        assert_eq!(reports(&out), 0);
+        for out in out {
+            match out {
+                Out::Connect(assoc, Channel::Session, remote) => {
+                    tried.push(remote);
+                    script.down(assoc, DownReason::CannotConnect("too many associations".into()));
+                }
+                Out::Asap(assoc, asap::Message::HandleResolution(_)) => script.answer(assoc, [1, 2]),
+                _ => {}
+            }
+        }
+        script.hear(home);
+        script.pass(ms(10));
+    }
+    assert!((4..=40).contains(&tried.len()), "with pauses: {}", tried.len());
+    assert_eq!(script.standing(2), Standing::Good);
+}
+
+// A refusal that comes before anything else was heard. The answer that named the server is from before.
 #[test]
 fn an_answer_is_no_witness_of_the_connect_that_it_led_to() {
     let mut script = Script::new(config(1));

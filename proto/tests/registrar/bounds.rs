@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 
 const PEER: RegistrarId = RegistrarId(9);
 
-fn asap(n: u64, body: impl Into<asap::Message>) -> Input {
+pub(crate) fn asap(n: u64, body: impl Into<asap::Message>) -> Input {
     message(AssocId::accepted(Channel::Asap, n), PPID_ASAP, body.into().encode().unwrap())
 }
 
-fn enrp(n: u64, body: impl Into<enrp::Body>) -> Input {
+pub(crate) fn enrp(n: u64, body: impl Into<enrp::Body>) -> Input {
     let message = enrp::Message { sender: PEER, receiver: RegistrarId::NONE, body: body.into() };
     self::message(AssocId::accepted(Channel::Enrp, n), PPID_ENRP, message.encode().unwrap())
 }
@@ -24,7 +24,7 @@ fn sctp(host: u8, port: u16) -> params::SctpTransport {
 }
 
 /// Element `id` of the peer, with an ASAP endpoint of its own.
-fn foreign(id: u16) -> enrp::HandleUpdate {
+pub(crate) fn foreign(id: u16) -> enrp::HandleUpdate {
     let asap_transport = Some(sctp(30, id));
     let element = PoolElement { id: PeIdentifier(id.into()), home: PEER, asap_transport, ..element(30) };
     enrp::HandleUpdate { action: enrp::UpdateAction::ADD_PE, handle: pool(), element }

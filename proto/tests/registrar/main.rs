@@ -15,6 +15,7 @@ mod flow;
 mod guard;
 mod keep_alive;
 mod leave;
+mod not_asked;
 mod overload;
 mod peers;
 mod push;

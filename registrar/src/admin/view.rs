@@ -45,6 +45,7 @@ pub(super) fn sctp_counters(endpoint: &str, backend: &BackendCounters) -> Vec<(S
             ("restarted", kernel.restarted),
             ("violations", kernel.violations),
             ("refused_full", kernel.refused_full),
+            ("refused_connects", kernel.refused_connects),
             ("send_failed", kernel.send_failed),
             ("errors", kernel.errors),
             ("failed_calls", kernel.failed_calls),

@@ -501,6 +501,7 @@ impl Stage {
                     DownReason::PeerAborted(why) => format!("ended by the other side: {why}"),
                     DownReason::Unreachable => "lost: no answer".into(),
                     DownReason::ConnectFailed(why) => format!("refused: {why}"),
+                    DownReason::CannotConnect(why) => format!("not tried: {why}"),
                     DownReason::LocalAbort => "ended by this side".into(),
                     DownReason::Violation(why) => format!("ended for a violation: {why}"),
                     DownReason::Duplicate(_) => return,

@@ -89,8 +89,9 @@ fn a_full_endpoint_refuses_with_a_reason() {
         assert_eq!(world.counters(server).refused_full, 1);
         // And its own connects.
         let own = world.connect(server, Channel::Session, family.at(2, 40000));
-        let why = DownReason::ConnectFailed("too many associations".into());
+        let why = DownReason::CannotConnect("too many associations".into());
         assert_eq!(downs(&world.inputs(server)), [(own, why)]);
+        assert_eq!(world.counters(server).refused_connects, 1);
     }
 }
 
