@@ -11,6 +11,7 @@
 
 mod alarm;
 mod handle;
+mod path_log;
 mod ports;
 mod transport;
 mod turn;

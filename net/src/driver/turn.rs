@@ -2,6 +2,7 @@
 
 use super::alarm::Alarm;
 use super::handle::{Command, Receiver, Stop};
+use super::path_log::PathLog;
 use super::ports::Ports;
 use super::transport::Opened;
 use crate::clock::Clock;
@@ -43,6 +44,7 @@ pub(super) struct Turns<N, E> {
     /// When the sockets were last read.
     last_read: Time,
     receiver: Receiver<N>,
+    path_log: PathLog,
 }
 
 /// An end that was asked for.
@@ -87,6 +89,7 @@ where
             unfinished: 0,
             last_read: Time::ZERO,
             receiver,
+            path_log: PathLog::new(),
         }
     }
 
@@ -250,6 +253,9 @@ where
     fn deliver(&mut self, index: usize, now: Time) -> bool {
         let mut any = false;
         while let Some(input) = self.ports.poll_input(index) {
+            if let Input::Path { assoc, address, up } = input {
+                self.path_log.changed(now, assoc, address, up);
+            }
             self.node.handle_input(now, input);
             any = true;
         }

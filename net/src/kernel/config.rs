@@ -37,6 +37,10 @@ pub struct KernelCounters {
     pub connected: u64,
     /// Peers that restarted (RFC 9260 §5.2).
     pub restarted: u64,
+    /// Paths that went down: an address of a peer that has others, too.
+    pub paths_down: u64,
+    /// Paths that came up again.
+    pub paths_up: u64,
     /// Associations that were given a socket of their own because they had to wait.
     pub peeled_off: u64,
     /// Associations ended because the peer broke a limit.

@@ -264,7 +264,10 @@ impl KernelEndpoint {
         }
         let is_news =
             if up { association.dead_paths.remove(&address) } else { association.dead_paths.insert(address) };
-        if is_news {
+        // The only path of a peer is no matter of its own: it comes back, or the association ends.
+        if is_news && association.remote.len() > 1 {
+            let counter = if up { &mut self.counters.paths_up } else { &mut self.counters.paths_down };
+            *counter += 1;
             self.inputs.push_back(Input::Path { assoc, address, up });
         }
     }

@@ -33,4 +33,5 @@ pub use carrier::Carrier;
 pub use config::{SctpConfig, SctpLimits, SctpTiming};
 pub use counters::Counters;
 pub use endpoint::{Datagram, SctpEndpoint};
+pub(crate) use rate::Rate;
 pub(crate) use table::{canonical, is_usable};

@@ -4,7 +4,7 @@ use proto::Time;
 
 /// Allows a number of events per second, and as many at once.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     per_second: u32,
     /// Millionths of an event that are still allowed.
     tokens: u64,
@@ -14,12 +14,12 @@ pub(super) struct Rate {
 impl Rate {
     const ONE: u64 = 1_000_000;
 
-    pub(super) fn new(per_second: u32) -> Self {
+    pub(crate) fn new(per_second: u32) -> Self {
         Self { per_second, tokens: u64::from(per_second) * Self::ONE, updated: Time::ZERO }
     }
 
     /// Takes one event if the rate allows it.
-    pub(super) fn take(&mut self, now: Time) -> bool {
+    pub(crate) fn take(&mut self, now: Time) -> bool {
         let full = u64::from(self.per_second) * Self::ONE;
         let micros = now.since(self.updated).as_micros().min(1_000_000) as u64;
         self.tokens = full.min(self.tokens + micros * u64::from(self.per_second));

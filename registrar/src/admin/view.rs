@@ -43,6 +43,8 @@ pub(super) fn sctp_counters(endpoint: &str, backend: &BackendCounters) -> Vec<(S
             ("accepted", kernel.accepted),
             ("connected", kernel.connected),
             ("restarted", kernel.restarted),
+            ("paths_down", kernel.paths_down),
+            ("paths_up", kernel.paths_up),
             ("violations", kernel.violations),
             ("refused_full", kernel.refused_full),
             ("refused_connects", kernel.refused_connects),
