@@ -34,8 +34,16 @@ pub(crate) trait Source {
     fn elapsed(&self) -> Duration;
 }
 
-/// The system's monotonic clock.
+/// The system's monotonic clock, which runs while this process does not.
 pub(crate) struct System(Instant);
+
+impl System {
+    /// From now on.
+    #[allow(clippy::disallowed_methods, reason = "the one reader of the system's clock")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+}
 
 impl Source for System {
     fn elapsed(&self) -> Duration {
@@ -55,9 +63,8 @@ pub(crate) struct Clock<S = System> {
 
 impl Clock {
     /// A clock on the system's, starting now.
-    #[allow(clippy::disallowed_methods, reason = "the one reader of the system's clock")]
     pub(crate) fn system() -> Self {
-        Self::new(System(Instant::now()))
+        Self::new(System::start())
     }
 }
 

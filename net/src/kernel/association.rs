@@ -1,6 +1,7 @@
 //! An association of the kernel as the endpoint knows it: its name, what waits to be sent, what waits to be read.
 
 use super::sockets::Token;
+use crate::clock::System;
 use crate::sctp::SctpConfig;
 use bytes::Bytes;
 use lksctp::AssocId as KernelId;
@@ -15,6 +16,8 @@ pub(super) struct Association {
     pub(super) socket: Token,
     pub(super) channel: Channel,
     pub(super) state: State,
+    /// Since when it is being connected, if we started it.
+    pub(super) connecting: Option<System>,
     /// The peer's addresses: those to connect to, then those of the association.
     pub(super) remote: Vec<SocketAddr>,
     /// Those of them that do not answer.
@@ -229,6 +232,7 @@ impl Association {
             socket: Token::SHARED,
             channel,
             state: State::Connecting,
+            connecting: None,
             remote: Vec::new(),
             dead_paths: BTreeSet::new(),
             streams: config.streams,

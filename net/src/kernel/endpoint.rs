@@ -6,6 +6,7 @@ use super::socket::{self, KernelSocket, Use};
 use super::sockets::{MAX_READY, News, Ready, Sockets, Token};
 use super::{KernelConfig, KernelCounters};
 use crate::Endpoint;
+use crate::clock::System;
 use crate::sctp::{SctpConfig, canonical, is_usable};
 use lksctp::AssocId as KernelId;
 use proto::{AssocId, Channel, DownReason, Input, Time, Transmit};
@@ -171,13 +172,15 @@ impl KernelEndpoint {
         } else if self.addresses.iter().any(|address| remote.contains(&canonical(*address))) {
             return Err(DownReason::ConnectFailed("own address".into()));
         }
+        let connecting = Some(System::start());
         let connected = self.socket(socket).and_then(|socket| socket.connect(&remote));
         let kernel = connected.map_err(|error| {
             self.sockets.close(socket);
             let existing = socket::is_connected(&error).then(|| self.existing(&remote)).flatten();
             existing.map_or_else(|| cannot(error.to_string()), DownReason::Duplicate)
         })?;
-        let association = Association { socket, remote, ..Association::new(kernel, channel, &self.config) };
+        let new = Association::new(kernel, channel, &self.config);
+        let association = Association { socket, connecting, remote, ..new };
         self.names.insert(kernel.0, Some(id));
         self.associations.insert(id, association);
         Ok(())

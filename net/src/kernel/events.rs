@@ -6,6 +6,7 @@ use super::endpoint::KernelEndpoint;
 use super::notification::Notification;
 use super::reason;
 use super::sockets::Token;
+use crate::clock::{Source, System};
 use crate::sctp::canonical;
 use bytes::Bytes;
 use lksctp::AssocId as KernelId;
@@ -126,11 +127,17 @@ impl KernelEndpoint {
             Notification::Restarted { assoc, streams } => self.restarted(assoc, streams),
             Notification::Lost { assoc, end } => {
                 let tells = self.config.timing.max_retransmissions >= 2;
-                let is_silent = self.association(assoc).is_some_and(|it| !it.dead_paths.is_empty());
-                self.down(assoc, reason::lost(&end, is_silent || !tells));
+                let is_silent = |it: &Association| !it.dead_paths.is_empty() || it.remote.len() > 1;
+                let is_silent = !tells || self.association(assoc).is_some_and(|it| is_silent(it));
+                self.down(assoc, reason::lost(&end, is_silent));
             }
             Notification::ShutDown { assoc } => self.down(assoc, DownReason::Shutdown),
-            Notification::NotEstablished { assoc, end } => self.down(assoc, reason::not_established(&end)),
+            Notification::NotEstablished { assoc, end } => {
+                let patience = reason::patience(&self.config.timing);
+                let connecting = self.association(assoc).and_then(|it| it.connecting.as_ref());
+                let after = connecting.map(System::elapsed).unwrap_or_default();
+                self.down(assoc, reason::not_established(&end, after >= patience));
+            }
             Notification::Path { assoc, address, up } => self.path_changed(assoc, canonical(address), up),
             Notification::PeerShutdown { assoc } => self.peer_shuts_down(assoc),
             Notification::SendFailed { assoc, message } => {
@@ -202,6 +209,10 @@ impl KernelEndpoint {
                 return self.remove(assoc, DownReason::ConnectFailed("own address".into()));
             }
             local = seen_by(&association.remote, local);
+            if association.remote.len() > 1 {
+                // The limits of the endpoint are those for a single path.
+                let _ = socket.set_limits(kernel, &self.config.timing, association.remote.len());
+            }
             let interval = self.config.heartbeat_interval(others);
             if interval > self.config.timing.heartbeat_interval {
                 let _ = socket.set_heartbeat(kernel, interval);

@@ -2,7 +2,7 @@
 
 use super::KernelConfig;
 use crate::buffers;
-use crate::sctp::SctpConfig;
+use crate::sctp::{SctpConfig, SctpTiming};
 use lksctp::{
     AssocId as KernelId, AssocInfo, EventType, Family, InitParams, PeerAddrParams, RtoInfo, SackInfo,
     SctpSocket, SendFlags, SendInfo, SppFlags, Style,
@@ -185,6 +185,18 @@ impl KernelSocket {
         self.0.set_peer_addr_params(assoc, None, &params)
     }
 
+    /// Path.Max.Retrans and Association.Max.Retrans of an association with a peer that has so many addresses.
+    pub(super) fn set_limits(&self, assoc: KernelId, timing: &SctpTiming, paths: usize) -> io::Result<()> {
+        let (path_max_rxt, asocmaxrxt) = limits(timing, paths);
+        let params = PeerAddrParams { path_max_rxt, ..PeerAddrParams::default() };
+        self.0.set_peer_addr_params(assoc, None, &params)?;
+        if asocmaxrxt == small(timing.max_retransmissions) {
+            // It has that already, and the kernel would refuse it above the sum of its paths' limits.
+            return Ok(());
+        }
+        self.0.set_assoc_info(assoc, &AssocInfo { asocmaxrxt, ..AssocInfo::default() })
+    }
+
     /// The largest message that the socket can send.
     pub(super) fn send_limit(&self) -> usize {
         self.0.send_buffer_size().unwrap_or_default()
@@ -244,7 +256,7 @@ impl KernelSocket {
         self.0.set_assoc_info(
             all,
             &AssocInfo {
-                asocmaxrxt: small(timing.max_retransmissions),
+                asocmaxrxt: limits(timing, 1).1,
                 cookie_life: milliseconds(timing.cookie_life),
                 ..AssocInfo::default()
             },
@@ -258,8 +270,7 @@ impl KernelSocket {
             None,
             &PeerAddrParams {
                 hb_interval: milliseconds(timing.heartbeat_interval),
-                // Half of the association's, so that a dead path is left before the association is given up.
-                path_max_rxt: small(timing.max_retransmissions / 2).max(1),
+                path_max_rxt: limits(timing, 1).0,
                 flags: if off { SppFlags::HB_DISABLE } else { SppFlags::HB_ENABLE },
                 ..PeerAddrParams::default()
             },
@@ -309,6 +320,16 @@ fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
+/// Path.Max.Retrans and Association.Max.Retrans where a peer has so many addresses. An only path must be dead before the
+/// association is given up: the kernel tells silence in no other way. Several together have as many errors as all of them may.
+fn limits(timing: &SctpTiming, paths: usize) -> (u16, u16) {
+    let (path, all) = (small(timing.path_max_retransmissions).max(1), small(timing.max_retransmissions));
+    match u16::try_from(paths).unwrap_or(u16::MAX) {
+        0 | 1 => (path.min(all.saturating_sub(1)).max(1), all),
+        paths => (path, all.max(path.saturating_mul(paths))),
+    }
+}
+
 fn small(value: u32) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
 }
@@ -324,6 +345,16 @@ mod tests {
         assert_eq!(size_of::<UdpEncapsulation>(), 144);
         assert_eq!(offset_of!(UdpEncapsulation, address), 8);
         assert_eq!(offset_of!(UdpEncapsulation, port), 136);
+    }
+
+    // RFC 9260 §8.1, §8.2
+    #[test]
+    fn an_only_path_is_dead_before_its_association_and_several_have_their_sum() {
+        for (timing, one, two) in [(SctpTiming::lan(), (1, 2), (2, 4)), (SctpTiming::rfc(), (5, 10), (5, 10))]
+        {
+            assert_eq!((limits(&timing, 1), limits(&timing, 2)), (one, two));
+        }
+        assert_eq!(limits(&SctpTiming::rfc(), 8), (5, 40));
     }
 
     #[test]

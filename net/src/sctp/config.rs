@@ -130,8 +130,7 @@ pub struct SctpTiming {
     pub heartbeat_interval: Duration,
     /// Association.Max.Retrans. Where the peer has several addresses it is at least the sum of the paths' limits.
     pub max_retransmissions: u32,
-    /// Path.Max.Retrans: errors in a row after which one of several addresses of a peer counts as unreachable. (The
-    /// kernel's SCTP takes half of `max_retransmissions`, at least 1.)
+    /// Path.Max.Retrans: errors in a row after which one of several addresses of a peer counts as unreachable.
     pub path_max_retransmissions: u32,
     /// Valid.Cookie.Life.
     pub cookie_life: Duration,
