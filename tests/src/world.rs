@@ -11,6 +11,7 @@ use crate::network::{HostId, Network, Role};
 use crate::processes::{Client, Process, handle};
 use crate::spec::{Spec, Wire};
 use crate::trace::Trace;
+use net::memory::Link;
 use params::{PeIdentifier, RegistrarId};
 use proto::endpoint::{CloseReason, Event};
 use proto::registrar::{self, Registrar, RemovalReason};
@@ -37,6 +38,9 @@ const PROCESSES: u64 = 1 << 60;
 pub struct World {
     spec: Spec,
     network: Box<dyn Network>,
+    /// How everything fares on its way, and how many of 1,000 connects are refused.
+    link: Link,
+    refused: u32,
     hosts: BTreeMap<HostId, Host>,
     /// When the next timer of a host is due.
     agenda: BTreeSet<(Time, HostId)>,
@@ -102,6 +106,8 @@ impl World {
         let mut world = Self {
             spec: spec.clone(),
             network,
+            link: spec.link,
+            refused: spec.refused,
             hosts,
             agenda: BTreeSet::new(),
             names: BTreeMap::new(),
@@ -243,20 +249,28 @@ impl World {
         })
     }
 
-    /// Whether a fault would do anything now: nobody feels the death of who is dead.
+    /// Whether a fault would do anything now: nobody feels the death of who is dead. That something ends is felt only where
+    /// it changes what there is now: its beginning was, or it was nothing.
     pub fn is_felt(&self, fault: &Fault) -> bool {
         let lives = |host: &HostId| self.hosts.get(host).is_some_and(|state| state.process.is_some());
         let runs = |host: &HostId| lives(host) && self.hosts.get(host).is_some_and(|state| !state.stopped);
         match fault {
             Fault::Crash(host) | Fault::Vanish(host) => lives(host),
             Fault::Leave(host) | Fault::Pause(host, _) => runs(host),
-            Fault::Cut(_, cut) => cut.these.iter().any(lives) && cut.those.iter().any(lives),
+            Fault::Cut(_, cut) => {
+                let roles = |hosts: &BTreeSet<HostId>| -> BTreeSet<Role> {
+                    hosts.iter().filter(|host| lives(host)).map(|host| host.role).collect()
+                };
+                let (these, those) = (roles(&cut.these), roles(&cut.those));
+                these.iter().any(|this| those.iter().any(|that| this.talks_to(*that)))
+            }
             // It shows when it ends.
             Fault::Backlog(host, 0) => {
                 self.hosts.get(host).is_some_and(|state| self.has_shed(*host) > state.shed)
             }
-            Fault::Backlog(..) => false,
-            Fault::Start(_) | Fault::Resume(_) | Fault::Mend(_) | Fault::Link(_) | Fault::Refuse(_) => true,
+            Fault::Link(link) => *link != self.link,
+            Fault::Refuse(refused) => self.spec.wire == Wire::Channels && *refused != self.refused,
+            Fault::Backlog(..) | Fault::Start(_) | Fault::Resume(_) | Fault::Mend(_) => false,
         }
     }
 
@@ -315,8 +329,14 @@ impl World {
             }
             Fault::Cut(number, cut) => self.network.cut(*number, cut.clone()),
             Fault::Mend(number) => self.network.mend(*number),
-            Fault::Link(link) => self.network.set_link(*link),
-            Fault::Refuse(refused) => self.network.set_refused(*refused),
+            Fault::Link(link) => {
+                self.link = *link;
+                self.network.set_link(*link);
+            }
+            Fault::Refuse(refused) => {
+                self.refused = *refused;
+                self.network.set_refused(*refused);
+            }
             Fault::Backlog(host, packets) => self.set_backlog(*host, *packets)?,
         }
         Ok(())

@@ -3,6 +3,8 @@
 
 #[path = "simulation/exactly_once.rs"]
 mod exactly_once;
+#[path = "simulation/felt.rs"]
+mod felt;
 #[path = "simulation/scenarios.rs"]
 mod scenarios;
 
