@@ -121,6 +121,8 @@ impl Search<'_> {
         any |= self.change(|spec| spec.send_queue = quiet.send_queue);
         any |= self.change(|spec| spec.page = quiet.page);
         any |= self.change(|spec| spec.skew = quiet.skew);
+        any |= self.change(|spec| spec.twins = false);
+        any |= self.change(|spec| spec.small_limits = false);
         any |= self.change(|spec| spec.icmp = quiet.icmp);
         any |= self.change(|spec| spec.hold = quiet.hold);
         any |= self.change(|spec| spec.arbitration = quiet.arbitration);

@@ -15,7 +15,7 @@ use net::memory::Link;
 use params::{PeIdentifier, RegistrarId};
 use proto::endpoint::{CloseReason, Event};
 use proto::registrar::{self, Registrar, RemovalReason};
-use proto::{AssocId, Input, Time, Transmit};
+use proto::{AssocId, Channel, Input, Time, Transmit};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,8 @@ const BUSY: u32 = 1_000_000;
 const STORM: u32 = 50;
 /// How long it takes a session to move when its server ends it in order and nothing is broken.
 const HANDING_OVER: Duration = Duration::from_secs(5);
+/// Why a registrar aborts an association for which too much waits.
+const TOO_MUCH_WAITS: &str = "too much is waiting to be sent";
 /// Messages or datagrams that were carried.
 pub const CARRIED: &str = "messages";
 /// Streams of the seed.
@@ -203,7 +205,7 @@ impl World {
     }
 
     fn census(&self) -> Census<'_> {
-        let mut census = Census::new(self.spec.pools, self.spec.registrar_pool);
+        let mut census = Census::new(&self.spec);
         for (host, state) in self.hosts.iter().filter(|(_, state)| !state.stopped) {
             if let Some(process) = &state.process {
                 census.add(*host, process, self.network.local_time(*host));
@@ -231,7 +233,7 @@ impl World {
             let is_stuck = client
                 .server
                 .is_some_and(|server| self.names.get(&(handle.clone(), server)).is_none_or(stopped));
-            if now.since(client.last) > within && served.contains(&handle) && !is_stuck {
+            if now.since(client.served) > within && served.contains(&handle) && !is_stuck {
                 return Err(format!("a session of {host} with {handle} does not go on: {client:?}"));
             }
         }
@@ -466,6 +468,15 @@ impl World {
         let Some(state) = self.hosts.get_mut(&host) else { return Ok(()) };
         let Some(process) = &state.process else { return Ok(()) };
         process.check(local).map_err(error)?;
+        if let Process::Registrar(registrar) = process {
+            let most = self.spec.limits().queued_bytes_total;
+            for channel in [Channel::Asap, Channel::Enrp] {
+                let waiting = registrar.queued_bytes(channel);
+                if waiting > most {
+                    return Err(format!("{host}: {waiting} bytes wait, {most} may"));
+                }
+            }
+        }
         if state.leaving && process.has_left() {
             self.trace.note(self.network.now(), host, format_args!("has left"));
             self.crash(host);
@@ -518,7 +529,18 @@ impl World {
             {
                 return Err(format!("sends over {assoc:?}, which is full"));
             }
-            if let Transmit::Connect { .. } = &transmit {
+            if let Transmit::Abort { cause, .. } = &transmit
+                && cause == TOO_MUCH_WAITS
+            {
+                *self.happened.entry("queues too long").or_default() += 1;
+                if !self.spec.small_limits {
+                    return Err("too much waits, though nothing is small".into());
+                }
+            }
+            if let Transmit::Connect { assoc, remote, .. } = &transmit {
+                if host.role == Role::Registrar {
+                    self.invariants.connects(host, *assoc, remote.first());
+                }
                 let second = self.network.now().as_micros() / 1_000_000;
                 state.connects =
                     if state.connects.0 == second { (second, state.connects.1 + 1) } else { (second, 1) };
@@ -613,6 +635,11 @@ impl World {
             Event::Resynchronized { .. } => self.count("resynchronizations"),
             Event::PeerDown { .. } => self.count("peers lost"),
             Event::GuardBegan { .. } => self.count("mass failures guarded"),
+            // Users are wrong also in peace.
+            Event::ElementSuspected { silent: false, .. } => {
+                self.count("elements suspected");
+                return Ok(());
+            }
             _ => return Ok(()),
         }
         self.in_peace(event)
