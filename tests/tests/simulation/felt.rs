@@ -1,5 +1,7 @@
 //! Only what anybody feels counts as a fault in a summary.
 
+#![allow(clippy::expect_used, reason = "helpers of tests are tests")]
+
 use net::memory::Link;
 use rserpool_tests::cuts::Cut;
 use rserpool_tests::faults::Fault;

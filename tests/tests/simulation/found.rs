@@ -1,5 +1,7 @@
 //! The runs of `found.txt`, and the tests and stories that cite them.
 
+#![allow(clippy::expect_used, reason = "helpers of tests are tests")]
+
 use super::all_hold;
 use rserpool_tests::Spec;
 use std::collections::BTreeSet;
