@@ -51,6 +51,17 @@ impl Source for System {
     }
 }
 
+/// The rule: what a clock shows that has shown `now` so long ago.
+fn go_on(now: Time, elapsed: Duration, ceiling: Time) -> Time {
+    (now + elapsed).min(ceiling)
+}
+
+/// How far the clock of a process goes on when that has not run for so long since it drained its sockets: for hosts that are
+/// simulated, which drain theirs whenever something comes.
+pub fn wakes_after(pause: Duration) -> Duration {
+    go_on(Time::ZERO, pause, Time::ZERO + GRACE).since(Time::ZERO)
+}
+
 /// A clock that starts at [`Time::ZERO`] and never passes its ceiling.
 pub(crate) struct Clock<S = System> {
     source: S,
@@ -84,9 +95,10 @@ impl<S: Source> Clock<S> {
     /// The time, at most the ceiling.
     pub(crate) fn now(&mut self) -> Time {
         let read = self.source.elapsed();
-        let real = self.now + read.saturating_sub(self.read);
+        let elapsed = read.saturating_sub(self.read);
+        let real = self.now + elapsed;
         self.read = read;
-        self.now = real.min(self.ceiling);
+        self.now = go_on(self.now, elapsed, self.ceiling);
         let lost = real.since(self.now);
         self.lost += lost;
         if lost >= WORTH_A_WARNING {

@@ -14,7 +14,7 @@ pub mod sctp;
 pub mod udp;
 mod watched;
 
-pub use clock::unix_time;
+pub use clock::{unix_time, wakes_after};
 pub use driver::{Driver, DriverConfig, Handle, Listen, StartError, Stopped, Transport, TransportKind};
 pub use endpoint::Endpoint;
 pub use multicast::MulticastConfig;

@@ -2,11 +2,13 @@
 
 use crate::invariants::Name;
 use crate::network::HostId;
-use crate::processes::{Process, Server, Watcher, handle};
+use crate::processes::{Missing, Process, Server, Watcher, handle};
+use crate::spec::Spec;
 use params::{PeIdentifier, Policy, PoolHandle};
-use proto::registrar::{ElementStatus, PeerState, Registrar, State};
+use proto::registrar::{ElementStatus, PeerState, PoolSummary, Registrar, State};
 use proto::{REGISTRAR_POOL, Time};
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::{Discriminant, discriminant};
 
 /// The living registrars, elements and watchers, each with its own time.
 #[derive(Default)]
@@ -14,15 +16,18 @@ pub struct Census<'a> {
     pools: u16,
     /// Whether the registrars are a pool.
     registrar_pool: bool,
+    /// Whether elements insist on names that others have.
+    twins: bool,
     registrars: BTreeMap<HostId, (&'a Registrar, Time)>,
     elements: BTreeMap<HostId, &'a Server>,
     watchers: BTreeMap<HostId, &'a Watcher>,
 }
 
 impl<'a> Census<'a> {
-    /// Nobody was counted yet, in a scope with so many pools beside that of the registrars, if there is one.
-    pub fn new(pools: u16, registrar_pool: bool) -> Self {
-        Self { pools, registrar_pool, ..Self::default() }
+    /// Nobody was counted yet.
+    pub fn new(spec: &Spec) -> Self {
+        let Spec { pools, registrar_pool, twins, .. } = *spec;
+        Self { pools, registrar_pool, twins, ..Self::default() }
     }
 
     /// Counts a process.
@@ -65,10 +70,17 @@ impl<'a> Census<'a> {
     pub fn check(&self) -> Result<(), String> {
         self.glance()?;
         let mut expected: Option<(HostId, BTreeMap<Name, ElementStatus>)> = None;
+        let mut policies: Option<(HostId, Policies)> = None;
         for (host, (registrar, now)) in &self.registrars {
             let table = self.table(registrar, *now);
             self.check_homes(*host, registrar, &table)?;
             self.check_registrar_pool(*host, registrar, *now)?;
+            let pools = registrar.pools(*now, None, usize::MAX).into_iter();
+            let own: Policies = pools.map(|pool| (pool.handle, discriminant(&pool.policy))).collect();
+            let (other, first) = policies.get_or_insert_with(|| (*host, own.clone()));
+            if let Some((pool, _)) = own.iter().find(|(pool, policy)| first.get(*pool) != Some(policy)) {
+                return Err(format!("{other} and {host} do not agree on the policy of {pool}"));
+            }
             match &expected {
                 None => expected = Some((*host, table)),
                 Some((other, first)) => {
@@ -130,6 +142,13 @@ impl<'a> Census<'a> {
         if owned != status.owned_elements {
             return Err(format!("{host} owns {} elements and lists {owned}", status.owned_elements));
         }
+        if owned != status.watched_elements {
+            return Err(format!("{host} watches {} elements and owns {owned}", status.watched_elements));
+        }
+        if (status.silent_elements, status.guarded_pools) != (0, 0) {
+            let (silent, guarded) = (status.silent_elements, status.guarded_pools);
+            return Err(format!("{host} takes {silent} elements for silent, and guards {guarded} pools"));
+        }
         for element in table.values() {
             if !self.registrars.values().any(|(registrar, _)| registrar.id() == element.home) {
                 return Err(format!("{host}: the home of element {} is dead", element.id));
@@ -170,15 +189,18 @@ impl<'a> Census<'a> {
     fn check_living(&self, table: &BTreeMap<Name, ElementStatus>) -> Result<(), String> {
         let mut living = 0;
         for (host, server) in &self.elements {
-            if let Some(member) = server.unregistered() {
-                return Err(format!("{host} wants an element in {member} and has none"));
+            if let Some(pool) = server.unwanted().next() {
+                return Err(format!("{host} has an element in {pool} that is to go"));
+            }
+            if let Some(missing) = server.missing().find(|missing| !self.is_refused(missing, table)) {
+                return Err(format!("{host} wants an element in {} and has none", missing.pool));
             }
             for name in server.registered() {
                 living += 1;
                 let Some(element) = table.get(&name) else {
                     return Err(format!("{host}, element {} of {}, is not listed", name.1, name.0));
                 };
-                if server.home.is_some_and(|believed| believed != element.home) {
+                if server.home != Some(element.home) {
                     let home = element.home;
                     return Err(format!("the home of {host} is {home}, and it believes {:?}", server.home));
                 }
@@ -197,6 +219,11 @@ impl<'a> Census<'a> {
                 Err(format!("elements that are dead are listed: {ghosts:?}"))
             }
         }
+    }
+
+    /// Whether an element is rightly not registered: another one has its name, and lives (ambiguity A-28).
+    fn is_refused(&self, missing: &Missing, table: &BTreeMap<Name, ElementStatus>) -> bool {
+        self.twins && missing.id.is_some_and(|id| table.contains_key(&(missing.pool.clone(), id)))
     }
 
     /// A subscriber has what its registrar has.
@@ -222,13 +249,16 @@ impl<'a> Census<'a> {
                     return Err(format!("{host} was not told what became of {} of {handle}", element.id));
                 }
             }
-            if list.len() < all.len() && list.len() < COMPLETE && !draws(elements.first()) {
+            if list.len() < all.len() && list.len() < COMPLETE && !draws(registrar.pool(*now, &handle)) {
                 return Err(format!("{host} knows {} of {} elements of {handle}", list.len(), all.len()));
             }
         }
         Ok(())
     }
 }
+
+/// The policy of each pool, without its values.
+type Policies = BTreeMap<PoolHandle, Discriminant<Policy>>;
 
 /// Lists up to this size are complete.
 const COMPLETE: usize = 128;
@@ -246,10 +276,10 @@ fn is_load(policy: &Policy) -> bool {
 }
 
 /// Whether a list has only some of a pool's elements (ambiguity A-75).
-fn draws(element: Option<&ElementStatus>) -> bool {
-    element.is_some_and(|element| {
+fn draws(pool: Option<PoolSummary>) -> bool {
+    pool.is_some_and(|pool| {
         matches!(
-            element.policy,
+            pool.policy,
             Policy::WeightedRoundRobin { .. }
                 | Policy::WeightedRandom { .. }
                 | Policy::RandomizedLeastUsed { .. }

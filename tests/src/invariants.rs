@@ -7,14 +7,16 @@
 use crate::cuts::Cuts;
 use crate::faults::Fault;
 use crate::isolation::{Isolation, Isolations};
+use crate::loads::Loads;
 use crate::network::HostId;
-use crate::spec::Spec;
+use crate::spec::{Spec, Wire};
 use bytes::Bytes;
 use enrp::{Body, UpdateAction};
 use params::{PeIdentifier, PoolHandle, RegistrarId};
 use proto::registrar::{Arbitration, Event, Guard, RemovalReason};
 use proto::{AssocId, Channel, DownReason, Input, PPID_ASAP, Time};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// keep-alive.timeout of the profile `lan`: an acknowledgement in less is in time.
@@ -27,6 +29,13 @@ const SAME_TAKEOVER: Duration = Duration::from_secs(3);
 const MAX_BAD_REPORTS: usize = 3;
 /// How long a report counts.
 const REPORT: Duration = Duration::from_secs(10);
+
+/// What an association adds at most to the delay of a message that is lost once ([`Channels`](crate::channels::Channels)),
+/// with the worst link that there is.
+const LATE: Duration = Duration::from_millis(350);
+/// How often a registrar may load the table of one peer anew within [`Loads::WINDOW`], beside once for each time that they meet:
+/// as often as every other PRESENCE comes (PEER-HEARTBEAT-CYCLE of the profile `lan`), for a load that helps makes the next one agree.
+const LOADS: usize = Loads::WINDOW.as_millis() as usize / 250 / 2;
 
 /// An element: its pool and its identifier.
 pub type Name = (PoolHandle, PeIdentifier);
@@ -52,6 +61,10 @@ pub struct Invariants {
     registrars: BTreeMap<HostId, Seen>,
     /// Who took over whom when.
     takeovers: Vec<Takeover>,
+    /// Where elements have registered from.
+    whereabouts: BTreeMap<Name, BTreeSet<HostId>>,
+    /// Whether what is lost comes late, and that is all ([`Wire::Channels`]).
+    loss_is_delay: bool,
 }
 
 /// What a registrar has seen since its start.
@@ -63,8 +76,10 @@ struct Seen {
     homes: BTreeMap<Name, (RegistrarId, Time)>,
     /// When it last got an acknowledgement of an element, in its own time.
     acknowledged: BTreeMap<Name, Time>,
-    /// When one of its associations last ended, in its own time, and whether in order.
-    ended: Option<(Time, bool)>,
+    /// With whom it has associations, or is about to.
+    remotes: BTreeMap<AssocId, HostId>,
+    /// When associations last ended, in its own time, with whom, and whether in order.
+    ended: (Time, Vec<(HostId, bool)>),
     /// Who reported an element when, in its own time.
     reports: BTreeMap<Name, BTreeMap<AssocId, Time>>,
     /// The last ENRP message.
@@ -73,6 +88,8 @@ struct Seen {
     returned: BTreeMap<RegistrarId, Time>,
     /// The takeovers that it has begun.
     begun: BTreeMap<RegistrarId, Time>,
+    /// The tables that it has loaded anew.
+    loads: Loads,
     id: Option<RegistrarId>,
 }
 
@@ -119,6 +136,8 @@ impl Invariants {
             stopped: BTreeSet::new(),
             registrars: BTreeMap::new(),
             takeovers: Vec::new(),
+            whereabouts: BTreeMap::new(),
+            loss_is_delay: spec.wire == Wire::Channels,
         }
     }
 
@@ -156,9 +175,12 @@ impl Invariants {
 
     /// Whether nothing was wrong with a host and its paths since then.
     fn at_peace(&self, host: HostId, since: Time) -> bool {
-        !self.refusing
-            && self.all_disturbed < since
-            && self.disturbed.get(&host).is_none_or(|at| *at < since)
+        !self.refusing && self.all_disturbed < since && self.is_left_alone(host, since)
+    }
+
+    /// Whether nothing was done to a host itself and its paths since then, though all paths may be bad.
+    fn is_left_alone(&self, host: HostId, since: Time) -> bool {
+        self.disturbed.get(&host).is_none_or(|at| *at < since)
             && !self.stopped.contains(&host)
             && !self.cuts.concern(host)
     }
@@ -172,14 +194,27 @@ impl Invariants {
     pub fn input(&mut self, now: Time, local: Time, host: HostId, input: &Input) {
         let seen = self.registrars.entry(host).or_default();
         match input {
-            Input::Up { assoc, channel: Channel::Enrp, remote, .. } => {
+            Input::Up { assoc, channel, remote, .. } => {
                 if let Some(peer) = remote.first().and_then(|remote| HostId::at(remote.ip())) {
-                    seen.links.insert(*assoc, (peer, now));
+                    seen.remotes.insert(*assoc, peer);
+                    if *channel == Channel::Enrp {
+                        seen.links.insert(*assoc, (peer, now));
+                        seen.loads.met(now, peer);
+                    }
+                }
+            }
+            Input::Restart { assoc } => {
+                if let Some((peer, _)) = seen.links.get(assoc) {
+                    seen.loads.met(now, *peer);
                 }
             }
             Input::Down { assoc, why } => {
                 seen.links.remove(assoc);
-                seen.ended = Some((local, *why == DownReason::Shutdown));
+                if seen.ended.0 != local {
+                    seen.ended = (local, Vec::new());
+                }
+                let with = seen.remotes.remove(assoc);
+                seen.ended.1.extend(with.map(|with| (with, *why == DownReason::Shutdown)));
             }
             Input::Message { assoc, ppid: PPID_ASAP, bytes, .. } => match bytes.first() {
                 Some(&KEEP_ALIVE_ACK) => {
@@ -193,10 +228,25 @@ impl Invariants {
                         reports.insert(*assoc, local);
                     }
                 }
+                Some(&REGISTRATION) => {
+                    if let (Ok(asap::Message::Registration(asked)), Some(from)) =
+                        (asap::decode(bytes).message, seen.remotes.get(assoc))
+                    {
+                        let name = (asked.handle, asked.element.id);
+                        self.whereabouts.entry(name).or_default().insert(*from);
+                    }
+                }
                 _ => {}
             },
             Input::Message { bytes, .. } => seen.enrp = Some(bytes.clone()),
             _ => {}
+        }
+    }
+
+    /// The registrar on a host connects with another host.
+    pub fn connects(&mut self, host: HostId, assoc: AssocId, remote: Option<&SocketAddr>) {
+        if let Some(remote) = remote.and_then(|remote| HostId::at(remote.ip())) {
+            self.registrars.entry(host).or_default().remotes.insert(assoc, remote);
         }
     }
 
@@ -249,6 +299,16 @@ impl Invariants {
                 seen.begun.remove(target);
                 if *winner == source.id { self.taken_over(source, *target) } else { Ok(()) }
             }
+            Event::Resynchronized { peer } => {
+                seen.loads.loaded(source.now, *peer);
+                let of =
+                    self.registrars.iter().find(|(_, seen)| seen.id == Some(*peer)).map(|(host, _)| *host);
+                let Some(seen) = self.registrars.get(&source.host) else { return Ok(()) };
+                match seen.loads.of(*peer) > LOADS + seen.loads.meetings(of) {
+                    true => Err(format!("the table of {peer} is loaded again and again")),
+                    false => Ok(()),
+                }
+            }
             Event::PeerUp { id, .. } => {
                 seen.returned.insert(*id, source.now);
                 Ok(())
@@ -268,13 +328,20 @@ impl Invariants {
     ) -> Option<&'static str> {
         let Source { now, local, host, id } = source;
         let seen = self.registrars.get(&host)?;
-        let ended = seen.ended.is_some_and(|(at, _)| at == local);
+        let now_ended: &[(HostId, bool)] = if seen.ended.0 == local { &seen.ended.1 } else { &[] };
+        // Only an association with the element itself says anything of it.
+        let whereabouts = self.whereabouts.get(name);
+        let with_it = |host: &HostId| whereabouts.is_none_or(|hosts| hosts.contains(host));
+        let ended = now_ended.iter().any(|(host, _)| with_it(host));
         // An element that has found another home leaves in order, before this one may have heard of it.
-        let left = seen.ended == Some((local, true));
+        let left = now_ended.iter().any(|(host, in_order)| *in_order && with_it(host));
+        // One that insists on its name may have had it.
+        let twins = || whereabouts.into_iter().flatten();
         let in_time = seen.acknowledged.get(name).is_some_and(|at| *at + KEEP_ALIVE_TIMEOUT > local);
         let lives_in_peace = || {
             self.at_peace(host, now - PEACE)
                 && (truth.living)(name).is_some_and(|server| self.at_peace(server, now - PEACE))
+                && twins().all(|host| self.at_peace(*host, now - PEACE))
         };
         let peace = || home == id && lives_in_peace();
         // Its home has had it for long, and nothing was wrong with that and the way to it either. (Two registrations that cross
@@ -290,7 +357,7 @@ impl Invariants {
                 && (truth.listed)(home, name)
         };
         match why {
-            RemovalReason::KeepAliveFailed if in_time && !ended => {
+            RemovalReason::KeepAliveFailed if in_time && !ended && self.is_alone(name) => {
                 Some("while its acknowledgements arrive in time")
             }
             RemovalReason::AssociationEnded if !ended => Some("for an association that has not ended"),
@@ -325,10 +392,20 @@ impl Invariants {
         }
     }
 
+    /// Whether nobody else insists on the name of an element: what is heard of it is of it.
+    fn is_alone(&self, name: &Name) -> bool {
+        self.whereabouts.get(name).is_none_or(|hosts| hosts.len() < 2)
+    }
+
     /// Whether an element lives, was cut off from its home not long ago, and with it so much of its pool that it should be held
     /// (design D9).
     fn is_one_of_many(&self, source: Source, name: &Name, truth: &Truth<'_>) -> bool {
         let Some(server) = (truth.living)(name) else { return false };
+        let is_alone =
+            self.whereabouts.get(name).is_none_or(|hosts| hosts.iter().all(|host| *host == server));
+        if !is_alone {
+            return false;
+        }
         let Some((_, home_since)) = self.registrars.get(&source.host).and_then(|seen| seen.homes.get(name))
         else {
             return false;
@@ -409,7 +486,7 @@ impl Invariants {
         let better = |(other, seen): &(&HostId, &Seen)| {
             **other != winner
                 && seen.id.is_some_and(|other| self.arbitration.wins(other, id))
-                && seen.begun.get(&target).is_some_and(|begun| *begun + KEEP_ALIVE_TIMEOUT < now)
+                && seen.begun.get(&target).is_some_and(|begun| *begun + KEEP_ALIVE_TIMEOUT + LATE < now)
                 && self.know_each_other(winner, **other, now - PEACE)
         };
         if let Some((other, _)) = self.registrars.iter().find(better) {
@@ -435,10 +512,14 @@ impl Invariants {
         }
     }
 
+    /// Whether two registrars could have known of each other all the time. What is lost on its way between them comes
+    /// [`LATE`], and a connect that is refused is none of theirs.
     fn know_each_other(&self, one: HostId, other: HostId, since: Time) -> bool {
-        [one, other].into_iter().all(|host| self.at_peace(host, since))
-            && self.linked(one, other, since)
-            && self.linked(other, one, since)
+        let well = |host| match self.loss_is_delay {
+            true => self.is_left_alone(host, since),
+            false => self.at_peace(host, since),
+        };
+        [one, other].into_iter().all(well) && self.linked(one, other, since) && self.linked(other, one, since)
     }
 
     fn linked(&self, from: HostId, to: HostId, since: Time) -> bool {
@@ -449,4 +530,5 @@ impl Invariants {
 
 /// ASAP message types.
 const KEEP_ALIVE_ACK: u8 = asap::MessageType::ENDPOINT_KEEP_ALIVE_ACK.0;
+const REGISTRATION: u8 = asap::MessageType::REGISTRATION.0;
 const UNREACHABLE: u8 = asap::MessageType::ENDPOINT_UNREACHABLE.0;

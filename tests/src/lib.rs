@@ -21,6 +21,7 @@ pub mod datagrams;
 pub mod faults;
 pub mod invariants;
 pub mod isolation;
+pub mod loads;
 pub mod minimise;
 pub mod network;
 pub mod processes;

@@ -110,6 +110,7 @@ impl Search<'_> {
         any |= self.change(|spec| spec.drains = false);
         any |= self.change(|spec| spec.patience = Duration::ZERO);
         any |= self.change(|spec| spec.replay = false);
+        any |= self.change(|spec| spec.learned = false);
         any |= self.change(|spec| spec.registrar_pool = false);
         any |= self.change(|spec| spec.backlogs = false);
         any |= self.change(|spec| spec.strict_rfc = false);
@@ -119,6 +120,51 @@ impl Search<'_> {
         let quiet = Spec::quiet(0);
         any |= self.change(|spec| spec.send_queue = quiet.send_queue);
         any |= self.change(|spec| spec.page = quiet.page);
+        any |= self.change(|spec| spec.skew = quiet.skew);
+        any |= self.change(|spec| spec.twins = false);
+        any |= self.change(|spec| spec.small_limits = false);
+        any |= self.change(|spec| spec.icmp = quiet.icmp);
+        any |= self.change(|spec| spec.hold = quiet.hold);
+        any |= self.change(|spec| spec.arbitration = quiet.arbitration);
         any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Wire;
+    use proto::Time;
+
+    #[test]
+    fn everything_that_a_spec_can_do_without_goes() {
+        for seed in 0..100 {
+            let fails = |spec: &Spec| {
+                let what = "whatever there is".to_owned();
+                Some(Box::new(Violation { spec: spec.clone(), round: 0, at: Time::ZERO, what }))
+            };
+            let spec = Spec::random(seed, Wire::Channels);
+            let violation = *fails(&spec).expect("it always fails");
+            let smallest = minimise(violation, 10_000, &fails).spec;
+            let Spec {
+                registrars, elements, users, watchers, trouble, fault_every, think, blackouts, ..
+            } = spec;
+            let expected = Spec {
+                registrars,
+                elements: Spread { count: elements.hosts, ..elements },
+                users: Spread { count: users.hosts, ..users },
+                watchers,
+                trouble,
+                fault_every,
+                think,
+                blackouts,
+                only: smallest.only.clone(),
+                without: smallest.without.clone(),
+                ..Spec::quiet(seed)
+            };
+            assert_eq!(smallest, expected);
+            assert_eq!(smallest.hosts().len(), 1);
+            assert_eq!(smallest.only.unwrap_or_default().len(), 0);
+        }
     }
 }

@@ -40,6 +40,12 @@ impl Role {
             Self::Watcher => "watcher",
         }
     }
+
+    /// Whether processes of two roles ever have anything to say to each other.
+    pub fn talks_to(self, other: Self) -> bool {
+        let roles = [self, other];
+        roles.contains(&Self::Registrar) || (roles.contains(&Self::Element) && roles.contains(&Self::User))
+    }
 }
 
 /// A host of the world.

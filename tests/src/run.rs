@@ -12,6 +12,8 @@ use std::time::Duration;
 /// How long after healing everything must have converged. What takes longest: an element that died as the home of
 /// nobody any more, and a session's or a hunt's longest pause (RETRAN-MAX, 2 s) before it tries again.
 const CONVERGENCE: Duration = Duration::from_secs(10);
+/// How long silent elements are held is part of it; what they are held longer comes on top.
+const HOLD: Duration = Duration::from_secs(5);
 /// What each element may add to that: registrars tell and probe them one after the other.
 const EACH_ELEMENT: Duration = Duration::from_millis(5);
 /// How long it must have stayed so before the peace begins.
@@ -139,7 +141,9 @@ fn live(world: &mut World, spec: &Spec, round: u32, faults: &mut Counts) -> Resu
 fn converge(world: &mut World, spec: &Spec) -> Result<Duration, String> {
     let healed = world.now();
     world.rest();
-    let patience = CONVERGENCE + EACH_ELEMENT * u32::from(spec.elements.count);
+    // Who has died last may be held as long as that.
+    let hold = spec.hold.saturating_sub(HOLD);
+    let patience = CONVERGENCE + hold + EACH_ELEMENT * u32::from(spec.elements.count);
     let well = |world: &World| {
         world.converged()?;
         world.sessions_go_on(OPERATION + spec.think)

@@ -2,7 +2,7 @@
 
 use crate::network::{HostId, Role};
 use net::memory::Link;
-use proto::registrar::Arbitration;
+use proto::registrar::{Arbitration, Limits};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeSet;
@@ -111,6 +111,10 @@ pub struct Spec {
     pub hold: Duration,
     /// Who wins a takeover.
     pub arbitration: Arbitration,
+    /// Whether some elements insist on the identifier of another one of their pool, which is well.
+    pub twins: bool,
+    /// Whether registrars may keep little: for who does not read, of reports, and of tables that are asked for.
+    pub small_limits: bool,
     /// The incidents to keep, by number; `None`: all.
     pub only: Option<BTreeSet<u32>>,
     /// Hosts that are left out.
@@ -163,6 +167,8 @@ impl Spec {
             page: 32 << 10,
             hold: Duration::from_secs(5),
             arbitration: Arbitration::LowestId,
+            twins: false,
+            small_limits: false,
             only: None,
             without: BTreeSet::new(),
         }
@@ -240,7 +246,37 @@ impl Spec {
             announce: rng.random_bool(0.2) && wire == Wire::Channels,
             ..Self::quiet(seed)
         };
-        if rng.random_bool(0.05) { spec.with_blackouts(&mut rng) } else { spec }
+        let spec = if rng.random_bool(0.05) { spec.with_blackouts(&mut rng) } else { spec };
+        spec.with_rarities(&mut rng)
+    }
+
+    /// The same, but with what makes few worlds better. It is drawn last, so that the others stay what they were.
+    fn with_rarities(self, rng: &mut impl Rng) -> Self {
+        let twins = rng.random_bool(0.15);
+        let small_limits = rng.random_bool(0.15) && self.elements.count < 100 && self.wire == Wire::Channels;
+        let hold = match rng.random_bool(0.2) {
+            true => ms(log_uniform(rng, 1000.0, 20_000.0) as u64),
+            false => self.hold,
+        };
+        let send_queue = if small_limits { 2048 } else { self.send_queue };
+        Self { twins, small_limits, hold, send_queue, ..self }
+    }
+
+    /// What a registrar takes at most.
+    pub fn limits(&self) -> Limits {
+        let limits = Limits { table_response_bytes: self.page, ..Limits::default() };
+        match self.small_limits {
+            // A single page may be longer than what waits for a registrar.
+            true => Limits {
+                queued_bytes: 16 << 10,
+                queued_bytes_per_client: 4 << 10,
+                queued_bytes_total: 64 << 10,
+                reported_elements: 1,
+                table_sessions: 1,
+                ..limits
+            },
+            false => limits,
+        }
     }
 
     /// The same, but with pools that the mass-failure guard looks after, and with nothing wrong in it that could excuse the
@@ -343,10 +379,14 @@ impl Display for Spec {
             ("strict-rfc", self.strict_rfc),
             ("announce", self.announce),
             ("blackouts", self.blackouts),
+            ("twins", self.twins),
         ] {
             if on {
                 write!(f, ",{key}=true")?;
             }
+        }
+        if self.small_limits {
+            write!(f, ",limits=small")?;
         }
         if self.arbitration == Arbitration::Rfc5353 {
             write!(f, ",arbitration=rfc5353")?;
@@ -424,6 +464,14 @@ impl Spec {
             "strict-rfc" => self.strict_rfc = number(value)?,
             "announce" => self.announce = number(value)?,
             "blackouts" => self.blackouts = number(value)?,
+            "twins" => self.twins = number(value)?,
+            "limits" => {
+                self.small_limits = match value {
+                    "small" => true,
+                    "default" => false,
+                    _ => return Err("small or default".into()),
+                }
+            }
             "arbitration" => {
                 self.arbitration = match value {
                     "lowest-id" => Arbitration::LowestId,
@@ -488,6 +536,8 @@ mod tests {
         assert!(share(&|spec| spec.registrar_pool) >= 25);
         assert!(share(&|spec| spec.backlogs) >= 25);
         assert!(share(&|spec| spec.announce) >= 15);
+        assert!(share(&|spec| spec.twins) >= 10 && share(&|spec| spec.small_limits) >= 8);
+        assert!(share(&|spec| spec.hold != Duration::from_secs(5)) >= 15);
         assert!(share(&|spec| spec.strict_rfc) >= 3 && share(&|spec| spec.blackouts) >= 3);
         for spec in specs {
             let Spread { count, hosts } = spec.elements;

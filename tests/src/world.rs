@@ -11,10 +11,11 @@ use crate::network::{HostId, Network, Role};
 use crate::processes::{Client, Process, handle};
 use crate::spec::{Spec, Wire};
 use crate::trace::Trace;
+use net::memory::Link;
 use params::{PeIdentifier, RegistrarId};
 use proto::endpoint::{CloseReason, Event};
 use proto::registrar::{self, Registrar, RemovalReason};
-use proto::{AssocId, Input, Time, Transmit};
+use proto::{AssocId, Channel, Input, Time, Transmit};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ const BUSY: u32 = 1_000_000;
 const STORM: u32 = 50;
 /// How long it takes a session to move when its server ends it in order and nothing is broken.
 const HANDING_OVER: Duration = Duration::from_secs(5);
+/// Why a registrar aborts an association for which too much waits.
+const TOO_MUCH_WAITS: &str = "too much is waiting to be sent";
 /// Messages or datagrams that were carried.
 pub const CARRIED: &str = "messages";
 /// Streams of the seed.
@@ -37,6 +40,9 @@ const PROCESSES: u64 = 1 << 60;
 pub struct World {
     spec: Spec,
     network: Box<dyn Network>,
+    /// How everything fares on its way, and how many of 1,000 connects are refused.
+    link: Link,
+    refused: u32,
     hosts: BTreeMap<HostId, Host>,
     /// When the next timer of a host is due.
     agenda: BTreeSet<(Time, HostId)>,
@@ -102,6 +108,8 @@ impl World {
         let mut world = Self {
             spec: spec.clone(),
             network,
+            link: spec.link,
+            refused: spec.refused,
             hosts,
             agenda: BTreeSet::new(),
             names: BTreeMap::new(),
@@ -197,7 +205,7 @@ impl World {
     }
 
     fn census(&self) -> Census<'_> {
-        let mut census = Census::new(self.spec.pools, self.spec.registrar_pool);
+        let mut census = Census::new(&self.spec);
         for (host, state) in self.hosts.iter().filter(|(_, state)| !state.stopped) {
             if let Some(process) = &state.process {
                 census.add(*host, process, self.network.local_time(*host));
@@ -225,7 +233,7 @@ impl World {
             let is_stuck = client
                 .server
                 .is_some_and(|server| self.names.get(&(handle.clone(), server)).is_none_or(stopped));
-            if now.since(client.last) > within && served.contains(&handle) && !is_stuck {
+            if now.since(client.served) > within && served.contains(&handle) && !is_stuck {
                 return Err(format!("a session of {host} with {handle} does not go on: {client:?}"));
             }
         }
@@ -243,20 +251,28 @@ impl World {
         })
     }
 
-    /// Whether a fault would do anything now: nobody feels the death of who is dead.
+    /// Whether a fault would do anything now: nobody feels the death of who is dead. That something ends is felt only where
+    /// it changes what there is now: its beginning was, or it was nothing.
     pub fn is_felt(&self, fault: &Fault) -> bool {
         let lives = |host: &HostId| self.hosts.get(host).is_some_and(|state| state.process.is_some());
         let runs = |host: &HostId| lives(host) && self.hosts.get(host).is_some_and(|state| !state.stopped);
         match fault {
             Fault::Crash(host) | Fault::Vanish(host) => lives(host),
             Fault::Leave(host) | Fault::Pause(host, _) => runs(host),
-            Fault::Cut(_, cut) => cut.these.iter().any(lives) && cut.those.iter().any(lives),
+            Fault::Cut(_, cut) => {
+                let roles = |hosts: &BTreeSet<HostId>| -> BTreeSet<Role> {
+                    hosts.iter().filter(|host| lives(host)).map(|host| host.role).collect()
+                };
+                let (these, those) = (roles(&cut.these), roles(&cut.those));
+                these.iter().any(|this| those.iter().any(|that| this.talks_to(*that)))
+            }
             // It shows when it ends.
             Fault::Backlog(host, 0) => {
                 self.hosts.get(host).is_some_and(|state| self.has_shed(*host) > state.shed)
             }
-            Fault::Backlog(..) => false,
-            Fault::Start(_) | Fault::Resume(_) | Fault::Mend(_) | Fault::Link(_) | Fault::Refuse(_) => true,
+            Fault::Link(link) => *link != self.link,
+            Fault::Refuse(refused) => self.spec.wire == Wire::Channels && *refused != self.refused,
+            Fault::Backlog(..) | Fault::Start(_) | Fault::Resume(_) | Fault::Mend(_) => false,
         }
     }
 
@@ -315,8 +331,14 @@ impl World {
             }
             Fault::Cut(number, cut) => self.network.cut(*number, cut.clone()),
             Fault::Mend(number) => self.network.mend(*number),
-            Fault::Link(link) => self.network.set_link(*link),
-            Fault::Refuse(refused) => self.network.set_refused(*refused),
+            Fault::Link(link) => {
+                self.link = *link;
+                self.network.set_link(*link);
+            }
+            Fault::Refuse(refused) => {
+                self.refused = *refused;
+                self.network.set_refused(*refused);
+            }
             Fault::Backlog(host, packets) => self.set_backlog(*host, *packets)?,
         }
         Ok(())
@@ -446,6 +468,15 @@ impl World {
         let Some(state) = self.hosts.get_mut(&host) else { return Ok(()) };
         let Some(process) = &state.process else { return Ok(()) };
         process.check(local).map_err(error)?;
+        if let Process::Registrar(registrar) = process {
+            let most = self.spec.limits().queued_bytes_total;
+            for channel in [Channel::Asap, Channel::Enrp] {
+                let waiting = registrar.queued_bytes(channel);
+                if waiting > most {
+                    return Err(format!("{host}: {waiting} bytes wait, {most} may"));
+                }
+            }
+        }
         if state.leaving && process.has_left() {
             self.trace.note(self.network.now(), host, format_args!("has left"));
             self.crash(host);
@@ -498,7 +529,18 @@ impl World {
             {
                 return Err(format!("sends over {assoc:?}, which is full"));
             }
-            if let Transmit::Connect { .. } = &transmit {
+            if let Transmit::Abort { cause, .. } = &transmit
+                && cause == TOO_MUCH_WAITS
+            {
+                *self.happened.entry("queues too long").or_default() += 1;
+                if !self.spec.small_limits {
+                    return Err("too much waits, though nothing is small".into());
+                }
+            }
+            if let Transmit::Connect { assoc, remote, .. } = &transmit {
+                if host.role == Role::Registrar {
+                    self.invariants.connects(host, *assoc, remote.first());
+                }
                 let second = self.network.now().as_micros() / 1_000_000;
                 state.connects =
                     if state.connects.0 == second { (second, state.connects.1 + 1) } else { (second, 1) };
@@ -593,6 +635,11 @@ impl World {
             Event::Resynchronized { .. } => self.count("resynchronizations"),
             Event::PeerDown { .. } => self.count("peers lost"),
             Event::GuardBegan { .. } => self.count("mass failures guarded"),
+            // Users are wrong also in peace.
+            Event::ElementSuspected { silent: false, .. } => {
+                self.count("elements suspected");
+                return Ok(());
+            }
             _ => return Ok(()),
         }
         self.in_peace(event)

@@ -3,6 +3,10 @@
 
 #[path = "simulation/exactly_once.rs"]
 mod exactly_once;
+#[path = "simulation/felt.rs"]
+mod felt;
+#[path = "simulation/found.rs"]
+mod found;
 #[path = "simulation/scenarios.rs"]
 mod scenarios;
 
@@ -38,16 +42,6 @@ fn machines_over_associations_again() {
 #[test]
 fn machines_over_real_sctp() {
     all_hold((0..25).map(|seed| Spec::random(seed, Wire::Datagrams)));
-}
-
-/// What was found once must not come back.
-#[test]
-fn what_was_found() {
-    all_hold(include_str!("simulation/found.txt").lines().filter_map(|line| {
-        let line = line.trim();
-        let spec = !line.is_empty() && !line.starts_with('#');
-        spec.then(|| line.parse().expect(line))
-    }));
 }
 
 /// Design D12a: the same run gives the same trace, in this process and in another one.

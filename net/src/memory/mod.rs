@@ -11,6 +11,7 @@ mod tests;
 
 pub use link::Link;
 
+use crate::clock::wakes_after;
 use crate::sctp::{Datagram, SctpEndpoint};
 use proto::{Input, Time, Transmit};
 use rand::{Rng, SeedableRng};
@@ -25,8 +26,6 @@ pub struct NodeId(usize);
 
 /// Most datagrams that wait at a paused host, as in a socket's receive buffer.
 const RECEIVE_BUFFER: usize = 1024;
-/// How far a host's clock may advance between two looks at its sockets (design decision D2).
-const CLOCK_STEP: Duration = Duration::from_millis(50);
 
 /// A simulated network with its endpoints.
 pub struct Network {
@@ -185,7 +184,8 @@ impl Network {
     pub fn resume(&mut self, address: IpAddr) {
         let Some(host) = self.hosts.get_mut(&self.host_of(address)) else { return };
         let Some(since) = host.paused.take() else { return };
-        host.lag += self.now.since(since).saturating_sub(CLOCK_STEP);
+        let pause = self.now.since(since);
+        host.lag += pause - wakes_after(pause);
         for datagram in std::mem::take(&mut host.waiting) {
             self.launch(self.now, datagram);
         }

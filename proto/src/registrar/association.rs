@@ -152,6 +152,11 @@ impl Associations {
         self.overflows
     }
 
+    /// What waits for the associations of a channel.
+    pub(super) fn queued_bytes(&self, channel: Channel) -> usize {
+        self.waiting[channel as usize].bytes()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.map.is_empty()
     }

@@ -4,7 +4,7 @@ use super::peers::Peer;
 use super::registrars::is_registrar_pool;
 use super::report::Reports;
 use super::{ElementKey, Registrar};
-use crate::Time;
+use crate::{Channel, Time};
 use handlespace::PoolView;
 use params::{PeIdentifier, Policy, PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport};
 use std::net::SocketAddr;
@@ -25,6 +25,8 @@ pub struct Status {
     pub elements: usize,
     /// Elements whose home this registrar is.
     pub owned_elements: usize,
+    /// Elements that it keeps watch over: the same ones, and no others.
+    pub watched_elements: usize,
     /// Peers considered alive.
     pub peers: usize,
     /// Associations.
@@ -224,11 +226,20 @@ impl Registrar {
             pools: self.served_pools(),
             elements: self.served_elements(),
             owned_elements: self.served_elements_of(self.id),
+            watched_elements: self.owned.len(),
             peers: self.peers.values().filter(|peer| peer.state != PeerState::NotActive).count(),
             associations: self.associations.len(),
             checksum: self.own_checksum(),
             counters: Counters { queue_overflows: self.associations.overflows(), ..self.counters.clone() },
         }
+    }
+
+    /// Bytes that wait for the associations of a channel that are not writable, at most [`Limits::queued_bytes_total`] once
+    /// there is nothing to transmit.
+    ///
+    /// [`Limits::queued_bytes_total`]: super::Limits::queued_bytes_total
+    pub fn queued_bytes(&self, channel: Channel) -> usize {
+        self.associations.queued_bytes(channel)
     }
 
     /// All known registrars but this one, by identifier.

@@ -57,6 +57,11 @@ impl Waiting {
         Self { each, total, bytes: 0, by_bytes: BTreeSet::new() }
     }
 
+    /// Bytes that wait for all together.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// What waits for an association has changed.
     pub(super) fn change(&mut self, assoc: AssocId, before: usize, after: usize) {
         self.by_bytes.remove(&(before, assoc));

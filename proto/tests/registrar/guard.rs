@@ -300,7 +300,7 @@ fn reports_of_a_whole_site_remove_nobody() {
     assert_eq!(silent(&mut network, 2), (0, 0));
 }
 
-// Between two attempts an answer to the last one is an answer (seed 37 of the simulation).
+// Between two attempts an answer to the last one is an answer (found by the simulation).
 #[test]
 fn a_late_answer_counts() {
     let mut network = Network::of_registrars(1);

@@ -28,8 +28,6 @@ const INITS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(100), Durati
 const INIT_TIMEOUT: Duration = Duration::from_millis(550);
 /// What a loss adds to the delay of a message, at most (RTO.Max).
 const RETRANSMISSION: Duration = Duration::from_millis(250);
-/// How far a host's clock may advance between two looks at its sockets (design decision D2).
-const CLOCK_STEP: Duration = Duration::from_millis(50);
 /// Where source ports of sessions begin.
 const FIRST_SESSION_PORT: u16 = 20_000;
 
@@ -422,7 +420,8 @@ impl Network for Channels {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(&id) else { return };
         let Some((since, stop)) = host.stopped.take() else { return };
-        host.lag += now.since(since).saturating_sub(CLOCK_STEP);
+        let pause = now.since(since);
+        host.lag += pause - net::wakes_after(pause);
         if !host.inputs.is_empty() {
             self.told.insert(id);
         }

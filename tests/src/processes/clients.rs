@@ -87,8 +87,8 @@ pub struct Client {
     pub done: u64,
     /// When the last answer or failover came.
     pub last: Time,
-    /// When the last answer came.
-    served: Time,
+    /// When the last answer came; the beginning before that.
+    pub served: Time,
     /// When it has to have a server for the first time.
     connected_by: Time,
     /// When its end has to be over.

@@ -5,7 +5,7 @@ mod server;
 mod watcher;
 
 pub use clients::{Client, Clients};
-pub use server::Server;
+pub use server::{Missing, Server};
 pub use watcher::Watcher;
 
 use crate::network::{ASAP_PORT, ENDPOINT_PORT, ENRP_PORT, HostId, Role};
@@ -86,7 +86,7 @@ impl Process {
             config.registrar_pool = spec.registrar_pool;
             config.strict_rfc = spec.strict_rfc;
             config.announce = Announce { asap: spec.announce, enrp: spec.announce };
-            config.limits.table_response_bytes = spec.page;
+            config.limits = spec.limits();
             // Some keep their identifier over restarts.
             config.id = host
                 .number

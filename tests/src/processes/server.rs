@@ -84,6 +84,14 @@ struct Member {
     awaited: Option<Time>,
 }
 
+/// An element that is to be registered and is not.
+pub struct Missing {
+    /// Its pool.
+    pub pool: PoolHandle,
+    /// The identifier that it insists on.
+    pub id: Option<PeIdentifier>,
+}
+
 impl Server {
     pub(super) fn start(
         machine: AsapEndpoint,
@@ -93,14 +101,15 @@ impl Server {
         now: Time,
     ) -> Self {
         let churns = !spec.churn_every.is_zero();
+        // A twin is the same as another host.
+        let like = host.number - if spec.twins && host.number % 6 == 3 { 3 } else { 0 };
         let member = |number: u16| Member {
             // Round the pools, beginning somewhere else on each host.
-            pool: (host.number + number) % spec.pools.max(1),
+            pool: (like + number) % spec.pools.max(1),
             // Some keep their identifier over restarts.
-            fixed: host
-                .number
+            fixed: like
                 .is_multiple_of(3)
-                .then(|| PeIdentifier(1_000_000 + 1000 * u32::from(host.number) + u32::from(number))),
+                .then(|| PeIdentifier(1_000_000 + 1000 * u32::from(like) + u32::from(number))),
             life: rng.random_bool(0.8).then_some(Duration::from_secs(rng.random_range(2..=60))),
             element: None,
             registered: None,
@@ -161,10 +170,16 @@ impl Server {
         self.members.iter().filter(named).any(|member| super::handle(member.pool) == *handle)
     }
 
-    /// The pool of an element that is to be registered and is not.
-    pub fn unregistered(&self) -> Option<PoolHandle> {
-        let missing = self.members.iter().find(|member| member.wanted != member.registered.is_some());
-        missing.map(|member| handle(member.pool))
+    /// The pools of elements that are registered though they are to go.
+    pub fn unwanted(&self) -> impl Iterator<Item = PoolHandle> {
+        let unwanted = self.members.iter().filter(|member| !member.wanted && member.registered.is_some());
+        unwanted.map(|member| handle(member.pool))
+    }
+
+    /// The elements that are to be registered and are not.
+    pub fn missing(&self) -> impl Iterator<Item = Missing> {
+        let missing = self.members.iter().filter(|member| member.wanted && member.registered.is_none());
+        missing.map(|member| Missing { pool: handle(member.pool), id: member.fixed })
     }
 
     /// The sessions that it has ended in order since this was asked last, with the last operation that was answered in each: it
