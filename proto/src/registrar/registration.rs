@@ -71,8 +71,13 @@ impl Registrar {
         // What the element says of its ASAP transport does not count (ambiguity A-10).
         element.asap_transport = asap_transport(association);
         self.suit_scope(&key.handle, &mut element)?;
-        self.check_pool(key, &element)?;
         let known = self.element(key);
+        // Who is in the pool as it is stays in it: perhaps another registrar has created it with other attributes at the same time
+        // (ambiguity A-61).
+        let is_in_it = known.is_some_and(|known| has_attributes_of(known, &element));
+        if !is_in_it {
+            self.check_pool(key, &element)?;
+        }
         // Nor does what it says of its home.
         let before = known.map_or(RegistrarId::NONE, |known| known.home);
         element.home = if before == RegistrarId::NONE { self.id } else { before };
@@ -85,10 +90,13 @@ impl Registrar {
         }
         let unchanged = same && self.owned.get(key).is_some_and(|owned| !owned.is_claimed());
         let pushed = self.as_pushed(key);
-        let previous = self
-            .handlespace
-            .register(&key.handle, element)
-            .map_err(|error| OperationError::from(error.cause()))?;
+        let previous = match is_in_it {
+            true => self.handlespace.replicate(&key.handle, element),
+            false => self
+                .handlespace
+                .register(&key.handle, element)
+                .map_err(|error| OperationError::from(error.cause()))?,
+        };
         match previous {
             true => self.counters.reregistrations += 1,
             false => self.counters.registrations += 1,
@@ -213,6 +221,17 @@ fn check_addresses(
         return Err(error());
     }
     Ok((!dropped.is_empty()).then(error))
+}
+
+/// Whether two elements agree in what binds all elements of a pool.
+fn has_attributes_of(one: &PoolElement, other: &PoolElement) -> bool {
+    let transport_use = |element: &PoolElement| match &element.user_transport {
+        Transport::Sctp(sctp) => Some(sctp.transport_use),
+        _ => None,
+    };
+    one.policy.policy_type() == other.policy.policy_type()
+        && TransportKind::of(&one.user_transport) == TransportKind::of(&other.user_transport)
+        && transport_use(one) == transport_use(other)
 }
 
 /// The ASAP transport of whoever is at the other end (RFC 5352 §3.1, rule 4).

@@ -4,8 +4,8 @@ use crate::network::{Host, Network, element, ip, ms, pool};
 use crate::played::{add, owned, with_played_peer, with_silent_peer};
 use asap::{HandleResolutionResponse, Message};
 use params::{
-    CauseCode, PeIdentifier, Policy, PoolElement, RegistrarId, RegistrationLife, SctpTransport, TcpTransport,
-    Transport, TransportUse,
+    CauseCode, Load, PeIdentifier, Policy, PoolElement, RegistrarId, RegistrationLife, SctpTransport,
+    TcpTransport, Transport, TransportUse,
 };
 use rserpool_proto::profile::Profile;
 use rserpool_proto::registrar::{Config, Event, ForeignAddresses, Limits, RemovalReason};
@@ -154,6 +154,35 @@ fn foreign_addresses_are_trimmed_refused_or_taken() {
     let Message::RegistrationResponse(response) = answer else { panic!() };
     let information = &response.error.unwrap().causes[0].information;
     assert_eq!(information[..], [0, 1, 0, 8, 10, 0, 0, 99]);
+}
+
+// two registrars have created the pool with different policies at the same time. Who is in it at another registrar, as it is,
+// may come here, when its home is gone: else it would be listed for ever, and believe that it is not. Its policy stays its own.
+#[test]
+fn who_contradicts_the_pool_and_is_in_it_stays() {
+    let (mut network, peer) = with_played_peer();
+    network.add_element(11, 1);
+    let asap = SctpTransport { port: 3863, transport_use: TransportUse::DATA_ONLY, addresses: vec![ip(12)] };
+    let contradicts = PoolElement { policy: Policy::Random, asap_transport: Some(asap), ..owned(12, 9) };
+    network.tell_peer(9, peer, add(contradicts));
+    network.run(ms(10));
+    network.add_client(12);
+    let assoc = network.dial(12, 1, Channel::Asap);
+    for _ in 0..2 {
+        let answer = network.register(12, assoc, PoolElement { policy: Policy::Random, ..element(12) });
+        assert!(!rejected(&answer), "{answer:?}");
+        assert_eq!(network.table(1), [(11, 1), (12, 1)]);
+    }
+    let answer = network.register(
+        12,
+        assoc,
+        PoolElement { policy: Policy::LeastUsed { load: Load(0) }, ..element(12) },
+    );
+    assert_eq!((rejected(&answer), causes(&answer)), (true, vec![CauseCode::INCONSISTENT_POLICY]));
+    network.add_client(13);
+    let assoc = network.dial(13, 1, Channel::Asap);
+    let answer = network.register(13, assoc, PoolElement { policy: Policy::Random, ..element(13) });
+    assert!(rejected(&answer), "nobody else comes with that policy");
 }
 
 // nobody can tell where an opaque transport leads: whoever takes no foreign addresses does not take it.
