@@ -7,6 +7,7 @@ mod announcements;
 mod network;
 mod played;
 
+mod addresses;
 mod announce;
 mod audit;
 mod bounds;
