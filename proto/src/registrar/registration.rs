@@ -83,7 +83,8 @@ impl Registrar {
             self.counters.elements_refused += 1;
             return Err(CauseCode::LACK_OF_RESOURCES.into());
         }
-        let unchanged = same && self.owned.get(key).is_some_and(|owned| !owned.is_claimed());
+        let unchanged =
+            same && self.owned.get(key).is_some_and(|owned| !owned.is_claimed()) && !self.is_contested(key);
         let pushed = self.as_pushed(key);
         let previous = self
             .handlespace
@@ -93,6 +94,7 @@ impl Registrar {
             true => self.counters.reregistrations += 1,
             false => self.counters.registrations += 1,
         }
+        self.forget_contest(key);
         self.own(now, key, Some(assoc), false);
         self.probe_outdated(now, key);
         self.forget_reports(now, key);

@@ -63,7 +63,7 @@ fn with_element_of_another_home() -> Registrar {
     registrar
 }
 
-// A-27, SCTP-9260 §5.4: who lists the address of an element does not speak for it.
+// who lists the address of an element does not speak for it.
 #[test]
 fn who_lists_the_address_of_an_element_does_not_speak_for_it() {
     let mut registrar = with_element_of_another_home();
@@ -94,7 +94,7 @@ fn an_element_with_several_addresses_speaks_for_itself_from_each() {
     }
 }
 
-// ENRP-3.4.1-01: who lists the address of a registrar is not connected to in its place.
+// Who lists the address of a registrar is not connected to in its place.
 #[test]
 fn who_lists_the_address_of_a_registrar_is_not_taken_for_it() {
     let connects = |registrar: &mut Registrar| {

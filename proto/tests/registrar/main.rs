@@ -12,6 +12,7 @@ mod announce;
 mod audit;
 mod bounds;
 mod chaos;
+mod contest;
 mod flow;
 mod guard;
 mod keep_alive;
