@@ -107,7 +107,9 @@ pub enum Input {
         assoc: AssocId,
         /// The local endpoint it belongs to.
         channel: Channel,
-        /// The peer's addresses, each with the peer's SCTP port.
+        /// The peer's addresses, each with the peer's SCTP port. The first is proven by the handshake: the state cookie went
+        /// there, or the peer answered from there when it was told to be there. The others are the peer's word (RFC 9260
+        /// §5.4), and may be somebody else's.
         remote: Vec<SocketAddr>,
         /// Our addresses as the peer sees them, without port; loopback only if the peer is on loopback.
         local: Vec<IpAddr>,

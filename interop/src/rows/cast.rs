@@ -27,12 +27,12 @@ pub(super) struct Registrar {
 }
 
 impl Registrar {
-    /// Starts one on a host of its own and waits until it serves.
+    /// Starts one on a host of its own and waits until it serves. Ours has the identifier 0x10.
     pub(super) fn start(lab: &mut Lab, way: Way, side: Side) -> anyhow::Result<Registrar> {
         let (host, program) = match side {
             Side::Ours => {
                 let host = lab.host("r1", way.ours())?;
-                let program = lab.start("registrar", &host, &ours::registrar(way, &host))?;
+                let program = lab.start("registrar", &host, &ours::registrar(way, &host).arg("--id=10"))?;
                 program.wait("\"ready\"", SOON)?;
                 (host, program)
             }
@@ -47,6 +47,16 @@ impl Registrar {
             }
         };
         Ok(Registrar { side, host, program })
+    }
+
+    /// Starts another one of ours, with the identifier 0x20, which joins this one.
+    pub(super) fn start_second(&self, lab: &mut Lab, way: Way) -> anyhow::Result<Registrar> {
+        let host = lab.host("r2", way.ours())?;
+        let cmd = ours::registrar(way, &host).arg("--id=20");
+        let cmd = cmd.arg(format!("--peer={}:{}", self.address(), rsplib::ENRP_PORT));
+        let program = lab.start("registrar-2", &host, &cmd)?;
+        program.wait("joined the scope mentor=0x00000010", SOON)?;
+        Ok(Registrar { side: Side::Ours, host, program })
     }
 
     /// Its address.

@@ -27,6 +27,9 @@ pub(super) const ROWS: &[Row] = both_ways! {
         |lab, way| extensions(lab, way, Side::Ours);
 };
 
+/// After so many messages it is looked whether the element that lives is listed.
+const SAMPLED: usize = 8;
+
 /// One end of an association that sends whatever bytes it is told to.
 struct Sender {
     peer: Arc<Program>,
@@ -164,16 +167,18 @@ fn enrp_messages(victim: &str, address: &str) -> Vec<String> {
         format!("04000054 {US} 00000000 00000000 {entry}")
             .replace(&format!("{victim} {US}"), "bad00001 00000000"),
     );
-    // A table that nobody asked for, requests of somebody whom nobody knows, a takeover of registrars that live.
+    // A table that nobody asked for, requests of somebody whom nobody knows, a takeover of registrars that live: the one that is
+    // told so and its peer.
     messages.push(format!("03000050 {US} 00000000 {entry}"));
     messages.push(format!("0200000c {US} 00000000"));
     messages.push(format!("0500000c {US} 00000000"));
     for kind in ["07", "08", "09"] {
         messages.push(format!("{kind}000010 {US} 00000000 00000010"));
+        messages.push(format!("{kind}000010 {US} 00000000 00000020"));
         messages.push(format!("{kind}000010 {US} 00000000 {US}"));
         messages.push(format!("{kind}000010 00000010 00000010 00000010"));
     }
-    // Presences of a registrar that is somewhere else, and of one with the identifier of ours.
+    // Presences of a registrar that is somewhere else, of one with the identifier of ours, and of one with none.
     messages.push(format!("{presence} 08080808"));
     messages.push(format!("{presence} {address}").replace(US, "00000010"));
     messages.push(format!("{presence} {address}").replace(US, "00000000"));
@@ -205,11 +210,19 @@ fn kept(lab: &mut Lab, registrar: &Registrar, name: &str) -> anyhow::Result<Stri
     Ok(status + &elements)
 }
 
+/// Whether an element is listed now.
+fn ensure_listed(lab: &mut Lab, registrar: &Registrar, element: &Element) -> anyhow::Result<()> {
+    let name = format!("listed-{}", lab.elapsed().as_millis());
+    let listed = ours::admin(lab, &name, &registrar.host, &["element"])?;
+    ensure!(listed.contains(&element.id), "an element that lives is not listed:\n{listed}");
+    Ok(())
+}
+
 /// Waits until nothing is left of what was before otherwise.
 fn wait_until_kept(lab: &mut Lab, registrar: &Registrar, before: &str) -> anyhow::Result<()> {
     let until = Instant::now() + SOON * 2;
     loop {
-        let name = lab.elapsed().as_millis().to_string();
+        let name = format!("{}-{}", registrar.host.name(), lab.elapsed().as_millis());
         let now = kept(lab, registrar, &name)?;
         if now == before {
             return Ok(());
@@ -236,8 +249,15 @@ fn hostile(
     // tshark would find fault with what is wrong on purpose.
     lab.no_capture();
     let registrar = Registrar::start(lab, way, Side::Ours)?;
+    let second = registrar.start_second(lab, way)?;
     let victim = Element::start(lab, way, Side::Rsplib, "echo", &registrar, "echo")?;
+    let until = Instant::now() + SOON;
+    while !second.elements(lab, &format!("second-{}", lab.elapsed().as_millis()))?.contains(&victim.id) {
+        ensure!(Instant::now() < until, "the second registrar does not hear of the element");
+        thread::sleep(Duration::from_millis(500));
+    }
     let before = kept(lab, &registrar, "before")?;
+    let before_at_second = kept(lab, &second, "before-at-second")?;
     let host = lab.host("attacker", way.ours())?;
     let address: String = host.v4().octets().iter().map(|byte| format!("{byte:02x}")).collect();
     let messages = messages(&victim.id, &address);
@@ -245,7 +265,10 @@ fn hostile(
     for round in 1..=3 {
         let sender = Sender::connect(lab, way, &format!("attacker-{round}"), &host, &registrar, port)?;
         let mut association = 1;
-        for message in &messages {
+        for (number, message) in messages.iter().enumerate() {
+            if number % SAMPLED == 0 {
+                ensure_listed(lab, &registrar, &victim)?;
+            }
             let line =
                 format!("bytes {association} {} {}", sender.ppid, message.replace(char::is_whitespace, ""));
             sender.peer.write_line(&line)?;
@@ -259,7 +282,9 @@ fn hostile(
         sender.peer.write_line(&format!("shutdown {association}"))?;
         sender.peer.wait(&format!("down {association}:"), SOON)?;
         sender.peer.stop(Signal::SIGKILL, SOON)?;
+        ensure_listed(lab, &registrar, &victim)?;
         wait_until_kept(lab, &registrar, &before)?;
+        wait_until_kept(lab, &second, &before_at_second)?;
         sizes.push(memory(&registrar.program)?);
     }
     lab.note(format!(
@@ -328,7 +353,9 @@ fn extensions(lab: &mut Lab, way: Way, side: Side) -> anyhow::Result<()> {
         }
         Side::Rsplib => {
             let answer = sender.ask(&behind, "0e00")?;
-            ensure!(answer.contains("000c"), "an error without a cause: {answer}");
+            // Header, Operation Error, its first cause: the message is invalid.
+            let (parameter, cause) = (answer.get(8..12), answer.get(16..20));
+            ensure!((parameter, cause) == (Some("000c"), Some("0010")), "another error: {answer}");
             lab.note(format!("behind it: {answer}"));
         }
     }

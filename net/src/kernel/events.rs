@@ -196,7 +196,8 @@ impl KernelEndpoint {
         let kernel = association.kernel;
         let mut local = Vec::new();
         if let Some(socket) = self.sockets.get(association.socket) {
-            // If it has ended meanwhile, that is what comes next.
+            // In the order of the kernel's paths, of which the first is where the INIT came from, or the first of those that we
+            // asked for and the peer has. If the association has ended meanwhile, that is what comes next.
             if let Ok(remote) = socket.peer_addresses(kernel) {
                 association.remote = remote.into_iter().map(canonical).collect();
             }

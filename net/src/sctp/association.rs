@@ -365,6 +365,7 @@ impl Association {
         inputs.push_back(Input::Up {
             assoc: self.id,
             channel: self.channel,
+            // The first path is the one that has shown to be the peer's.
             remote: self
                 .keys()
                 .into_iter()

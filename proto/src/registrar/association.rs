@@ -25,7 +25,7 @@ pub(super) const QUEUE_OVERFLOW: &str = "too much is waiting to be sent";
 pub(super) struct Association {
     pub(super) channel: Channel,
     pub(super) phase: Phase,
-    /// The peer's addresses, each with the peer's SCTP port.
+    /// The peer's addresses, each with the peer's SCTP port. Where it is established the first is [proven](Self::proven).
     pub(super) remote: Vec<SocketAddr>,
     /// Our addresses as the peer sees them.
     pub(super) local: Vec<IpAddr>,
@@ -82,14 +82,29 @@ impl Association {
         self.remote.iter().all(|remote| remote.ip().is_loopback())
     }
 
-    /// Whether both ends are on this host.
-    pub(super) fn is_within_host(&self) -> bool {
-        self.is_loopback() || self.remote.iter().any(|remote| self.local.contains(&remote.ip()))
+    /// The address that has shown to be the peer's: the handshake went there. The others are its word alone, and may be
+    /// somebody else's, so they prove nothing of who it is. `None`: the association is not established yet.
+    pub(super) fn proven(&self) -> Option<SocketAddr> {
+        self.remote.first().copied().filter(|_| self.phase != Phase::Connecting)
     }
 
-    /// Whether one of the peer's addresses, with its port, is among `addresses`.
+    /// Whether both ends are on this host.
+    pub(super) fn is_within_host(&self) -> bool {
+        self.is_loopback() || self.proven().is_some_and(|remote| self.local.contains(&remote.ip()))
+    }
+
+    /// Whether the peer is at one of these addresses, port included. Recorded lists hold all addresses of a peer, so one
+    /// with several is recognised at each.
     pub(super) fn reaches(&self, addresses: &[SocketAddr]) -> bool {
-        self.remote.iter().any(|remote| addresses.contains(remote))
+        self.proven().is_some_and(|remote| addresses.contains(&remote))
+    }
+
+    /// The addresses by which it is found: those that are tried, and then the one where the peer is.
+    fn names(&self) -> &[SocketAddr] {
+        match self.phase {
+            Phase::Connecting => &self.remote,
+            _ => self.remote.get(..1).unwrap_or_default(),
+        }
     }
 }
 
@@ -107,6 +122,7 @@ pub(super) struct Associations {
     map: BTreeMap<AssocId, Box<Association>>,
     /// How many of them there are of each channel.
     counts: [usize; 3],
+    /// By their [names](Association::names).
     by_remote: BTreeMap<(Channel, SocketAddr), AssocId>,
     outgoing: VecDeque<Outgoing>,
     connected: u64,
@@ -220,7 +236,7 @@ impl Associations {
         assoc
     }
 
-    /// An association is established.
+    /// An association is established. The first of `remote` is the proven one.
     pub(super) fn up(
         &mut self,
         now: Time,
@@ -231,20 +247,14 @@ impl Associations {
     ) {
         match self.map.get_mut(&assoc) {
             Some(association) => {
-                for remote in std::mem::replace(&mut association.remote, remote) {
-                    let key = (channel, remote);
-                    if self.by_remote.get(&key) == Some(&assoc) {
-                        self.by_remote.remove(&key);
-                    }
-                }
+                unname(&mut self.by_remote, assoc, association);
+                association.remote = remote;
                 association.local = local;
                 association.last_heard = now;
                 if association.phase == Phase::Connecting {
                     association.phase = Phase::Up;
                 }
-                for remote in &association.remote {
-                    self.by_remote.insert((channel, *remote), assoc);
-                }
+                name(&mut self.by_remote, assoc, association);
                 self.writable(assoc);
             }
             None => self.insert(now, assoc, channel, Phase::Up, remote, local),
@@ -277,9 +287,6 @@ impl Associations {
         remote: Vec<SocketAddr>,
         local: Vec<IpAddr>,
     ) {
-        for remote in &remote {
-            self.by_remote.insert((channel, *remote), assoc);
-        }
         let association = Association {
             channel,
             phase,
@@ -293,6 +300,7 @@ impl Associations {
             blocked: phase == Phase::Connecting,
             held: None,
         };
+        name(&mut self.by_remote, assoc, &association);
         self.counts[channel as usize] += 1;
         if assoc.is_accepted() {
             self.mute.insert(assoc);
@@ -304,12 +312,7 @@ impl Associations {
     pub(super) fn down(&mut self, assoc: AssocId, why: &DownReason) -> Option<Association> {
         let held = self.release(assoc);
         let association = self.remove(assoc)?;
-        for remote in &association.remote {
-            let key = (association.channel, *remote);
-            if self.by_remote.get(&key) == Some(&assoc) {
-                self.by_remote.remove(&key);
-            }
-        }
+        unname(&mut self.by_remote, assoc, &association);
         if let DownReason::Duplicate(other) = why {
             for (bytes, replaces) in held.into_iter().flat_map(Held::into_messages) {
                 self.send(*other, bytes, replaces);
@@ -450,6 +453,25 @@ impl Associations {
             self.overflows += 1;
             self.abort(assoc, QUEUE_OVERFLOW);
             excess = self.waiting[channel].excess();
+        }
+    }
+}
+
+/// Makes an association found by its names.
+fn name(by_remote: &mut BTreeMap<(Channel, SocketAddr), AssocId>, assoc: AssocId, association: &Association) {
+    by_remote.extend(association.names().iter().map(|remote| ((association.channel, *remote), assoc)));
+}
+
+/// No more, unless another one is found by them.
+fn unname(
+    by_remote: &mut BTreeMap<(Channel, SocketAddr), AssocId>,
+    assoc: AssocId,
+    association: &Association,
+) {
+    for remote in &association.remote {
+        let key = (association.channel, *remote);
+        if by_remote.get(&key) == Some(&assoc) {
+            by_remote.remove(&key);
         }
     }
 }

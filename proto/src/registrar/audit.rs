@@ -166,8 +166,9 @@ impl Registrar {
                     resynchronization.unmark(&key);
                 }
                 match self.owned.contains(&key) {
+                    true if self.is_contested(&key) => {}
                     true => self.claimed_by_both(now, id, key),
-                    false => self.store_foreign(now, &key.handle, element),
+                    false => drop(self.store_foreign(now, &key.handle, element)),
                 }
             }
         }

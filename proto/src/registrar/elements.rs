@@ -86,19 +86,21 @@ impl Registrar {
     /// An element of ours that is said to be where its association with us is not may have moved, or the peer is wrong,
     /// and nothing would lead to the element any more. It knows itself where it is at home, and registers there again
     /// when it hears that it is not ours. If that is here, what the peer told is verified (ambiguity A-28).
-    pub(super) fn store_foreign(&mut self, now: Time, handle: &PoolHandle, mut element: PoolElement) {
+    ///
+    /// Returns whether it could be stored.
+    pub(super) fn store_foreign(&mut self, now: Time, handle: &PoolHandle, mut element: PoolElement) -> bool {
         let key = ElementKey::new(handle, element.id);
         // The empty handle is no pool's (ambiguity A-05).
         let named = !handle.as_bytes().is_empty();
         if !named || self.suit_scope(handle, &mut element).is_err() || !is_genuine(handle, &element) {
             self.counters.updates_ignored += 1;
-            return;
+            return false;
         }
         let fits = !self.config.compat.is_rsplib() || self.fits_in_messages(&key, &element);
         let known = self.element(&key);
         if !fits || !self.has_room_for(handle, known) || !self.has_bytes_for(handle, known, &element) {
             self.counters.elements_refused += 1;
-            return;
+            return false;
         }
         let home = element.home;
         let before = known.map(|known| known.home);
@@ -120,6 +122,7 @@ impl Registrar {
         if let Some(assoc) = registered.filter(|assoc| !self.speaks_for(*assoc, &key)) {
             self.tell_gone(assoc, &key);
         }
+        true
     }
 
     /// Gives an element another home.
@@ -178,6 +181,7 @@ impl Registrar {
     pub(super) fn disown(&mut self, key: &ElementKey) {
         let Some(owned) = self.owned.remove(key) else { return };
         self.inquiries.settled(key);
+        self.forget_contest(key);
         if let Some(association) = owned.association.and_then(|assoc| self.associations.get_mut(assoc)) {
             association.elements.remove(key);
         }
@@ -209,8 +213,13 @@ impl Registrar {
         Some(element)
     }
 
-    /// Removes an element and announces it (RFC 5353 §3.3.2), before a successor that waits is announced.
+    /// Removes an element and announces it (RFC 5353 §3.3.2), before a successor that waits is announced. One that a peer
+    /// says is at home there is so instead.
     pub(super) fn remove_and_announce(&mut self, now: Time, key: &ElementKey, why: RemovalReason) {
+        let by_right = matches!(why, RemovalReason::Deregistered | RemovalReason::Administrator);
+        if !by_right && self.give_way(now, key) {
+            return;
+        }
         if let Some(element) = self.take_out(now, key, why) {
             self.announce_removed(key, element);
         }

@@ -184,7 +184,7 @@ impl Registrar {
         }
     }
 
-    fn send_keep_alive(&mut self, assoc: AssocId, home: bool, key: &ElementKey) {
+    pub(super) fn send_keep_alive(&mut self, assoc: AssocId, home: bool, key: &ElementKey) {
         self.counters.keep_alives_sent += 1;
         let id = self.config.compat.is_rsplib().then_some(key.id);
         let keep_alive = EndpointKeepAlive { home, registrar: self.id, handle: key.handle.clone(), id };
@@ -250,14 +250,16 @@ impl Registrar {
             owned.heard = now;
             if owned.association.is_none() {
                 owned.association = Some(assoc);
+                owned.registered = false;
                 if let Some(association) = self.associations.get_mut(assoc) {
                     association.elements.insert(key.clone());
                 }
             }
+            owned.registered |= adopts && owned.association == Some(assoc);
             if probe.is_some() || !owned.is_scheduled() {
                 self.schedule_keep_alive(now, &key);
             }
-            if claimed {
+            if self.contest_answered(now, assoc, &key) || claimed {
                 self.announce_added(&key);
             }
         } else if let Some(probe) = &probe {
@@ -353,6 +355,9 @@ impl Registrar {
             if !reached && (!probed || *why == DownReason::Shutdown) {
                 continue;
             }
+            if reached && self.give_way(now, &key) {
+                continue;
+            }
             let established = association.phase != super::association::Phase::Connecting;
             let reason = match established {
                 true => RemovalReason::AssociationEnded,
@@ -409,7 +414,9 @@ impl Registrar {
         association.parked = None;
         for key in association.elements.clone() {
             // Others are only asked over it, and that goes on.
-            if self.owned.contains(&key) {
+            let Some(owned) = self.owned.get_mut(&key) else { continue };
+            owned.registered &= owned.association != Some(assoc);
+            if !self.give_way(now, &key) {
                 self.inquire(now, key, Why::Doubted);
             }
         }

@@ -8,6 +8,7 @@ mod asap;
 mod association;
 mod audit;
 mod config;
+mod contest;
 mod elements;
 mod enrp;
 mod event;
@@ -85,6 +86,7 @@ pub struct Registrar {
     probes: BTreeMap<ElementKey, keep_alive::Probe>,
     reports: BTreeMap<ElementKey, report::Reports>,
     inquiries: inquiries::Inquiries,
+    contests: contest::Contests,
     guards: guard::Guards,
     telling: silence::Telling,
     subscriptions: push::Subscriptions,
@@ -144,6 +146,7 @@ impl Registrar {
             probes: BTreeMap::new(),
             reports: BTreeMap::new(),
             inquiries: inquiries::Inquiries::default(),
+            contests: contest::Contests::default(),
             guards: guard::Guards::default(),
             telling: silence::Telling::default(),
             subscriptions: push::Subscriptions::default(),
@@ -277,6 +280,7 @@ impl Registrar {
             Timer::Idle(assoc) => self.idle_timeout(now, assoc),
             Timer::Mute(channel) => self.make_room(now, channel),
             Timer::Inquiries => self.inquire_next(now),
+            Timer::Contest(key) => self.contest_timeout(now, &key),
             Timer::Reports(key) => self.reports_timeout(now, key),
             Timer::Push(handle) => self.push_timeout(now, handle),
             Timer::Guard(scope) => self.guard_timeout(now, &scope),

@@ -13,8 +13,10 @@ use std::hash::{BuildHasher, RandomState};
 /// What the home of an element keeps of it.
 #[derive(Debug)]
 pub(super) struct Owned {
-    /// The association it registered over. `None`: it has to be reached at its ASAP transport.
+    /// The association it is reached over. `None`: it has to be reached at its ASAP transport.
     pub(super) association: Option<AssocId>,
+    /// Whether it took us for its home over that: it registered, or acknowledged a keep-alive with H bit.
+    pub(super) registered: bool,
     /// When its registration life ends; [`Time::NEVER`]: it does not.
     pub(super) expires: Time,
     claimed: bool,
@@ -29,7 +31,8 @@ pub(super) struct Owned {
 impl Owned {
     /// Not in the schedule yet.
     pub(super) fn new(association: Option<AssocId>, heard: Time, expires: Time, claimed: bool) -> Self {
-        Self { association, expires, claimed, life_restarts: claimed, heard, due: Time::NEVER }
+        let registered = association.is_some() && !claimed;
+        Self { association, registered, expires, claimed, life_restarts: claimed, heard, due: Time::NEVER }
     }
 
     /// Whether it is claimed: taken over, or doubted by its former home or ours, and has not acknowledged that it is ours.
@@ -184,6 +187,7 @@ impl OwnedElements {
         if owned.association != Some(association) || owned.claimed || !owned.is_scheduled() {
             return false;
         }
+        owned.registered = true;
         owned.heard = now;
         owned.expires = expires;
         if expires < owned.due {

@@ -163,7 +163,7 @@ impl Registrar {
         self.end_table_sessions(assoc);
         let other = match why {
             DownReason::Duplicate(other) => Some(*other),
-            _ => self.associations.find(Channel::Enrp, &association.remote),
+            _ => self.associations.find(Channel::Enrp, association.proven().as_slice()),
         };
         let pause = self.config.timers.max_time_no_response;
         for contact in self.contacts.iter_mut().filter(|contact| contact.association == Some(assoc)) {
@@ -337,8 +337,8 @@ impl Registrar {
         let port = self.config.enrp_port;
         let ourselves =
             |remote: &SocketAddr| remote.port() == port && association.local.contains(&remote.ip());
-        if !association.remote.iter().any(ourselves) {
-            let remote = association.remote.first().copied();
+        let remote = association.proven();
+        if !remote.as_ref().is_some_and(ourselves) {
             self.events.extend(remote.map(|remote| Event::IdConflict { remote }));
             return;
         }

@@ -88,7 +88,8 @@ impl Registrar {
             self.counters.elements_refused += 1;
             return Err(CauseCode::LACK_OF_RESOURCES.into());
         }
-        let unchanged = same && self.owned.get(key).is_some_and(|owned| !owned.is_claimed());
+        let unchanged =
+            same && self.owned.get(key).is_some_and(|owned| !owned.is_claimed()) && !self.is_contested(key);
         let pushed = self.as_pushed(key);
         let previous = match is_in_it {
             true => self.handlespace.replicate(&key.handle, element),
@@ -101,6 +102,7 @@ impl Registrar {
             true => self.counters.reregistrations += 1,
             false => self.counters.registrations += 1,
         }
+        self.forget_contest(key);
         self.own(now, key, Some(assoc), false);
         self.probe_outdated(now, key);
         self.forget_reports(now, key);

@@ -29,6 +29,8 @@ pub(super) enum Timer {
     Mute(Channel),
     /// The next elements that wait for it are to be asked.
     Inquiries,
+    /// An element did not say in time whether it is ours still, or is not asked again before.
+    Contest(ElementKey),
     /// Reports of unreachability are old enough to be forgotten.
     Reports(ElementKey),
     /// The next silent element is given up, or removals are old enough to be forgotten.
@@ -58,6 +60,7 @@ impl Timer {
             Self::Idle(_) => "idle",
             Self::Mute(_) => "mute",
             Self::Inquiries => "inquiries",
+            Self::Contest(_) => "contest",
             Self::Reports(_) => "reports",
             Self::Guard(_) => "guard",
             Self::Silence => "silence",

@@ -106,7 +106,10 @@ impl Registrar {
             }
             return;
         }
-        self.store_foreign(now, &update.handle, update.element);
+        let key = ElementKey::new(&update.handle, update.element.id);
+        if let Some(element) = self.contest(now, &key, update.element) {
+            self.store_foreign(now, &update.handle, element);
+        }
     }
 
     /// A removal by a former owner that does not know of the new one is void; one by a registrar that could not
@@ -120,7 +123,10 @@ impl Registrar {
             return self.remove(now, &key, RemovalReason::RemovedByPeer);
         }
         if owner == self.id {
-            return self.verify(now, key);
+            if !self.contest_withdrawn(sender, &key) {
+                self.verify(now, key);
+            }
+            return;
         }
         if owner != sender && owner != home {
             self.counters.updates_ignored += 1;

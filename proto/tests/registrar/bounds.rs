@@ -172,12 +172,13 @@ fn who_yields_does_not_claim_early() {
         information: None,
         silent: Vec::new(),
     };
-    registrar.handle_input(at(300), enrp(0, presence));
+    // It did not say in time that it is ours still.
+    registrar.handle_input(at(520), enrp(0, presence));
     let empty = ::enrp::HandleTableResponse { rejected: false, more: false, entries: Vec::new() };
-    registrar.handle_input(at(301), enrp(0, empty));
+    registrar.handle_input(at(521), enrp(0, empty));
     drain(&mut registrar);
-    registrar.handle_input(at(302), Input::Restart { assoc });
-    let asked = asked_in_steps(&mut registrar, element, 302, 30);
+    registrar.handle_input(at(522), Input::Restart { assoc });
+    let asked = asked_in_steps(&mut registrar, element, 522, 30);
     assert_eq!(asked.iter().position(|asked| *asked > 0), Some(25), "MAX-TIME-NO-RESPONSE later: {asked:?}");
 }
 

@@ -7,10 +7,12 @@ mod announcements;
 mod network;
 mod played;
 
+mod addresses;
 mod announce;
 mod audit;
 mod bounds;
 mod chaos;
+mod contest;
 mod flow;
 mod guard;
 mod keep_alive;

@@ -276,6 +276,8 @@ fn a_deregistration_at_another_registrar_counts() {
     network.add_element(11, 1);
     network.run(ms(10));
     let assoc = network.dial(11, 2, Channel::Asap);
+    // What it does not have any more it does not acknowledge.
+    network.client(11).elements.clear();
     let answer = network.ask(11, assoc, asap::Deregistration { handle: pool(), id: PeIdentifier(11) });
     assert_eq!(causes(&answer), []);
     network.run(ms(2000));
