@@ -335,13 +335,12 @@ impl Invariants {
         let ended = now_ended.iter().any(|(host, _)| with_it(host));
         // An element that has found another home leaves in order, before this one may have heard of it.
         let left = now_ended.iter().any(|(host, in_order)| *in_order && with_it(host));
-        // One that insists on its name may have had it.
-        let twins = || whereabouts.into_iter().flatten();
         let in_time = seen.acknowledged.get(name).is_some_and(|at| *at + KEEP_ALIVE_TIMEOUT > local);
+        // Where two have had the name, each registrar may mean the other one, which is dead.
         let lives_in_peace = || {
-            self.at_peace(host, now - PEACE)
+            self.is_alone(name)
+                && self.at_peace(host, now - PEACE)
                 && (truth.living)(name).is_some_and(|server| self.at_peace(server, now - PEACE))
-                && twins().all(|host| self.at_peace(*host, now - PEACE))
         };
         let peace = || home == id && lives_in_peace();
         // Its home has had it for long, and nothing was wrong with that and the way to it either. (Two registrations that cross

@@ -46,8 +46,8 @@ pub struct World {
     hosts: BTreeMap<HostId, Host>,
     /// When the next timer of a host is due.
     agenda: BTreeSet<(Time, HostId)>,
-    /// Where the elements are, or were.
-    names: BTreeMap<Name, HostId>,
+    /// Where the elements are, or were: twins at several hosts.
+    names: BTreeMap<Name, BTreeSet<HostId>>,
     /// Sessions that a server has ended in order, with the last operation that was answered there and the number of their
     /// process.
     handed_over: BTreeMap<Tag, (u64, u32)>,
@@ -230,9 +230,9 @@ impl World {
         for (host, client, now) in self.clients() {
             let handle = handle(client.pool);
             // The SCTP endpoint of a process that hangs answers: only the application could tell.
-            let is_stuck = client
-                .server
-                .is_some_and(|server| self.names.get(&(handle.clone(), server)).is_none_or(stopped));
+            let is_stuck = client.server.is_some_and(|server| {
+                self.hosts_of(&(handle.clone(), server)).is_none_or(|mut it| it.any(stopped))
+            });
             if now.since(client.served) > within && served.contains(&handle) && !is_stuck {
                 return Err(format!("a session of {host} with {handle} does not go on: {client:?}"));
             }
@@ -588,7 +588,7 @@ impl World {
                     if let Event::Registered { element, id, .. } = &event
                         && let Some(handle) = server.pool(*element)
                     {
-                        self.names.insert((handle, *id), host);
+                        self.names.entry((handle, *id)).or_default().insert(host);
                     }
                     for (tag, answered) in handed_over {
                         let process = self.hosts.get(&tag.host()).map_or(0, |state| state.starts);
@@ -696,16 +696,21 @@ impl World {
             return Ok(false);
         };
         let Some(name) = clients.pool(*session).map(|pool| (handle(pool), *from)) else { return Ok(false) };
-        let Some(server) = self.names.get(&name) else { return Ok(false) };
-        let Some(Process::Element(element)) = self.hosts.get(server).and_then(|state| state.process.as_ref())
-        else {
-            return Ok(false);
+        let has_left = |host: &HostId| {
+            let process = self.hosts.get(host).and_then(|state| state.process.as_ref());
+            let Some(Process::Element(element)) = process else { return false };
+            let local = self.network.local_time(*host);
+            // It had not got anything from this session yet, so it did not know whose it was.
+            let strangers = element.strangers_handed_over().is_some_and(|at| local < at + HANDING_OVER);
+            // The session came after the element had left the pool, and was refused.
+            strangers || !element.keeps(&name)
         };
-        let local = self.network.local_time(*server);
-        // It had not got anything from this session yet, so it did not know whose it was.
-        let strangers = element.strangers_handed_over().is_some_and(|at| local < at + HANDING_OVER);
-        // The session came after the element had left the pool, and was refused.
-        Ok(strangers || !element.keeps(&name))
+        Ok(self.hosts_of(&name).is_some_and(|mut hosts| hosts.any(has_left)))
+    }
+
+    /// The hosts where an element of this name is, or was; none if nobody has heard of it.
+    fn hosts_of(&self, name: &Name) -> Option<impl Iterator<Item = &HostId>> {
+        self.names.get(name).map(|hosts| hosts.iter())
     }
 
     fn in_peace(&self, event: &dyn fmt::Debug) -> Result<(), String> {
