@@ -403,6 +403,7 @@ impl AsapEndpoint {
             self.send_registration(now, key);
         } else if let Some(former) = former {
             element.registration.policy = former;
+            element.registered = false;
             let error = RegisterError::Rejected(error);
             self.events.push_back(Event::RegistrationFailed { element: key, error });
             self.send_registration(now, key);

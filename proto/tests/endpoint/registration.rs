@@ -228,8 +228,14 @@ fn a_refused_change_of_the_policy_is_taken_back() {
     script.asap(home, refusal.clone());
     let error = RegisterError::Rejected(error);
     assert!(script.events().contains(&Event::RegistrationFailed { element, error }));
-    assert_eq!(script.out(), [Out::Asap(home, registration_message(former))]);
+    assert_eq!(script.out(), [Out::Asap(home, registration_message(former.clone()))]);
+    script.grant(home);
+    let registered = |event: &Event| matches!(event, Event::Registered { element: it, .. } if *it == element);
+    assert!(script.events().iter().any(registered), "as it was before (seed 51000141 of the simulation)");
     // It may be refused that as well. It is still listed, and leaves in order.
+    script.machine.set_policy(script.now, element, Policy::Random).unwrap();
+    script.asap(home, refusal.clone());
+    script.out();
     script.asap(home, refusal);
     assert_eq!(script.out(), []);
     script.machine.deregister(script.now, element).unwrap();
