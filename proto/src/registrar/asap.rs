@@ -1,50 +1,42 @@
 //! ASAP messages in and out: who may send what to a registrar (RFC 5352 §4), and in which order it is answered.
 
 use super::overload::Work;
+use super::parking::{Parked, Parking};
 use super::{ElementKey, Registrar};
 use crate::{AssocId, Time};
 use ::asap::Message;
 use bytes::Bytes;
 use params::{CauseCode, EncodeError};
-use std::collections::VecDeque;
 
-/// Requests that may wait behind one that waits; a client with more of them does not read its answers.
-const PARKED: usize = 64;
-/// How the association of such a client ends.
+/// How the association of a client ends for which too much is parked.
 const TOO_MANY: &str = "too many requests";
-
-/// What waits for its turn on an association whose requests are answered in order (ambiguity A-48).
-#[derive(Debug)]
-pub(super) enum Parked {
-    /// A request.
-    Request(Message),
-    /// The answer to one that could not be read.
-    Reply(Bytes),
-}
 
 impl Registrar {
     /// A message on an ASAP association.
     pub(super) fn asap_received(&mut self, now: Time, assoc: AssocId, bytes: &[u8]) {
         let decoded = ::asap::decode(bytes);
         match decoded.message {
-            Ok(message) => self.asap_message_received(now, assoc, message),
+            Ok(message) => self.asap_message_received(now, assoc, message, bytes.len()),
             Err(_) => self.counters.malformed_messages += 1,
         }
         if let Some(reply) = decoded.reply {
             match self.parked(assoc) {
-                Some(parked) if parked.len() < PARKED => parked.push_back(Parked::Reply(reply)),
-                Some(_) => self.abort(assoc, TOO_MANY),
+                Some(parking) => {
+                    let length = reply.len();
+                    if !parking.push(Parked::Reply(reply), length) {
+                        self.abort(assoc, TOO_MANY);
+                    }
+                }
                 None => self.associations.send(assoc, reply, None),
             }
         }
     }
 
-    fn asap_message_received(&mut self, now: Time, assoc: AssocId, message: Message) {
+    fn asap_message_received(&mut self, now: Time, assoc: AssocId, message: Message, length: usize) {
         match message {
             Message::Registration(_) | Message::Deregistration(_) | Message::HandleResolution(_) => {
                 match self.parked(assoc) {
-                    Some(parked) if parked.len() < PARKED => parked.push_back(Parked::Request(message)),
-                    Some(_) => self.abort(assoc, TOO_MANY),
+                    Some(_) => self.request_parked(now, assoc, message, length),
                     None => self.request_received(now, assoc, message),
                 }
             }
@@ -82,32 +74,54 @@ impl Registrar {
         }
     }
 
-    fn parked(&mut self, assoc: AssocId) -> Option<&mut VecDeque<Parked>> {
+    fn parked(&mut self, assoc: AssocId) -> Option<&mut Parking> {
         self.associations.get_mut(assoc)?.parked.as_mut()
+    }
+
+    /// A request has to wait for its turn. Whether somebody else may have the identifier that it wants is asked already: a process
+    /// with many elements, which has another address now, is not to wait for them one after the other.
+    fn request_parked(&mut self, now: Time, assoc: AssocId, request: Message, length: usize) {
+        let wanted = match &request {
+            Message::Registration(it) => Some(ElementKey::new(&it.handle, it.element.id)),
+            _ => None,
+        };
+        let parked = self.parked(assoc).is_some_and(|parking| parking.push(Parked::Request(request), length));
+        if !parked {
+            return self.abort(assoc, TOO_MANY);
+        }
+        let contended = |key: &ElementKey| self.element(key).is_some() && !self.speaks_for(assoc, key);
+        if let Some(key) = wanted.filter(contended) {
+            self.verify_for(now, key, assoc);
+        }
     }
 
     /// Puts off the answer to a registration; whatever comes over its association waits behind it.
     pub(super) fn park(&mut self, assoc: AssocId, registration: Message) {
         if let Some(association) = self.associations.get_mut(assoc) {
-            association.parked = Some(VecDeque::from([Parked::Request(registration)]));
+            association.parked.get_or_insert_default().push_front(Parked::Request(registration));
         }
     }
 
-    /// It is known whether the identifier that a parked registration wants belongs to an element that lives.
+    /// It is known whether the identifier that a parked registration wants belongs to an element that lives. If others come before
+    /// it, that is asked again in its turn.
     pub(super) fn unpark(&mut self, now: Time, assoc: AssocId, key: &ElementKey, alive: bool) {
-        let parked = self.associations.get_mut(assoc).and_then(|association| association.parked.take());
-        let Some(mut parked) = parked else { return };
+        let Some(association) = self.associations.get_mut(assoc) else { return };
+        let its_turn = association.parked.as_ref().is_some_and(|parking| parking.begins_with(key));
+        let Some(mut parking) = association.parked.take_if(|_| its_turn) else { return };
         if alive {
-            parked.pop_front();
+            parking.pop();
             self.registration_rejected(assoc, key, CauseCode::NON_UNIQUE_PE_IDENTIFIER.into());
         }
-        while let Some(next) = parked.pop_front() {
+        while let Some(next) = parking.pop() {
             match next {
                 Parked::Request(request) => self.request_received(now, assoc, request),
                 Parked::Reply(reply) => self.associations.send(assoc, reply, None),
             }
-            if let Some(again) = self.parked(assoc) {
-                again.append(&mut parked);
+            if let Some(again) = self.parked(assoc).and_then(Parking::pop) {
+                parking.push_front(again);
+                if let Some(association) = self.associations.get_mut(assoc) {
+                    association.parked = Some(parking);
+                }
                 return;
             }
         }

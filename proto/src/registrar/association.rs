@@ -7,8 +7,8 @@
 //! audit repairs the rest.
 
 use super::ElementKey;
-use super::asap::Parked;
 use super::config::Limits;
+use super::parking::Parking;
 use super::reached::Reached;
 use super::waiting::{Held, Waiting};
 use crate::{AssocId, Channel, DownReason, Time, Transmit};
@@ -38,7 +38,7 @@ pub(super) struct Association {
     /// ASAP: the elements that are reached over it.
     pub(super) elements: Reached,
     /// ASAP: what must wait for the answer to an earlier request (ambiguity A-48); `None` = none is outstanding.
-    pub(super) parked: Option<VecDeque<Parked>>,
+    pub(super) parked: Option<Parking>,
     blocked: bool,
     /// What waits until it can be sent; `None` = nothing.
     held: Option<Box<Held>>,

@@ -16,6 +16,7 @@ use crate::{AssocId, Channel, DownReason, Time};
 use asap::{DeregistrationResponse, EndpointKeepAlive, EndpointKeepAliveAck, Message};
 use params::RegistrationLife;
 use rand::RngExt;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub(super) struct Probe {
     wait: Duration,
     repeated: bool,
     /// Associations whose registration of the same identifier waits for the result (ambiguity A-28).
-    contenders: Vec<AssocId>,
+    contenders: BTreeSet<AssocId>,
 }
 
 impl Registrar {
@@ -118,7 +119,7 @@ impl Registrar {
             return self.unreachable(now, &key);
         };
         let home = self.owned.get(&key).is_some_and(Owned::is_claimed);
-        let probe = Probe { association, home, wait, repeated: false, contenders: Vec::new() };
+        let probe = Probe { association, home, wait, repeated: false, contenders: BTreeSet::new() };
         if let Some(association) = self.associations.get_mut(association) {
             association.elements.insert(key.clone());
         }
@@ -173,7 +174,9 @@ impl Registrar {
         }
         self.probe_waiting(now, key.clone(), both / 2);
         match self.probes.get_mut(&key) {
-            Some(probe) => probe.contenders.push(contender),
+            Some(probe) => {
+                probe.contenders.insert(contender);
+            }
             None => {
                 // Nobody can ever ask it: whoever comes takes its place.
                 if self.element(&key).is_some() {

@@ -20,6 +20,7 @@ mod mute;
 mod orphans;
 mod overload;
 mod owned;
+mod parking;
 mod peers;
 mod push;
 mod reached;

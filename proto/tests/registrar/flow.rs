@@ -243,7 +243,7 @@ fn reports_behind_a_parked_registration_are_limited() {
     // An unknown message type that wants to be reported.
     let unknown = bytes::Bytes::from_static(&[0x7f, 0, 0, 4]);
     assert!(::asap::decode(&unknown).reply.is_some());
-    for _ in 0..1000 {
+    for _ in 0..5000 {
         registrar.handle_input(at(3), message(contender, PPID_ASAP, unknown.clone()));
     }
     let aborted = |t: &Transmit| matches!(t, Transmit::Abort { assoc, .. } if *assoc == contender);

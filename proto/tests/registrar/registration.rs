@@ -185,6 +185,43 @@ fn who_contradicts_the_pool_and_is_in_it_stays() {
     assert!(rejected(&answer), "nobody else comes with that policy");
 }
 
+// a process with many elements comes from another address, and the identifiers of all of them are taken. Whether their
+// owner lives is asked at once for all, not for one after the other, and none of the requests is too many (seed 52002102 of the
+// simulation: the association was aborted, again and again).
+#[test]
+fn many_elements_may_want_identifiers_that_are_taken() {
+    type End = fn(&mut Network, Host);
+    for end in [None, Some(Network::kill as End), Some(Network::crash as End)] {
+        let lives = end.is_none();
+        let mut network = Network::of_registrars(1);
+        for host in [11, 12] {
+            network.add_client(host);
+        }
+        let ids = 1001..=1300;
+        let with_id = |host: Host, id: u32| PoolElement { id: PeIdentifier(id), ..element(host) };
+        let first = network.dial(11, 1, Channel::Asap);
+        for id in ids.clone() {
+            assert!(!rejected(&network.register(11, first, with_id(11, id))));
+        }
+        if let Some(end) = end {
+            end(&mut network, 11);
+        }
+        let second = network.dial(12, 1, Channel::Asap);
+        network.client(12).asap.clear();
+        for id in ids.clone() {
+            network.client(12).elements.insert((pool(), PeIdentifier(id)));
+            network.tell(12, second, asap::Registration { handle: pool(), element: with_id(12, id) });
+        }
+        network.run(ms(1500));
+        assert!(network.is_connected(12, second));
+        let answers = network.client(12).asap.iter().filter_map(|(_, message)| match message {
+            Message::RegistrationResponse(response) => Some(response.rejected),
+            _ => None,
+        });
+        assert_eq!(answers.collect::<Vec<_>>(), [lives; 300], "those who live keep them: {lives}");
+    }
+}
+
 // nobody can tell where an opaque transport leads: whoever takes no foreign addresses does not take it.
 #[test]
 fn an_opaque_transport_is_refused_where_foreign_addresses_are() {
