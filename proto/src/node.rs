@@ -80,9 +80,12 @@ pub enum DownReason {
     Unreachable,
     /// It was never established: refused, or an ICMP message said so.
     ConnectFailed(String),
-    /// It was never established, and the peer was not asked: this host cannot. It has no room for another association, or no
-    /// address, port or route for it; which, as text. That says nothing of the peer.
+    /// It was never established, and the peer was not asked: this host cannot now. It has no room for another association, or no
+    /// port or route for it; which, as text. That says nothing of the peer.
     CannotConnect(String),
+    /// It was never established, and nobody was asked: nothing leads from this host to any of the addresses, now or later, for they
+    /// are of another family, or none that one can connect to.
+    NoAddress,
     /// This side aborted it (machine's wish).
     LocalAbort,
     /// This side aborted it because the peer broke a rule or a limit; which one.

@@ -161,7 +161,7 @@ impl KernelEndpoint {
         let usable = |address: &SocketAddr| is_usable(*address) && self.reaches(address);
         let remote: Vec<_> = remote.iter().copied().map(canonical).filter(usable).collect();
         if remote.is_empty() {
-            return Err(cannot("no usable address".into()));
+            return Err(DownReason::NoAddress);
         }
         if self.associations.len() >= self.config.limits.associations {
             return Err(cannot("too many associations".into()));

@@ -141,7 +141,7 @@ impl SctpTiming {
     pub fn of(profile: Profile) -> Self {
         match profile {
             Profile::Lan => Self::lan(),
-            Profile::Rfc | Profile::Wan | Profile::Rsplib => Self::rfc(),
+            _ => Self::rfc(),
         }
     }
 

@@ -358,7 +358,7 @@ impl SctpEndpoint {
             }
         }
         let Some(&peer) = peers.first() else {
-            return cannot("no usable address");
+            return Err(DownReason::NoAddress);
         };
         if self.listeners.is_full(channel) {
             return cannot("too many associations");

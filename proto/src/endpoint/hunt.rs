@@ -235,7 +235,10 @@ impl AsapEndpoint {
             _ => {
                 self.servers.failed(server);
                 // Whether the network is silent or this host cannot even ask.
-                let silent = matches!(why, DownReason::Unreachable | DownReason::CannotConnect(_));
+                let silent = matches!(
+                    why,
+                    DownReason::Unreachable | DownReason::CannotConnect(_) | DownReason::NoAddress
+                );
                 if let Some(round) = &mut self.hunt.round {
                     round.silent |= silent;
                 }

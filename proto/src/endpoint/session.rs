@@ -323,6 +323,7 @@ fn reason(why: &DownReason) -> String {
         DownReason::PeerAborted(cause) => format!("aborted by the peer: {cause}"),
         DownReason::Unreachable => "the peer does not answer".to_owned(),
         DownReason::ConnectFailed(cause) | DownReason::CannotConnect(cause) => cause.clone(),
+        DownReason::NoAddress => "none of its addresses can be reached from here".to_owned(),
         DownReason::Violation(rule) => format!("the peer broke a rule: {rule}"),
         DownReason::Shutdown | DownReason::LocalAbort | DownReason::Duplicate(_) => "closed".to_owned(),
     }

@@ -2,6 +2,7 @@
 
 use super::overload::Work;
 use super::parking::{Parked, Parking};
+use super::registrars::is_registrar_pool;
 use super::{ElementKey, Registrar};
 use crate::{AssocId, Time};
 use ::asap::Message;
@@ -89,7 +90,9 @@ impl Registrar {
         if !parked {
             return self.abort(assoc, TOO_MANY);
         }
-        let contended = |key: &ElementKey| self.element(key).is_some() && !self.speaks_for(assoc, key);
+        let contended = |key: &ElementKey| {
+            self.element(key).is_some() && !self.speaks_for(assoc, key) && !is_registrar_pool(&key.handle)
+        };
         if let Some(key) = wanted.filter(contended) {
             self.verify_for(now, key, assoc);
         }
@@ -104,7 +107,20 @@ impl Registrar {
 
     /// It is known whether the identifier that a parked registration wants belongs to an element that lives. If others come before
     /// it, that is asked again in its turn.
+    ///
+    /// What goes on then may decide of others. They follow one after the other, however many there are.
     pub(super) fn unpark(&mut self, now: Time, assoc: AssocId, key: &ElementKey, alive: bool) {
+        self.decided.push_back((assoc, key.clone(), alive));
+        if std::mem::replace(&mut self.deciding, true) {
+            return;
+        }
+        while let Some((assoc, key, alive)) = self.decided.pop_front() {
+            self.go_on(now, assoc, &key, alive);
+        }
+        self.deciding = false;
+    }
+
+    fn go_on(&mut self, now: Time, assoc: AssocId, key: &ElementKey, alive: bool) {
         let Some(association) = self.associations.get_mut(assoc) else { return };
         let its_turn = association.parked.as_ref().is_some_and(|parking| parking.begins_with(key));
         let Some(mut parking) = association.parked.take_if(|_| its_turn) else { return };

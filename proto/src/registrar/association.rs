@@ -99,6 +99,14 @@ impl Association {
         self.proven().is_some_and(|remote| addresses.contains(&remote))
     }
 
+    /// Whether it leads to who is at these addresses: one that is not established yet only if it cannot lead elsewhere.
+    fn leads_to(&self, addresses: &[SocketAddr]) -> bool {
+        match self.phase {
+            Phase::Connecting => self.remote.iter().all(|remote| addresses.contains(remote)),
+            _ => self.reaches(addresses),
+        }
+    }
+
     /// The addresses by which it is found: those that are tried, and then the one where the peer is.
     fn names(&self) -> &[SocketAddr] {
         match self.phase {
@@ -217,7 +225,12 @@ impl Associations {
         remote
             .iter()
             .filter_map(|remote| self.by_remote.get(&(channel, *remote)).copied())
-            .find(|assoc| self.map.get(assoc).is_some_and(|association| !association.phase.is_ending()))
+            .find(|assoc| self.map.get(assoc).is_some_and(|it| !it.phase.is_ending() && it.leads_to(remote)))
+    }
+
+    /// Whether an association leads to one of these addresses, as far as is known: perhaps it is not told of yet.
+    pub(super) fn may_lead_to(&self, assoc: AssocId, remote: &[SocketAddr]) -> bool {
+        self.map.get(&assoc).is_none_or(|association| association.leads_to(remote))
     }
 
     /// The association to one of these addresses; a new one if there is none.

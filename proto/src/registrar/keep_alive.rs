@@ -230,6 +230,9 @@ impl Registrar {
             // It lives, but has not heard yet that it is ours: this acknowledges something else.
             owned.heard = now;
             self.counters.keep_alive_acks_ignored += 1;
+            if self.contest_answered(now, assoc, &key) {
+                self.announce_added(&key);
+            }
             return self.not_silent(now, &key);
         }
         let probe = from_itself.then(|| self.probes.remove(&key)).flatten();
@@ -294,7 +297,8 @@ impl Registrar {
 
     /// Whether somebody else wants the identifier.
     pub(super) fn is_contended(&self, key: &ElementKey) -> bool {
-        self.probes.get(key).is_some_and(|probe| !probe.contenders.is_empty())
+        let waits = |contender: &AssocId| self.associations.is_up(*contender);
+        self.probes.get(key).is_some_and(|probe| probe.contenders.iter().any(waits))
     }
 
     /// An element was registered anew, moved or removed: nobody needs the result of its probe any more.
@@ -344,11 +348,14 @@ impl Registrar {
         why: &DownReason,
     ) {
         for key in association.elements {
-            if let DownReason::Duplicate(other) = why {
+            if let DownReason::Duplicate(other) = why
+                && self.associations.may_lead_to(*other, &self.asap_addresses(&key))
+            {
                 self.move_element(assoc, *other, &key);
                 continue;
             }
-            if matches!(why, DownReason::CannotConnect(_)) {
+            // Somebody else's association, who lists an address of the element as his: the element could not be asked.
+            if matches!(why, DownReason::CannotConnect(_) | DownReason::Duplicate(_)) {
                 self.not_asked(now, assoc, &key);
                 continue;
             }
@@ -366,8 +373,8 @@ impl Registrar {
                 true => RemovalReason::AssociationEnded,
                 false => RemovalReason::KeepAliveFailed,
             };
-            // That we have ended it ourselves, because it does not read, is no evidence either.
-            if !matches!(why, DownReason::Unreachable | DownReason::LocalAbort) {
+            // That we have ended it ourselves, because it does not read, or know no way to it, is no evidence either.
+            if !matches!(why, DownReason::Unreachable | DownReason::LocalAbort | DownReason::NoAddress) {
                 self.remove_and_announce(now, &key, reason);
                 continue;
             }

@@ -88,6 +88,9 @@ pub struct Registrar {
     reports: BTreeMap<ElementKey, report::Reports>,
     inquiries: inquiries::Inquiries,
     contests: contest::Contests,
+    /// Of whose parked registrations is known what was asked, and whether that is being worked off.
+    decided: VecDeque<(AssocId, ElementKey, bool)>,
+    deciding: bool,
     guards: guard::Guards,
     telling: silence::Telling,
     subscriptions: push::Subscriptions,
@@ -148,6 +151,8 @@ impl Registrar {
             reports: BTreeMap::new(),
             inquiries: inquiries::Inquiries::default(),
             contests: contest::Contests::default(),
+            decided: VecDeque::new(),
+            deciding: false,
             guards: guard::Guards::default(),
             telling: silence::Telling::default(),
             subscriptions: push::Subscriptions::default(),

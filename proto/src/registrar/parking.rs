@@ -33,6 +33,10 @@ pub(super) struct Parking {
 impl Parking {
     /// Adds what has come, with its length; `false` if too much waits already.
     pub(super) fn push(&mut self, parked: Parked, length: usize) -> bool {
+        if let Parked::Request(Message::Deregistration(it)) = &parked {
+            // What comes after it is no repetition of what came before it.
+            self.registrations.remove(&ElementKey::new(&it.handle, it.id));
+        }
         let last = self.queue.last_key_value().map_or(0, |(last, _)| *last);
         let key = key_of(&parked);
         let place = key.as_ref().and_then(|key| self.registrations.get(key)).copied().unwrap_or(last + 1);
@@ -123,6 +127,20 @@ mod tests {
         assert!(parking.begins_with(&key(1)) && !parking.begins_with(&key(2)));
         assert_eq!(take(&mut parking), [(1, 10), (2, 20), (3, 3)]);
         assert_eq!((parking.octets, parking.registrations.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_registration_behind_a_deregistration_repeats_nothing() {
+        let mut parking = Parking::default();
+        parking.push(registration(1, 1), 100);
+        let leaves = asap::Deregistration { handle: "pool".into(), id: PeIdentifier(1) };
+        parking.push(Parked::Request(leaves.into()), 40);
+        parking.push(registration(1, 2), 100);
+        parking.push(registration(1, 3), 100);
+        assert!(parking.begins_with(&key(1)));
+        parking.pop();
+        assert!(matches!(parking.pop(), Some(Parked::Request(Message::Deregistration(_)))));
+        assert_eq!(take(&mut parking), [(1, 3)]);
     }
 
     #[test]

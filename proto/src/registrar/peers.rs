@@ -367,7 +367,8 @@ impl Registrar {
             if peer.incarnation.replace(incarnation).is_some_and(|before| before != incarnation) {
                 peer.restart = Some(super::audit::Restart::default());
             }
-            let addresses = socket_addresses(&information.transport, loopback);
+            let mut addresses = socket_addresses(&information.transport, loopback);
+            addresses.truncate(MAX_ADDRESSES);
             if !addresses.is_empty() {
                 peer.addresses = addresses;
             }
@@ -543,7 +544,7 @@ impl Registrar {
 }
 
 /// So many addresses of a registrar are of use: the transport takes no more, and one that says very many must not fill every list.
-const MAX_ADDRESSES: usize = 8;
+pub(super) const MAX_ADDRESSES: usize = 8;
 
 /// The addresses of a transport with its port; loopback ones only if `loopback` (design D2).
 pub(super) fn socket_addresses(transport: &SctpTransport, loopback: bool) -> Vec<SocketAddr> {
@@ -552,7 +553,6 @@ pub(super) fn socket_addresses(transport: &SctpTransport, loopback: bool) -> Vec
         .addresses
         .iter()
         .filter(usable)
-        .take(MAX_ADDRESSES)
         .map(|ip| SocketAddr::new(ip.to_canonical(), transport.port))
         .collect()
 }

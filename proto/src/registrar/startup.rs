@@ -112,7 +112,8 @@ impl Registrar {
             self.listed_by_peer(now, server.id);
             if server.id != self.id && server.id != RegistrarId::NONE && !self.peers.contains_key(&server.id)
             {
-                let addresses = super::peers::socket_addresses(&server.transport, loopback);
+                let mut addresses = super::peers::socket_addresses(&server.transport, loopback);
+                addresses.truncate(super::peers::MAX_ADDRESSES);
                 self.add_contact(now, addresses, super::peers::Source::Learned);
             }
         }

@@ -153,3 +153,36 @@ fn an_association_that_we_made_is_known_by_the_address_that_answered() {
     deregister(&mut registrar, assoc);
     assert_eq!(elements(&registrar), 0, "it speaks for itself");
 }
+
+// two elements are claimed at once, and one of them says to be where the other one is as well. Each is asked by itself: what
+// the one answers is not taken for an answer of the other.
+#[test]
+fn who_lists_the_address_of_an_element_does_not_answer_for_it() {
+    let (mut registrar, peer, _) = with_peer_and_element(|_| {});
+    let add = |id: u32, hosts: &[u8]| {
+        let asap_transport = Some(params::SctpTransport {
+            port: endpoint(11, Channel::Asap).port(),
+            transport_use: params::TransportUse::DATA_ONLY,
+            addresses: hosts.iter().map(|host| ip(*host)).collect(),
+        });
+        let id = PeIdentifier(id);
+        let element = params::PoolElement { id, asap_transport, ..crate::played::owned(11, 9) };
+        let body = crate::played::add(element).into();
+        enrp::Message { sender: RegistrarId(9), receiver: RegistrarId::NONE, body }.encode().unwrap()
+    };
+    registrar.handle_input(at(3), message(peer, PPID_ENRP, add(101, &[66, 55])));
+    registrar.handle_input(at(3), message(peer, PPID_ENRP, add(102, &[55])));
+    drain(&mut registrar);
+    registrar.handle_input(at(4), up(Channel::Asap, 3, 70));
+    for id in [101, 102] {
+        let report = asap::EndpointUnreachable { handle: pool(), id: PeIdentifier(id) };
+        let bytes = asap::Message::from(report).encode().unwrap();
+        registrar.handle_input(at(4), message(AssocId::accepted(Channel::Asap, 3), PPID_ASAP, bytes));
+    }
+    let tried = drain(&mut registrar).into_iter().filter_map(|transmit| match transmit {
+        Transmit::Connect { remote, .. } => Some(remote),
+        _ => None,
+    });
+    let at_port = |host| endpoint(host, Channel::Asap);
+    assert_eq!(tried.collect::<Vec<_>>(), [vec![at_port(66), at_port(55)], vec![at_port(55)]]);
+}

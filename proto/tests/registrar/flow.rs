@@ -432,3 +432,41 @@ fn the_removal_of_a_foreign_element_does_not_coalesce() {
     registrar.handle_input(at(4), Input::Writable { assoc: peer });
     assert_eq!(lives_told_to(peer, &drain(&mut registrar)).len(), 2);
 }
+
+// Design D11: each of thousands of clients waits for the identifier of the one before it, and leaves behind that. When the first
+// one leaves they all go on, one after the other: the stack does not grow with their number.
+#[test]
+fn thousands_that_wait_for_each_other_go_on_one_after_the_other() {
+    const CLIENTS: u16 = 4000;
+    let (mut registrar, ..) = with_peer_and_element(|_| {});
+    let client = |n: u16| AssocId::accepted(Channel::Asap, u64::from(n));
+    let says = |n: u16, message: asap::Message| Input::Message {
+        assoc: client(n),
+        stream: 0,
+        ppid: PPID_ASAP,
+        unordered: false,
+        bytes: message.encode().unwrap(),
+    };
+    let own =
+        |n: u16| params::PoolElement { id: PeIdentifier(1000 + u32::from(n)), ..crate::network::element(20) };
+    let registers = |element| asap::Message::from(asap::Registration { handle: pool(), element });
+    let leaves = |n| asap::Message::from(asap::Deregistration { handle: pool(), id: own(n).id });
+    for n in 1..=CLIENTS {
+        let remote = vec![std::net::SocketAddr::new(crate::network::ip(20), 10_000 + n)];
+        let local = vec![crate::network::ip(1)];
+        let up = Input::Up { assoc: client(n), channel: Channel::Asap, remote, local, streams: 16 };
+        registrar.handle_input(at(2), up);
+        registrar.handle_input(at(2), says(n, registers(own(n))));
+        drain(&mut registrar);
+    }
+    for n in 2..=CLIENTS {
+        registrar.handle_input(at(3), says(n, registers(own(n - 1))));
+        registrar.handle_input(at(3), says(n, leaves(n)));
+        drain(&mut registrar);
+    }
+    registrar.handle_input(at(4), says(1, leaves(1)));
+    drain(&mut registrar);
+    let status = registrar.status(at(4));
+    assert_eq!(status.counters.registrations_rejected, 0);
+    assert_eq!(status.elements, 1 + usize::from(CLIENTS) - 1, "each has the identifier of the one before it");
+}

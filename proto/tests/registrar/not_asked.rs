@@ -131,6 +131,27 @@ fn an_identifier_whose_owner_cannot_be_asked_is_not_free() {
     assert!(response.rejected);
 }
 
+// nothing leads to it from here, now or later: it is not there for us, and whoever comes with its identifier is.
+#[test]
+fn an_element_that_nothing_leads_to_does_not_keep_its_identifier() {
+    let (mut registrar, ..) = with_peer_and_element(|_| {});
+    registrar.handle_input(at(1), enrp(0, foreign(1000)));
+    registrar.handle_input(at(2), up(Channel::Asap, 1, 21));
+    let element = PoolElement { id: PeIdentifier(1000), ..element(21) };
+    registrar.handle_input(at(2), asap(1, asap::Registration { handle: pool(), element }));
+    let asked = connects(&drain(&mut registrar), Channel::Asap);
+    registrar.handle_input(at(2), Input::Down { assoc: asked[0].0, why: DownReason::NoAddress });
+    let answers = drain(&mut registrar).into_iter().filter_map(|transmit| match transmit {
+        Transmit::Send { ppid: PPID_ASAP, bytes, .. } => asap::decode(&bytes).message.ok(),
+        _ => None,
+    });
+    let answers: Vec<_> = answers.collect();
+    assert!(
+        matches!(&answers[..], [asap::Message::RegistrationResponse(response)] if !response.rejected),
+        "{answers:?}"
+    );
+}
+
 /// A registrar whose association to its peer, 9, has just failed, and its first attempt to make another one.
 fn without_peer() -> (Registrar, AssocId) {
     let (mut registrar, peer, _) = with_peer_and_element(|_| {});

@@ -193,6 +193,14 @@ fn only_a_registrar_itself_is_in_the_pool() {
         network.tell(11, assoc, report);
         network.run(ms(300));
     }
+    // Behind a registration that has to wait it is no other.
+    network.add_element(12, 1);
+    network.client(12).hangs = true;
+    network.tell(11, assoc, asap::Registration { handle: crate::network::pool(), element: element(12) });
+    for id in [1, 2] {
+        network.tell(11, assoc, asap::Registration { handle: REGISTRAR_POOL.into(), element: forged(id, 0) });
+    }
+    network.run(ms(2000));
     assert_eq!(members(&mut network, 1), [1, 2]);
     assert!(!network.command(1, |registrar, now| registrar.remove_element(
         now,

@@ -502,6 +502,7 @@ impl Stage {
                     DownReason::Unreachable => "lost: no answer".into(),
                     DownReason::ConnectFailed(why) => format!("refused: {why}"),
                     DownReason::CannotConnect(why) => format!("not tried: {why}"),
+                    DownReason::NoAddress => "not tried: no address".into(),
                     DownReason::LocalAbort => "ended by this side".into(),
                     DownReason::Violation(why) => format!("ended for a violation: {why}"),
                     DownReason::Duplicate(_) => return,

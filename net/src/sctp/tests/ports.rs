@@ -268,7 +268,7 @@ fn the_local_address_is_the_one_the_peer_sees() {
 #[test]
 fn an_address_of_no_use_is_refused_at_once() {
     let mut bench = Bench::new(Family::V4.at(1, 3863));
-    let unusable = || DownReason::CannotConnect("no usable address".into());
+    let unusable = || DownReason::NoAddress;
     for (n, (remote, why)) in [
         (Family::V6.at(2, 3863), unusable()),
         (Family::V4.at(2, 0), unusable()),
