@@ -55,7 +55,7 @@ async fn resolve(arguments: Arguments, context: &Context) -> Result<Resolved, Fa
     config.encap = context.encap;
     config.transport = context.transport;
     let endpoint = AsapEndpoint::start(config).map_err(anyhow::Error::from)?;
-    let options = ResolveOptions { items, uncached: true };
+    let options = ResolveOptions::new().items(items).uncached(true);
     let answer = endpoint.resolve(pool.clone(), options).await;
     endpoint.close().await;
     let resolution = answer.map_err(|error| match error {

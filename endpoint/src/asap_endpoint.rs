@@ -125,7 +125,7 @@ impl AsapEndpoint {
     /// Reports an element that cannot be reached to the registrar (RFC 5352 §3.5). Sessions do so by themselves.
     /// Cancel-safe: when the future is dropped it is reported or not.
     pub async fn report_unreachable(&self, pool: PoolHandle, id: PeIdentifier) -> Result<(), EndpointError> {
-        Ok(self.call(move |shell, now| shell.machine().report_unreachable(now, &pool, id)).await??)
+        self.call(move |shell, now| shell.machine().report_unreachable(now, &pool, id)).await
     }
 
     /// What is known of a pool and of its elements, and why they are chosen or avoided; nothing if it was not resolved here

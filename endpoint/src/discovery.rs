@@ -99,12 +99,29 @@ impl<I: IntoIterator<Item = SocketAddr>> From<I> for Discovery {
 /// Where to listen for registrars that announce themselves (RFC 5352 §3.6). Anybody in the network can announce a
 /// registrar: it is as trustworthy as the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Multicast {
     /// Multicast groups, each with a UDP port. Default: the assigned ones and that of rsplib.
     pub groups: Vec<SocketAddr>,
     /// Names of interfaces. Default, none: those with the address that the endpoint listens on; all of the host but
     /// loopback if it listens on all.
     pub interfaces: Vec<String>,
+}
+
+impl Multicast {
+    /// With these [`groups`](#structfield.groups).
+    #[must_use]
+    pub fn groups(mut self, groups: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.groups = groups.into_iter().collect();
+        self
+    }
+
+    /// With these [`interfaces`](#structfield.interfaces).
+    #[must_use]
+    pub fn interfaces<I: Into<String>>(mut self, interfaces: impl IntoIterator<Item = I>) -> Self {
+        self.interfaces = interfaces.into_iter().map(Into::into).collect();
+        self
+    }
 }
 
 impl Default for Multicast {

@@ -53,11 +53,12 @@ impl Builder {
     /// ```
     /// # use rserpool_pool_element::{Discovery, PoolElement};
     /// let known = PoolElement::builder("counter").registrars(["127.0.0.1:3863".parse()?, "127.0.0.1:3864".parse()?]);
-    /// let named = PoolElement::builder("counter").registrars(Discovery::new().dns("example.net"));
+    /// let named = PoolElement::builder("counter").registrars(Discovery::new().dns("example.net")).listen("10.0.0.7:0".parse()?);
     /// # Ok::<_, std::net::AddrParseError>(())
     /// ```
     ///
-    /// To hear registrars that announce themselves the element has to [listen](Self::listen) in their network.
+    /// To hear registrars that announce themselves, and to reach those that DNS names, the element has to [listen](Self::listen) in
+    /// their network.
     pub fn registrars(mut self, registrars: impl Into<Discovery>) -> Self {
         self.config.discovery = registrars.into();
         self

@@ -64,6 +64,12 @@ impl SendHalf {
         self.half.set_bound_cookie(Bytes::copy_from_slice(cookie.as_ref())).await
     }
 
+    /// As [`Session::refuse_cookie`](crate::Session::refuse_cookie), also of a cookie that came after the session had begun.
+    pub fn refuse_cookie(self, why: impl Into<String>) {
+        // Should the session have ended meanwhile, so it has.
+        let _ = self.half.refuse_cookie(why.into());
+    }
+
     /// As [`Session::close`](crate::Session::close). What still arrives is thrown away.
     pub async fn close(self) -> Result<(), SessionError> {
         self.half.close().await

@@ -69,8 +69,9 @@
 //!
 //! # What happens on failure
 //!
-//! * **The server dies** (or freezes, or is cut off, or ends the session): SCTP notices, the library reports it to
-//!   the registrar, connects to another element, hands it the cookie and says [`Received::Failover`].
+//! * **The server dies** (or freezes, or is cut off, or ends the session): SCTP notices, the library connects to another
+//!   element, hands it the cookie and says [`Received::Failover`]. A server that is silent, or where nobody listens any more, is
+//!   reported to the registrar.
 //! * **No server is left**: it goes on looking for as long as its [patience](Builder::patience) lasts. Then the
 //!   session ends with what it found last: [`SessionError::NoElement`] if the registrar lists servers that cannot be
 //!   reached, [`ResolveError::UnknownPool`] if it lists none any more.
@@ -93,7 +94,10 @@
 //!   an answer has the state that belongs to it.
 //! * All futures are cancel-safe, and each says how: dropping [`Session::send`], [`Session::recv`] or [`Session::request`] loses
 //!   nothing that had arrived, and leaves the session usable. A deadline is `tokio::time::timeout`, or [`Session::request_within`].
+//! * A sealed cookie is good for as long as its server says, an hour by default. Afterwards the session cannot go on elsewhere.
 //! * Nobody is authenticated: a registrar can send you anywhere. Use networks that you trust.
+//!
+//! What goes wrong and is not returned to anybody is a warning for [`tracing`](https://docs.rs/tracing): install a subscriber.
 //!
 //! # Flow control
 //!

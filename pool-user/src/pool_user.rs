@@ -53,6 +53,10 @@ impl PoolUser {
 
     /// Starts a session with a server of this pool, chosen by the pool's policy. If it cannot be reached the next one
     /// is tried. Cancel-safe: a session that nobody waits for any more is ended.
+    ///
+    /// # Errors
+    /// At once: there is no such pool, or the registrar refuses to resolve it. After the [patience](Builder::patience): no registrar
+    /// is reachable and nothing is known of the pool, none of its servers can be reached, or each refuses the session.
     pub async fn connect(&self, pool: impl Into<PoolHandle>) -> Result<Session, SessionError> {
         let (session, element) = self.endpoint().await?.connect(pool.into(), self.session).await?;
         Ok(Session::new(session, element))
@@ -103,7 +107,7 @@ impl PoolUser {
 
     /// As [`PoolUser::resolve`], but always asks a registrar. Cancel-safe.
     pub async fn resolve_uncached(&self, pool: impl Into<PoolHandle>) -> Result<Resolution, ResolveError> {
-        let options = ResolveOptions { uncached: true, ..ResolveOptions::default() };
+        let options = ResolveOptions::new().uncached(true);
         self.endpoint().await?.resolve(pool.into(), options).await
     }
 
@@ -112,10 +116,7 @@ impl PoolUser {
     /// heard either, the fault may be on this side, and nobody is blamed until something is. Sessions of this library
     /// report by themselves.
     ///
-    /// Cancel-safe: when the future is dropped it is said or not.
-    ///
-    /// # Errors
-    /// The element was not resolved here.
+    /// Cancel-safe: when the future is dropped it is said or not. An element that has left the pool meanwhile needs no report.
     pub async fn report_unreachable(
         &self,
         pool: impl Into<PoolHandle>,
@@ -225,7 +226,8 @@ impl Builder {
         self
     }
 
-    /// How long a session looks for a server, at first and at each failover, before it gives up. Default: 30 s.
+    /// How long a session looks for a server, at first and at each failover, before it gives up; also for a registrar, if none is
+    /// there. A pool that no registrar knows ends the search at once. Default: 30 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.session.patience = patience;
         self

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// A set of timers and thresholds that fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Profile {
     /// Sub-second detection in one site (default). For networks that lose nearly nothing: an association is given up when
     /// three packets of an exchange are lost one after the other. Where more than one packet in a thousand is lost, sessions
@@ -20,6 +21,7 @@ pub enum Profile {
 
 /// The dialect of a scope, the same for all its members (design D8): decides what cannot be told apart on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compat {
     /// What the RFCs say.
     #[default]

@@ -203,7 +203,7 @@ async fn registrar(config: &Config, context: &Context) -> Registrar {
     asap.transport = context.transport;
     let answers = match AsapEndpoint::start(asap) {
         Ok(endpoint) => {
-            let options = ResolveOptions { uncached: true, ..ResolveOptions::default() };
+            let options = ResolveOptions::new().uncached(true);
             let answer = endpoint.resolve(PoolHandle::from("rserpool-doctor"), options).await;
             endpoint.close().await;
             matches!(answer, Ok(_) | Err(ResolveError::UnknownPool(_)))

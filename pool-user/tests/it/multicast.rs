@@ -29,7 +29,7 @@ fn announcing(asap: SocketAddr, enrp: SocketAddr) -> Registrar {
 #[tokio::test]
 async fn a_scope_without_any_configured_address() {
     let (asap, enrp) = (group(1), group(2));
-    let announced = Discovery::new().multicast(Multicast { groups: vec![asap], ..Multicast::default() });
+    let announced = Discovery::new().multicast(Multicast::default().groups([asap]));
     // The element is there first, and waits.
     let element = PoolElement::builder("counter").registrars(announced.clone()).register();
     let element = tokio::spawn(element);

@@ -167,8 +167,16 @@ setters!(Avoidance { after_failures: u32, longest: Duration, max_percent: u8 });
 pub struct RetryBudget {
     /// So many for 100 searches. Default: 20.
     pub percent: u32,
-    /// And so many a second, of which ten seconds' worth may be saved up. Default: 10.
+    /// And so many a second. Default: 10.
+    ///
+    /// What ten seconds bring or 100 searches, whichever is more, may be saved up.
     pub per_second: u32,
+}
+
+impl RetryBudget {
+    pub(super) fn saved(&self) -> u32 {
+        self.per_second.saturating_mul(10).max(self.percent)
+    }
 }
 
 impl Default for RetryBudget {
@@ -261,12 +269,22 @@ pub enum ElementTransport {
 
 /// How to resolve a pool handle (RFC 5352 §3.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResolveOptions {
     /// Ask the registrar for this many elements (private parameter 0x803f, ambiguity A-49); `None`: its default.
     pub items: Option<u32>,
     /// Ask the registrar even if the cache knows.
     pub uncached: bool,
 }
+
+impl ResolveOptions {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self { items: None, uncached: false }
+    }
+}
+
+setters!(ResolveOptions { items: Option<u32>, uncached: bool });
 
 /// How a session behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

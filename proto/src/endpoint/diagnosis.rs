@@ -3,13 +3,13 @@
 //! When an element does not answer, the fault may be on this side: a cable, an interface, a process that stood still. So
 //! nothing is reported and nobody is avoided until something else is heard, and the registrar is asked, to hear it. What was
 //! heard before says nothing: it may have come just before the cable was pulled. If nothing is heard for a while, or the
-//! registrar falls silent as well, the failure is forgotten. A connect that is refused needs no witness: somebody has
-//! answered. Nor does one that this host cannot even try, which says nothing of anybody else.
+//! registrar falls silent as well, the failure is forgotten. A connect that is refused while something else is heard needs no
+//! other witness: somebody has answered. One that this host cannot even try says nothing of anybody else.
 //!
 //! An element is reported once per event, and all reports together are limited: a client that sees many elements fail at
 //! once is not the only one, and the registrars probe by themselves.
 
-use super::{AsapEndpoint, CommandError};
+use super::AsapEndpoint;
 use crate::{DownReason, Time};
 use asap::{EndpointUnreachable, Message};
 use params::{PeIdentifier, PoolHandle};
@@ -128,21 +128,12 @@ impl AsapEndpoint {
     ///
     /// For applications with their own transports; sessions report by themselves. One event counts once: a
     /// repetition shortly after is not sent again. Nothing is sent before something else is heard after that, so a
-    /// fault of this host's network is not reported.
-    ///
-    /// # Errors
-    /// An element that was never resolved here is refused: nobody can have tried it.
-    pub fn report_unreachable(
-        &mut self,
-        now: Time,
-        handle: &PoolHandle,
-        id: PeIdentifier,
-    ) -> Result<(), CommandError> {
-        if !self.cache.contains(handle, id) {
-            return Err(CommandError::Unknown);
+    /// fault of this host's network is not reported. Nor is an element that is not listed (any more): the registrars know
+    /// that already.
+    pub fn report_unreachable(&mut self, now: Time, handle: &PoolHandle, id: PeIdentifier) {
+        if self.cache.contains(handle, id) {
+            self.element_silent(now, handle, id);
         }
-        self.element_silent(now, handle, id);
-        Ok(())
     }
 
     /// A session has lost an element, or could not reach it, which it has tried since then. Silence and refused connects are
@@ -163,7 +154,7 @@ impl AsapEndpoint {
                 self.element_unreachable(now, handle, id);
             }
             DownReason::Unreachable | DownReason::ConnectFailed(_) => self.element_silent(now, handle, id),
-            DownReason::CannotConnect(_) => {}
+            DownReason::CannotConnect(_) | DownReason::NoAddress => {}
             _ => self.cache.set_failed(now, handle, id),
         }
     }

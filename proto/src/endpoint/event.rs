@@ -202,6 +202,7 @@ pub enum Event {
 
 /// The answer to a resolution (RFC 5352 §2.2.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Resolution {
     /// The pool's policy.
     pub policy: Policy,
@@ -209,6 +210,13 @@ pub struct Resolution {
     pub elements: Vec<PoolElement>,
     /// Whether this is older than stale.cache.value: a registrar is asked again, or none answers.
     pub stale: bool,
+}
+
+impl Resolution {
+    /// A fresh one.
+    pub const fn new(policy: Policy, elements: Vec<PoolElement>) -> Self {
+        Self { policy, elements, stale: false }
+    }
 }
 
 /// Why an element is not (de-)registered.

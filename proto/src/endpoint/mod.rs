@@ -267,7 +267,7 @@ impl AsapEndpoint {
             retries: config
                 .retry_budget
                 .as_ref()
-                .map(|budget| Bucket::new(now, budget.per_second, budget.per_second.saturating_mul(10))),
+                .map(|budget| Bucket::new(now, budget.per_second, budget.saved())),
             stragglers: BTreeMap::new(),
             unsent_reports: BTreeMap::new(),
             sessions: BTreeMap::new(),

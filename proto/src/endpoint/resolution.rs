@@ -258,7 +258,7 @@ impl AsapEndpoint {
                 {
                     self.unsubscribe(now, &displaced);
                 }
-                Ok(Resolution { policy, elements, stale: false })
+                Ok(Resolution::new(policy, elements))
             }
             Some(error) if !is_unknown_pool(&error) => Err(ResolveError::Refused(error)),
             _ => {

@@ -91,7 +91,8 @@ impl CookieSealing {
         self
     }
 
-    /// How long a cookie is good, in whole seconds. The clocks of the pool's elements must agree to a fraction of it.
+    /// How long a cookie is good, in whole seconds. The clocks of the pool's elements must agree to a fraction of it. Nobody seals
+    /// it again: a session whose server sets no other one for so long is refused at its next server.
     #[must_use]
     pub fn life(mut self, life: Duration) -> Self {
         self.life = life;

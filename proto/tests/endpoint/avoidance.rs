@@ -19,7 +19,7 @@ fn user(elements: u8, avoidance: Avoidance) -> (Script, AssocId) {
 
 impl Script {
     fn fail(&mut self, home: AssocId, n: u8) {
-        self.machine.report_unreachable(self.now, &pool(), PeIdentifier(n.into())).unwrap();
+        self.machine.report_unreachable(self.now, &pool(), PeIdentifier(n.into()));
         self.hear(home);
     }
 
@@ -71,7 +71,7 @@ fn the_pause_grows_with_failures_in_a_row() {
 impl Script {
     /// The registrar is heard: it renews what is known of the pool.
     fn data_from_home(&mut self, home: AssocId) {
-        let uncached = ResolveOptions { items: None, uncached: true };
+        let uncached = ResolveOptions::new().uncached(true);
         self.machine.resolve(self.now, pool(), uncached).unwrap();
         self.answer(home, 1..=2);
         self.events();

@@ -20,7 +20,7 @@ fn knowing(subscribe: bool) -> (Script, AssocId) {
 
 impl Script {
     fn resolve_now(&mut self, uncached: bool) {
-        let options = ResolveOptions { items: None, uncached };
+        let options = ResolveOptions::new().uncached(uncached);
         self.machine.resolve(self.now, pool(), options).unwrap();
     }
 
@@ -55,7 +55,7 @@ fn the_cache_is_filled_on_demand() {
 #[test]
 fn what_is_known_of_a_pool_can_be_forgotten() {
     let (mut script, home) = knowing(false);
-    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(2)).unwrap();
+    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(2));
     script.answer(home, [1, 2]);
     script.out();
     script.machine.purge(&pool());
@@ -122,7 +122,7 @@ fn what_is_known_is_used_when_no_registrar_is_found() {
         assert!(script.events().iter().any(|event| stale(event, request)));
 
         // Who wants no cached answer waits for a registrar.
-        let uncached = ResolveOptions { uncached: true, ..ResolveOptions::default() };
+        let uncached = ResolveOptions::new().uncached(true);
         script.machine.resolve(script.now, pool(), uncached).unwrap();
         script.pass(t5);
         assert!(!script.events().iter().any(|event| matches!(event, Event::Resolved { .. })));
@@ -154,7 +154,7 @@ fn what_is_known_is_used_by_those_who_wait_for_their_turn() {
     script.out();
     script.events();
     script.down(home, DownReason::Unreachable);
-    let few = ResolveOptions { items: Some(5), ..ResolveOptions::default() };
+    let few = ResolveOptions::new().items(Some(5));
     script.machine.resolve(script.now, pool(), few).unwrap();
     script.machine.connect(script.now, pool(), SessionOptions::default()).unwrap();
     script.machine.resolve(script.now, pool(), ResolveOptions::default()).unwrap();

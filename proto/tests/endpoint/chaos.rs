@@ -109,7 +109,7 @@ impl Chaos {
                 let _ = self.script.machine.deregister(now, element);
             }
             (3, ..) => {
-                let options = ResolveOptions { items: None, uncached: self.below(2) == 0 };
+                let options = ResolveOptions::new().uncached(self.below(2) == 0);
                 self.seen.requests.extend(self.script.machine.resolve(now, handle, options));
             }
             (4, ..) => {
@@ -151,7 +151,7 @@ impl Chaos {
             (10, Some(session), _) if size < 20 => self.script.machine.abort(now, session, "enough"),
             _ => {
                 let id = PeIdentifier(self.below(4) as u32);
-                let _ = self.script.machine.report_unreachable(now, &handle, id);
+                self.script.machine.report_unreachable(now, &handle, id);
             }
         }
     }

@@ -146,8 +146,13 @@ fn closing_during_a_race() {
 // All servers refuse: what is tried beside the first element of each search, and after each pause, is within the budget.
 #[test]
 fn retries_are_within_the_budget() {
-    for (budget, expected) in [(Some(budget(20, 1)), 28..=30), (Some(budget(0, 0)), 0..=0), (None, 300..=900)]
-    {
+    for (budget, expected) in [
+        (Some(budget(20, 1)), 38..=40),
+        (Some(budget(20, 0)), 38..=40),
+        (Some(budget(1, 4)), 39..=41),
+        (Some(budget(0, 0)), 0..=0),
+        (None, 300..=900),
+    ] {
         let (mut script, _) = racer(10, budget);
         let mut attempts = 0;
         for _ in 0..100 {

@@ -3,7 +3,7 @@
 use super::*;
 use rserpool_proto::endpoint::ResolveOptions;
 
-const FRESH: ResolveOptions = ResolveOptions { items: None, uncached: true };
+const FRESH: ResolveOptions = ResolveOptions::new().uncached(true);
 
 impl Script {
     /// The ASAP messages that are transmitted, all to this association.
@@ -35,7 +35,7 @@ fn a_pool_user_has_one_registrar() {
         script.machine.resolve(script.now, name.into(), FRESH).unwrap();
         assert_eq!(script.only_to(home), [resolution_request(name)]);
     }
-    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1));
     assert_eq!(script.only_to(home), [resolution_request("pool")]);
     script.answer(home, [1]);
     assert_eq!(script.only_to(home), [unreachable(1)]);
@@ -49,7 +49,7 @@ fn an_element_asks_and_reports_where_it_registered() {
     script.machine.resolve(script.now, pool(), FRESH).unwrap();
     assert_eq!(script.only_to(home), [resolution_request("pool")]);
     script.answer(home, [1]);
-    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1));
     assert_eq!(script.only_to(home), [resolution_request("pool")]);
     script.answer(home, [1]);
     assert_eq!(script.only_to(home), [unreachable(1)]);
@@ -110,7 +110,7 @@ fn an_element_handles_what_it_must() {
     script.machine.resolve(script.now, pool(), FRESH).unwrap();
     script.answer(home, [1]);
     script.out();
-    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1)).unwrap();
+    script.machine.report_unreachable(script.now, &pool(), PeIdentifier(1));
     assert_eq!(script.only_to(home), [resolution_request("pool")]);
     script.answer(home, [1]);
     assert_eq!(script.only_to(home), [unreachable(1)]);

@@ -218,7 +218,7 @@ fn a_limited_request_does_not_blind_the_watcher() {
     let (mut script, home) = subscriber();
     script.push(home, [1, 2]);
     script.out();
-    let limited = ResolveOptions { items: Some(1), uncached: true };
+    let limited = ResolveOptions::new().items(Some(1)).uncached(true);
     script.machine.resolve(script.now, pool(), limited).unwrap();
     script.out();
     script.push(home, [2, 3]);
@@ -390,7 +390,7 @@ fn the_end_of_the_last_session_ends_the_subscription() {
 #[test]
 fn a_limited_request_does_not_blind_a_session() {
     let (mut script, home, _, _) = in_session(config(1));
-    let limited = ResolveOptions { items: Some(1), uncached: true };
+    let limited = ResolveOptions::new().items(Some(1)).uncached(true);
     script.machine.resolve(script.now, pool(), limited).unwrap();
     script.out();
     script.answer(home, [2]);

@@ -165,7 +165,7 @@ impl Scope {
     /// The elements of the pool, as one that asks these registrars now is told.
     fn resolve(&mut self, process: usize) -> Result<Vec<u32>, ResolveError> {
         let (machine, now) = self.endpoint(process);
-        let options = ResolveOptions { items: None, uncached: true };
+        let options = ResolveOptions::new().uncached(true);
         machine.resolve(now, pool(), options).unwrap();
         let event = self.wait(ms(3000), |by, event| by == process && matches!(event, Event::Resolved { .. }));
         let Event::Resolved { result, .. } = event else { unreachable!() };

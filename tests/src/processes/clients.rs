@@ -244,7 +244,7 @@ impl Clients {
         }
         let pool = self.rng.random_range(0..self.pools);
         let items = self.rng.random_bool(0.2).then(|| self.rng.random_range(1..=10));
-        let options = ResolveOptions { items, uncached: self.rng.random_bool(0.7) };
+        let options = ResolveOptions::new().items(items).uncached(self.rng.random_bool(0.7));
         let request = self.machine.resolve(now, handle(pool), options);
         let request = request.map_err(|error| format!("no resolution: {error}"))?;
         self.resolution = Some(Asked { request, pool, since: now, complete: items.is_none() });
@@ -310,13 +310,13 @@ impl Clients {
                     let order = resolution.elements.iter().map(|element| element.id).collect::<Vec<_>>();
                     self.check_avoidance(now, asked, &order)?;
                 }
-                // Some are wrong about who cannot be reached. One that is gone from the cache meanwhile is refused.
+                // Some are wrong about who cannot be reached.
                 if let Ok(resolution) = result
                     && self.is_wrong_at_times
                     && self.rng.random_bool(0.03)
                     && let Some(element) = resolution.elements.first()
                 {
-                    let _ = self.machine.report_unreachable(now, &handle(pool), element.id);
+                    self.machine.report_unreachable(now, &handle(pool), element.id);
                 }
             }
             Event::Closed { session, why } => {

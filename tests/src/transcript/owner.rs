@@ -71,7 +71,7 @@ impl Owner {
         let pool = arguments.pool()?;
         let done = match command {
             "resolve" => {
-                let options = ResolveOptions { items: None, uncached: !arguments.bit("cached")? };
+                let options = ResolveOptions::new().uncached(!arguments.bit("cached")?);
                 endpoint.resolve(now, pool, options).map(|_| ())
             }
             "watch" => endpoint.watch(now, pool),
@@ -83,7 +83,10 @@ impl Owner {
                 endpoint.purge(&pool);
                 Ok(())
             }
-            "report" => endpoint.report_unreachable(now, &pool, PeIdentifier(arguments.needed("pe")?)),
+            "report" => {
+                endpoint.report_unreachable(now, &pool, PeIdentifier(arguments.needed("pe")?));
+                Ok(())
+            }
             "policy" => endpoint.set_policy(now, self.element(&pool)?, arguments.policy()?),
             "load" => {
                 let load = Load::of(arguments.needed("percent")?.into(), 100);
