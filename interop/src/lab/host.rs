@@ -9,7 +9,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 /// UDP port of SCTP in UDP (RFC 6951).
 pub(crate) const ENCAPSULATION_PORT: u16 = 9899;
@@ -31,7 +30,52 @@ pub(crate) struct Host {
     name: String,
     number: u8,
     ipv6: bool,
-    namespace: Arc<File>,
+    namespace: Arc<Namespace>,
+}
+
+/// A network namespace.
+struct Namespace(File);
+
+/// The sysctl for the port at which the kernel's SCTP takes packets in UDP.
+const UDP_PORT: &str = "/proc/sys/net/sctp/udp_port";
+
+impl Namespace {
+    /// A new one, whose kernel takes SCTP in UDP if it is to.
+    fn add(name: &str, sctp: Sctp) -> anyhow::Result<Namespace> {
+        let path = format!("/run/netns/{name}");
+        let mut useless = Vec::new();
+        loop {
+            ip(&[&format!("netns add {name}")])?;
+            let namespace = Namespace(File::open(&path).with_context(|| path.clone())?);
+            if sctp != Sctp::KernelInUdp {
+                return Ok(namespace);
+            }
+            let Err(error) = namespace.take_udp() else { return Ok(namespace) };
+            // Now and then the kernel finds the port in use in a new namespace, and goes on to: perhaps a socket is left of one
+            // that has ended, and whose place in memory this one has. As long as it is there the next one has another place.
+            ensure!(useless.len() < 20, "{UDP_PORT} = {ENCAPSULATION_PORT}: {error:#}");
+            useless.push(namespace);
+            ip(&[&format!("netns del {name}")])?;
+        }
+    }
+
+    fn take_udp(&self) -> anyhow::Result<()> {
+        self.enter(|| fs::write(UDP_PORT, ENCAPSULATION_PORT.to_string()).map_err(anyhow::Error::from))
+    }
+
+    fn enter<T: Send, E: Send + From<nix::Error>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E> + Send,
+    ) -> Result<T, E> {
+        let enter_and_work = || {
+            setns(&self.0, CloneFlags::CLONE_NEWNET)?;
+            work()
+        };
+        thread::scope(|scope| match scope.spawn(enter_and_work).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
 }
 
 /// The bridge between the hosts. It floods multicast, and the capture there sees everything.
@@ -48,13 +92,11 @@ pub(super) fn bridge() -> anyhow::Result<()> {
 impl Host {
     /// Adds the host number `number` to the bridge.
     pub(super) fn add(name: &str, number: u8, sctp: Sctp, ipv6: bool) -> anyhow::Result<Host> {
+        let namespace = Arc::new(Namespace::add(name, sctp)?);
         ip(&[
-            &format!("netns add {name}"),
             &format!("link add v{number} type veth peer name eth0 netns {name}"),
             &format!("link set v{number} master br0 up"),
         ])?;
-        let path = format!("/run/netns/{name}");
-        let namespace = Arc::new(File::open(&path).context(path)?);
         let host = Host { name: name.to_owned(), number, ipv6, namespace };
         if !ipv6 {
             host.sysctl("net/ipv6/conf/all/disable_ipv6", "1")?;
@@ -76,15 +118,7 @@ impl Host {
         run("ethtool", &[&["-K", &format!("v{number}")], &offloads[..]].concat())?;
         host.enter(|| run("ethtool", &[&["-K", "eth0"], &offloads[..]].concat()))?;
         if sctp == Sctp::KernelInUdp {
-            let port = ENCAPSULATION_PORT.to_string();
-            host.sysctl("net/sctp/encap_port", &port)?;
-            // Now and then the kernel finds its own port in use for a moment.
-            let mut tries = 1;
-            while let Err(error) = host.sysctl("net/sctp/udp_port", &port) {
-                ensure!(tries < 10, "{error:#}");
-                tries += 1;
-                thread::sleep(Duration::from_millis(200));
-            }
+            host.sysctl("net/sctp/encap_port", &ENCAPSULATION_PORT.to_string())?;
         }
         Ok(host)
     }
@@ -142,14 +176,7 @@ impl Host {
         &self,
         work: impl FnOnce() -> Result<T, E> + Send,
     ) -> Result<T, E> {
-        let enter_and_work = || {
-            setns(&*self.namespace, CloneFlags::CLONE_NEWNET)?;
-            work()
-        };
-        thread::scope(|scope| match scope.spawn(enter_and_work).join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+        self.namespace.enter(work)
     }
 }
 
