@@ -13,8 +13,8 @@ const MAX_COOKIE: usize = u16::MAX as usize - 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendOptions {
-    /// SCTP stream, of the 16 that there are at most: on another the message comes back as not sent. Messages of different streams do not wait for each other. A cookie covers what follows it in
-    /// order on stream 0.
+    /// SCTP stream, of the 16 that there are at most: on another the message comes back as not sent. Messages of different
+    /// streams do not wait for each other. A cookie covers what follows it in order on stream 0.
     pub stream: u16,
     /// SCTP payload protocol identifier: any but 11, which marks the control channel (RFC 5352 §5).
     pub ppid: u32,

@@ -6,6 +6,7 @@
 
 use super::Row;
 use super::figures::{CONTESTANTS, Contestant, NEVER, QUIET, TURNS, bench, compare};
+use super::scope::wait_until_it_serves;
 use crate::lab::{Cmd, Host, Lab, Program, Sctp};
 use crate::rsplib::ENRP_PORT;
 use anyhow::{Context, bail};
@@ -75,13 +76,12 @@ fn all(
 /// A registrar with many elements, on the first of these hosts, and the process that holds them.
 fn with_elements(
     lab: &mut Lab,
-    contestant: &Contestant,
     host: &Host,
     registrar: &Program,
     elements: usize,
     name: &str,
 ) -> anyhow::Result<Arc<Program>> {
-    registrar.wait(contestant.ready, SOON)?;
+    wait_until_it_serves(registrar, SOON)?;
     let load = bench(host).args([format!("--elements={elements}"), "--hold".to_owned()]);
     let holder = lab.start(&format!("elements-{name}"), host, &load)?;
     holder.wait("\"register\"", LONG)?;
@@ -105,12 +105,12 @@ fn join(
 ) -> anyhow::Result<Figures> {
     let name = format!("{}-{elements}-{turn}", contestant.name);
     let mentor = lab.start(&format!("mentor-{name}"), first, &registrar(contestant, first, &[]))?;
-    let holder = with_elements(lab, contestant, first, &mentor, elements, &name)?;
+    let holder = with_elements(lab, first, &mentor, elements, &name)?;
     let before = mentor.cpu()?;
     let begin = Instant::now();
     let joins = registrar(contestant, second, &[first]);
     let joins = lab.start(&format!("joins-{name}"), second, &joins)?;
-    joins.wait(contestant.ready, LONG)?;
+    wait_until_it_serves(&joins, LONG)?;
     let took = begin.elapsed();
     let figures = vec![
         ("seconds until it serves", took.as_secs_f64()),
@@ -138,10 +138,10 @@ fn takeover(
         registrars.push(lab.start(&format!("registrar-{name}-{}", index + 1), host, &registrar)?);
     }
     for registrar in &registrars {
-        registrar.wait(contestant.ready, SOON)?;
+        wait_until_it_serves(registrar, SOON)?;
     }
     let (dies, others) = registrars.split_first().context("no registrar")?;
-    let holder = with_elements(lab, contestant, &hosts[0], dies, elements, &name)?;
+    let holder = with_elements(lab, &hosts[0], dies, elements, &name)?;
     // Every registrar has heard of every other one, and of the elements.
     thread::sleep(AFTERMATH);
     let before: Vec<Duration> = others.iter().map(|other| other.cpu()).collect::<Result<_, _>>()?;

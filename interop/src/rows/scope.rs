@@ -47,6 +47,16 @@ pub(super) struct Registrar {
 /// The homes of the elements by their identifiers, eight hexadecimal digits each.
 pub(super) type Homes = BTreeMap<String, String>;
 
+/// Waits until a registrar of either kind is part of its scope, or alone.
+pub(super) fn wait_until_it_serves(registrar: &Program, limit: Duration) -> anyhow::Result<()> {
+    registrar.wait_for(Mark::default(), "that it serves", limit, |line| {
+        ["joined the scope", "no other registrar", "Initialization phase ended"]
+            .iter()
+            .any(|words| line.text.contains(words))
+    })?;
+    Ok(())
+}
+
 impl Registrar {
     /// Starts one of ours, which knows these, and waits until it is part of the scope.
     pub(super) fn ours(lab: &mut Lab, way: Way, id: u32, peers: &[&Registrar]) -> anyhow::Result<Registrar> {
@@ -98,12 +108,7 @@ impl Registrar {
     }
 
     fn wait_until_it_serves(&self) -> anyhow::Result<()> {
-        self.program.wait_for(Mark::default(), "that it serves", SOON, |line| {
-            ["joined the scope", "no other registrar", "Initialization phase ended"]
-                .iter()
-                .any(|words| line.text.contains(words))
-        })?;
-        Ok(())
+        wait_until_it_serves(&self.program, SOON)
     }
 
     /// Kills it, and starts it anew with the same identifier.

@@ -385,8 +385,8 @@ impl Registrar {
         }
     }
 
-    /// An element could not be asked, since this host cannot connect to it: it has no room for another association, or no
-    /// way. That says nothing of the element, which is asked again at the pace of keep-alives, as long as its registration
+    /// An element could not be asked, since this host cannot connect to it now: it has no room for another association, or one
+    /// that is somebody else's is in the way. That says nothing of the element, which is asked again at the pace of keep-alives, as long as its registration
     /// lasts. Nor is its identifier free for others.
     fn not_asked(&mut self, now: Time, assoc: AssocId, key: &ElementKey) {
         self.counters.elements_not_asked += 1;

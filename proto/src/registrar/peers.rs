@@ -367,8 +367,7 @@ impl Registrar {
             if peer.incarnation.replace(incarnation).is_some_and(|before| before != incarnation) {
                 peer.restart = Some(super::audit::Restart::default());
             }
-            let mut addresses = socket_addresses(&information.transport, loopback);
-            addresses.truncate(MAX_ADDRESSES);
+            let addresses = registrar_addresses(&information.transport, loopback);
             if !addresses.is_empty() {
                 peer.addresses = addresses;
             }
@@ -544,7 +543,14 @@ impl Registrar {
 }
 
 /// So many addresses of a registrar are of use: the transport takes no more, and one that says very many must not fill every list.
-pub(super) const MAX_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 8;
+
+/// The addresses of a registrar, as it says itself or another one of it.
+pub(super) fn registrar_addresses(transport: &SctpTransport, loopback: bool) -> Vec<SocketAddr> {
+    let mut addresses = socket_addresses(transport, loopback);
+    addresses.truncate(MAX_ADDRESSES);
+    addresses
+}
 
 /// The addresses of a transport with its port; loopback ones only if `loopback` (design D2).
 pub(super) fn socket_addresses(transport: &SctpTransport, loopback: bool) -> Vec<SocketAddr> {

@@ -112,8 +112,7 @@ impl Registrar {
             self.listed_by_peer(now, server.id);
             if server.id != self.id && server.id != RegistrarId::NONE && !self.peers.contains_key(&server.id)
             {
-                let mut addresses = super::peers::socket_addresses(&server.transport, loopback);
-                addresses.truncate(super::peers::MAX_ADDRESSES);
+                let addresses = super::peers::registrar_addresses(&server.transport, loopback);
                 self.add_contact(now, addresses, super::peers::Source::Learned);
             }
         }
